@@ -1,0 +1,30 @@
+# Each target sets up what it needs: a fresh machine with Python >= 3.11, git and make is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: test lint lock clean
+
+# The stamp is as new as the lock file that it installed; --no-deps because the lock lists everything.
+$(VENV)/.dev: requirements/dev.txt pyproject.toml serve/pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e ./serve -e .
+	touch $@
+
+test: $(VENV)/.dev  ## install what the tests need and run them
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## style, types and import directions
+	$(BIN)/ruff check .
+	$(BIN)/mypy serve/pindet_serve src/pindet
+	$(BIN)/lint-imports
+
+lock:  ## renew the lock files from requirements/*.in (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--no-header --quiet requirements/pipeline.in -o requirements/pipeline.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--no-header --quiet requirements/dev.in -c requirements/pipeline.txt -o requirements/dev.txt
+
+clean:  ## remove the environment and every cache
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

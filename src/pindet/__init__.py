@@ -1,0 +1,1 @@
+"""Reproducible object detection, pinned from the data to the served prediction."""

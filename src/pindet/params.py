@@ -1,0 +1,147 @@
+"""``params.yaml``: loaded, checked against what it configures, and built.
+
+The file holds what Hydra composed from ``conf/`` and is the only configuration that the stages read. A mapping with
+a ``_target_`` configures the callable of that import path: its keys are the callable's arguments, so the signature
+and its type hints are the schema, and there is no second one to keep in step.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from yaml import YAMLError
+
+GROUPS = ("seed", "data", "model", "training", "evaluation", "export", "tracking", "runtime")
+TARGET = "_target_"
+
+
+class ParamsError(ValueError):
+    """Something in the parameters is wrong; the message names the key, the value and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Params:
+    """The parameters of one pipeline, checked where a stage asks for them."""
+
+    tree: DictConfig
+
+    def build(self, group: str, **provided: object) -> Any:
+        """Check a group and instantiate it.
+
+        Args:
+            group: one of :data:`GROUPS`; ``seed`` and other plain values come back as they are.
+            provided: arguments that the caller knows and the file does not (``num_classes``, say).
+
+        Raises:
+            ParamsError: an unknown or missing key, a value of the wrong type, a target that does not import, or a
+                value that the target itself refuses.
+        """
+        node = self.tree[group]
+        plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+        _check(plain, group, provided.keys())
+        if not OmegaConf.is_config(node):
+            return node
+        try:
+            return hydra.utils.instantiate(node, **provided, _convert_="all")
+        except hydra.errors.InstantiationException as error:
+            cause = error.__cause__ or error
+            raise ParamsError(f"{group}: {cause}") from error
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Load the parameters.
+
+    Raises:
+        ParamsError: the file is missing or no YAML, or its top level is not exactly :data:`GROUPS`.
+    """
+    if not path.is_file():
+        raise ParamsError(f"{path} is missing; compose it from conf/ or restore it with `git checkout {path}`")
+    try:
+        tree = OmegaConf.load(path)
+        OmegaConf.resolve(tree)
+    except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} cannot be read: {error}") from error
+    if not isinstance(tree, DictConfig):
+        raise ParamsError(f"{path} holds a list; allowed is a mapping with the keys {', '.join(GROUPS)}")
+    _check_names([str(key) for key in tree], GROUPS, GROUPS, str(path))
+    return Params(tree)
+
+
+def _check(value: object, key: str, provided: typing.Iterable[str] = ()) -> None:
+    """Check every ``???`` and every ``_target_`` below ``value``, which stands at ``key``."""
+    if value == "???":
+        raise ParamsError(f"{key} is '???', which stands for a value still to be given; set it with -S {key}=…")
+    if isinstance(value, Mapping):
+        for name, child in value.items():
+            _check(child, f"{key}.{name}")
+        if TARGET in value:
+            _check_arguments(value, key, set(provided))
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for position, child in enumerate(value):
+            _check(child, f"{key}[{position}]")
+
+
+def _check_arguments(node: Mapping[Any, Any], key: str, provided: set[str]) -> None:
+    target = _import(node[TARGET], f"{key}.{TARGET}")
+    arguments = {name: value for name, value in node.items() if not str(name).startswith("_")}
+    parameters = {
+        name: parameter
+        for name, parameter in inspect.signature(target).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and name not in provided
+    }
+    required = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
+    _check_names([str(name) for name in arguments], list(parameters), required, key)
+    hints = _type_hints(target)
+    for name, value in arguments.items():
+        built_from_a_target = isinstance(value, Mapping) and TARGET in value
+        if name in hints and not built_from_a_target:
+            _check_type(value, hints[name], f"{key}.{name}")
+
+
+def _import(path: object, key: str) -> Any:
+    try:
+        return hydra.utils.get_object(str(path))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ParamsError(f"{key} is {path!r}, which does not import: {error}") from error
+
+
+def _type_hints(target: Any) -> dict[str, Any]:
+    return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+
+
+def _check_names(seen: list[str], allowed: Sequence[str], required: Sequence[str], where: str) -> None:
+    for name in seen:
+        if name not in allowed:
+            near = difflib.get_close_matches(name, allowed, 1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            known = ", ".join(sorted(allowed))
+            raise ParamsError(f"{where} has the unknown key {name!r}{hint}; allowed are {known}")
+    for name in required:
+        if name not in seen:
+            raise ParamsError(f"{where} lacks the key {name!r}; required are {', '.join(required)}")
+
+
+def _check_type(value: object, hint: Any, key: str) -> None:
+    try:
+        adapter = TypeAdapter(hint, config=ConfigDict(strict=True))
+    except PydanticUserError:  # a hint that is a dataclass or a model has a configuration of its own
+        adapter = TypeAdapter(hint)
+    try:
+        adapter.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
+        seen = first["input"]
+        remedy = " (YAML reads a bare yes, no, on or off as a boolean: put it in quotes)"
+        boolean = remedy if isinstance(seen, bool) else ""
+        raise ParamsError(f"{key}{place} is {seen!r}: {first['msg'].lower()}{boolean}") from error
