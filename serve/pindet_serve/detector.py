@@ -1,0 +1,103 @@
+"""The detector runtime: a bundle's model on images, with ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from pindet_serve.detections import Detections
+from pindet_serve.images import Image
+from pindet_serve.letterbox import Letterbox, Placement
+from pindet_serve.manifest import BundleError, Manifest, read_manifest, verify_files
+
+MODEL = "model.onnx"
+OUTPUTS = ["boxes", "scores", "labels"]
+
+
+class Detector:
+    """Answers with the model of a verified bundle.
+
+    Args:
+        bundle: folder that the export stage wrote.
+        threads: CPU threads of one inference; 0 lets ONNX Runtime take every core.
+
+    Raises:
+        BundleError: the bundle is incomplete, changed, of a newer schema, or its model does not fit the contract.
+    """
+
+    def __init__(self, bundle: Path, *, threads: int = 0) -> None:
+        self.manifest: Manifest = read_manifest(bundle)
+        verify_files(bundle, self.manifest)
+        self._letterbox = Letterbox(self.manifest.image_height, self.manifest.image_width, self.manifest.letterbox_fill)
+        self._session = _open(bundle / MODEL, threads)
+
+    def detect(
+        self, images: Sequence[Image], *, score_threshold: float | None = None, max_detections: int | None = None
+    ) -> list[Detections]:
+        """Find the objects in images of any size, all in one batch.
+
+        Args:
+            images: uint8 ``[H, W, 3]`` RGB each.
+            score_threshold: least score of an answer, 0 to 1; the bundle's default when ``None``.
+            max_detections: most objects in an answer, at most the bundle's own number, which is the default.
+
+        Returns:
+            one :class:`Detections` per image, in order, in pixels of that image.
+
+        Raises:
+            ValueError: a threshold or a number outside what is allowed.
+        """
+        if not images:
+            return []
+        threshold = self.manifest.score_threshold if score_threshold is None else score_threshold
+        limit = self.manifest.max_detections if max_detections is None else max_detections
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"score_threshold is {threshold}; 0 to 1 is allowed")
+        if not 1 <= limit <= self.manifest.max_detections:
+            raise ValueError(
+                f"max_detections is {limit}; 1 to {self.manifest.max_detections} is allowed for this bundle"
+            )
+        letterboxed, placements = zip(*map(self._letterbox, images), strict=True)
+        boxes, scores, labels = self.infer(np.stack(letterboxed))
+        return [
+            _decode(boxes[i], scores[i], labels[i], placement, threshold, limit)
+            for i, placement in enumerate(placements)
+        ]
+
+    def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Run the model on letterboxed images uint8 ``[N, H, W, 3]`` RGB.
+
+        Returns:
+            boxes float32 ``[N, K, 4]`` xyxy in letterboxed pixels, scores float32 ``[N, K]``, labels int64
+            ``[N, K]``; places without an object have score 0.
+        """
+        boxes, scores, labels = self._session.run(OUTPUTS, {"images": images})
+        return boxes, scores, labels
+
+
+def _decode(
+    boxes: NDArray[Any], scores: NDArray[Any], labels: NDArray[Any], placement: Placement, threshold: float, limit: int
+) -> Detections:
+    # A score of exactly 0 is padding, whatever the threshold.
+    kept = np.flatnonzero((scores > 0) & (scores >= threshold))
+    kept = kept[np.argsort(-scores[kept], kind="stable")][:limit]
+    return Detections(placement.to_image(boxes[kept]), scores[kept], labels[kept])
+
+
+def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated types, none of them exported
+        raise BundleError(f"{path.name} cannot be loaded: {error}") from error
+    inputs = [node.name for node in session.get_inputs()]
+    outputs = [node.name for node in session.get_outputs()]
+    if inputs != ["images"] or set(outputs) != set(OUTPUTS):
+        raise BundleError(f"{path.name} takes {inputs} and gives {outputs}; allowed are ['images'] and {OUTPUTS}")
+    return session

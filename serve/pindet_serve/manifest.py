@@ -1,0 +1,110 @@
+"""``manifest.json``: what a bundle says of itself, and the check that its files are what it says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+
+
+class BundleError(ValueError):
+    """A bundle that must not be served; the message says what was seen and what was expected."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The contents of ``manifest.json``.
+
+    Attributes:
+        schema_version: version of this layout; a newer one than :data:`SCHEMA_VERSION` is refused.
+        classes: class names; a label is a position in this list.
+        image_height: height of the letterboxed input, pixels.
+        image_width: width of the letterboxed input, pixels.
+        letterbox_fill: grey level around the image, 0–255.
+        score_threshold: default for answers: best F1 on the validation split.
+        max_detections: most objects an answer can hold.
+        metrics: test metrics of the bundle, by key (``test/map``).
+        data_md5: DVC's md5 of the prepared data.
+        files: sha256 of each file of the bundle but the manifest, by path relative to it.
+    """
+
+    schema_version: int
+    classes: list[str]
+    image_height: int
+    image_width: int
+    letterbox_fill: int
+    score_threshold: float
+    max_detections: int
+    metrics: dict[str, float]
+    data_md5: str
+    files: dict[str, str]
+
+    def __post_init__(self) -> None:
+        bad = [name for name in self.classes if not isinstance(name, str) or not name]
+        if bad or not self.classes or len(set(self.classes)) != len(self.classes):
+            raise BundleError(f"classes are {self.classes!r}; they must be unique, non-empty strings, at least one")
+        if self.max_detections < 1:
+            raise BundleError(f"max_detections is {self.max_detections}; at least 1 is allowed")
+        if not 0 <= self.score_threshold <= 1:
+            raise BundleError(f"score_threshold is {self.score_threshold}; 0 to 1 is allowed")
+
+
+def read_manifest(bundle: Path) -> Manifest:
+    """Read the manifest of the bundle in a folder.
+
+    Raises:
+        BundleError: no manifest, no JSON, a key too many or too few, or a newer schema.
+    """
+    path = bundle / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"{bundle} holds no {MANIFEST}; a bundle is the folder that the export stage wrote"
+        ) from error
+    except ValueError as error:
+        raise BundleError(f"{path} is no JSON: {error}") from error
+    return _parse(content, path)
+
+
+def verify_files(bundle: Path, manifest: Manifest) -> None:
+    """Compare every file of a bundle with its sha256 in the manifest.
+
+    Raises:
+        BundleError: a file is missing, changed, or not listed.
+    """
+    present = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()} - {MANIFEST}
+    for name in sorted(manifest.files.keys() - present):
+        raise BundleError(f"{bundle} lacks {name}, which its manifest lists; fetch the bundle again")
+    for name in sorted(present - manifest.files.keys()):
+        raise BundleError(f"{bundle} holds {name}, which its manifest does not list; fetch the bundle again")
+    for name, expected in sorted(manifest.files.items()):
+        seen = sha256_of(bundle / name)
+        if seen != expected:
+            raise BundleError(f"{name} has sha256 {seen}, the manifest says {expected}: changed or truncated")
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _parse(content: Any, path: Path) -> Manifest:
+    if not isinstance(content, dict):
+        raise BundleError(f"{path} holds a {type(content).__name__}; allowed is an object")
+    version = content.get("schema_version")
+    if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+        raise BundleError(
+            f"schema_version is {version!r}; this server reads 1 to {SCHEMA_VERSION}: upgrade pindet-serve"
+        )
+    known = {field.name for field in fields(Manifest)}
+    if content.keys() != known:
+        lacks, extra = sorted(known - content.keys()), sorted(content.keys() - known)
+        raise BundleError(f"{path} lacks {lacks} and has the unknown keys {extra}; export the bundle again")
+    return Manifest(**content)

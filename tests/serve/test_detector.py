@@ -1,0 +1,130 @@
+"""The runtime answers in pixels of the image, the same in any batch, and refuses a bundle that is not what it says."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from pindet_serve.detections import Detections
+from pindet_serve.detector import Detector
+from pindet_serve.manifest import BundleError, read_manifest, verify_files
+
+WHITE = np.full((64, 128, 3), 255, np.uint8)  # letterboxed: half its size, with 16 rows of border above and below
+
+
+@pytest.fixture
+def rewrite(bundle):
+    """Rewrites keys of the bundle's manifest; ``None`` removes a key."""
+
+    def rewritten(**changes):
+        path = bundle / "manifest.json"
+        content = json.loads(path.read_text(encoding="utf-8")) | changes
+        path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}), encoding="utf-8")
+
+    return rewritten
+
+
+def test_boxes_are_in_pixels_of_the_image_best_first(bundle):
+    (found,) = Detector(bundle).detect([WHITE], score_threshold=0.1)
+    assert found.labels.tolist() == [0, 1]
+    assert found.scores[0] == pytest.approx(2 * found.scores[1])
+    np.testing.assert_allclose(found.boxes, [[0, 0, 100, 64], [20, 8, 60, 48]])
+
+
+def test_padding_is_never_an_answer(bundle):
+    (found,) = Detector(bundle).detect([WHITE], score_threshold=0)
+    assert len(found) == 2
+
+
+def test_the_bundle_s_own_threshold_is_the_default(bundle):
+    (found,) = Detector(bundle).detect([WHITE])
+    assert found.labels.tolist() == [0]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 16])
+def test_an_image_has_the_same_answer_in_any_batch(bundle, size):
+    detector = Detector(bundle)
+    images = [np.full((30 + i, 90, 3), 10 * i + 50, np.uint8) for i in range(size)]
+    for image, together in zip(images, detector.detect(images, score_threshold=0.1), strict=True):
+        (alone,) = detector.detect([image], score_threshold=0.1)
+        np.testing.assert_array_equal(together.boxes, alone.boxes)
+        np.testing.assert_array_equal(together.scores, alone.scores)
+
+
+def test_no_images_no_answers(bundle):
+    assert Detector(bundle).detect([]) == []
+
+
+def test_a_changed_file_is_refused(bundle):
+    model = bundle / "model.onnx"
+    data = bytearray(model.read_bytes())
+    data[-1] ^= 1
+    model.write_bytes(data)
+    with pytest.raises(BundleError, match=r"model\.onnx has sha256 .*changed or truncated"):
+        Detector(bundle)
+
+
+def test_a_missing_and_an_unlisted_file_are_refused(bundle):
+    (bundle / "more").write_text("x")
+    with pytest.raises(BundleError, match="holds more"):
+        verify_files(bundle, read_manifest(bundle))
+    (bundle / "more").unlink()
+    (bundle / "model.onnx").unlink()
+    with pytest.raises(BundleError, match=r"lacks model\.onnx"):
+        Detector(bundle)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema_version": 2}, "schema_version is 2; .*upgrade"),
+        ({"data_md5": None}, r"lacks \['data_md5'\]"),
+        ({"colour": "red"}, r"unknown keys \['colour'\]"),
+        ({"classes": ["a", "a"]}, "must be unique"),
+        ({"classes": []}, "at least one"),
+        ({"score_threshold": 2}, "score_threshold is 2"),
+        ({"max_detections": 0}, "max_detections is 0"),
+        ({"max_detections": 0}, "max_detections is 0"),
+    ],
+)
+def test_a_manifest_out_of_contract_is_refused(bundle, rewrite, changes, message):
+    rewrite(**changes)
+    with pytest.raises(BundleError, match=message):
+        Detector(bundle)
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "no JSON"), ("[]", "holds a list")])
+def test_a_manifest_that_is_no_object_is_refused(bundle, text, message):
+    (bundle / "manifest.json").write_text(text)
+    with pytest.raises(BundleError, match=message):
+        read_manifest(bundle)
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
+    with pytest.raises(BundleError, match="holds no manifest"):
+        Detector(tmp_path)
+
+
+def test_detections_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="do not fit"):
+        Detections(np.zeros((2, 4), np.float32), np.zeros(2, np.float32), np.zeros(1, np.int64))
+
+
+def test_nothing_of_the_training_side_is_imported(bundle):
+    script = (
+        "import sys, pathlib; from pindet_serve.detector import Detector; Detector(pathlib.Path(sys.argv[1]));"
+        "print(*{'torch', 'lightning', 'hydra', 'omegaconf', 'dvc', 'mlflow', 'pindet'} & sys.modules.keys())"
+    )
+    out = subprocess.run([sys.executable, "-c", script, bundle], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == ""
+
+
+def test_the_best_are_kept_and_impossible_limits_are_named(bundle):
+    detector = Detector(bundle)
+    (found,) = detector.detect([WHITE], score_threshold=0, max_detections=1)
+    assert found.labels.tolist() == [0]
+    with pytest.raises(ValueError, match="max_detections is 4; 1 to 3"):
+        detector.detect([WHITE], max_detections=4)
+    with pytest.raises(ValueError, match="score_threshold is -1"):
+        detector.detect([WHITE], score_threshold=-1)
