@@ -1,0 +1,151 @@
+"""From a source to prepared data: one pass over the images, one over the kept bytes, then one rename."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from pindet.data.clean import clean
+from pindet.data.records import SPLITS, Item, Reason, Rejection, Source, SourceError
+from pindet.data.shards import Entry, write_json, write_split
+from pindet.data.split import check_fractions, split_of, winning_splits
+
+
+class TooManyRejectedError(ValueError):
+    """More was dropped than ``max_rejected`` allows."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was prepared: class names, images and boxes per split, and every rejection."""
+
+    classes: list[str]
+    images: dict[str, int]
+    boxes: dict[str, int]
+    rejections: list[Rejection]
+
+
+def prepare(
+    source: Source,
+    output: Path,
+    *,
+    seed: int,
+    val_fraction: float,
+    test_fraction: float,
+    shard_count: int,
+    max_rejected: int,
+) -> Report:
+    """Clean, split and write ``source`` to the new folder ``output``; at most one image is in memory.
+
+    Args:
+        seed: of the split of items that have no official one.
+        val_fraction, test_fraction: of those items, in [0, 1).
+        shard_count: tar files per split, 1..1000.
+        max_rejected: how many images and boxes may be dropped; clipped and converted ones do not count.
+
+    Raises:
+        TooManyRejectedError: more was dropped; nothing is written.
+        FileExistsError: ``output`` exists.
+        ValueError: an option or (as SourceError) the source is not as allowed.
+    """
+    check_fractions(val_fraction, test_fraction)
+    _check_options(source, output, shard_count)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        spool, result = work / "spool", work / "result"
+        spool.mkdir()
+        entries, rejections = _collect(source, spool, seed, val_fraction, test_fraction)
+        entries = _without_leaks(entries, rejections)
+        _check_rejected(rejections, max_rejected)
+        report = _report(source.classes, entries, rejections)
+        _write(result, entries, report, shard_count)
+        result.rename(output)
+    finally:
+        shutil.rmtree(work)
+    return report
+
+
+def _check_options(source: Source, output: Path, shard_count: int) -> None:
+    if not 1 <= shard_count <= 1000:
+        raise ValueError(f"shard_count={shard_count}; allowed is 1..1000; change it")
+    if output.exists():
+        raise FileExistsError(f"{output} exists; allowed is a new folder; remove it or choose another")
+    twice = [name for name, count in Counter(source.classes).items() if count > 1]
+    if twice or not source.classes:
+        raise SourceError(
+            f"classes are {source.classes}, repeated {twice}; allowed are one or more distinct names; correct them"
+        )
+
+
+def _write(result: Path, entries: list[Entry], report: Report, shard_count: int) -> None:
+    for split in SPLITS:
+        kept = [e for e in entries if e.split == split]
+        write_split(result / split, kept, report.classes, shard_count)
+    counts = {"images": report.images, "boxes": report.boxes}
+    write_json(result / "dataset.json", {"classes": report.classes, "counts": counts})
+
+
+def _collect(
+    source: Source, spool: Path, seed: int, val_fraction: float, test_fraction: float
+) -> tuple[list[Entry], list[Rejection]]:
+    entries: list[Entry] = []
+    rejections: list[Rejection] = []
+    names: set[tuple[str, str]] = set()
+    for record in source.read():
+        if isinstance(record, Rejection):
+            rejections.append(record)
+            continue
+        entry = _entry(record, spool / str(len(entries)), rejections, (seed, val_fraction, test_fraction))
+        if entry is None:
+            continue
+        if (entry.split, entry.name) in names:
+            detail = f"second image of this name in {entry.split}; rename one"
+            rejections.append(Rejection(entry.name, Reason.DUPLICATE_NAME, detail, "dropped"))
+            continue
+        names.add((entry.split, entry.name))
+        entries.append(entry)
+    return entries, rejections
+
+
+def _entry(item: Item, spool: Path, rejections: list[Rejection], options: tuple[int, float, float]) -> Entry | None:
+    cleaned, found = clean(item)
+    rejections += found
+    if cleaned is None:
+        return None
+    spool.write_bytes(cleaned.data)
+    split = item.split or split_of(cleaned.digest, *options)
+    return Entry(item.name, cleaned.digest, split, cleaned.width, cleaned.height, cleaned.boxes, spool)
+
+
+def _without_leaks(entries: list[Entry], rejections: list[Rejection]) -> list[Entry]:
+    best = winning_splits((e.digest, e.split) for e in entries)
+    kept = []
+    for entry in entries:
+        if best[entry.digest] == entry.split:
+            kept.append(entry)
+            continue
+        detail = f"same pixels in {best[entry.digest]}; dropped from {entry.split}"
+        rejections.append(Rejection(entry.name, Reason.LEAK, detail, "dropped"))
+    return kept
+
+
+def _check_rejected(rejections: list[Rejection], max_rejected: int) -> None:
+    dropped = [r for r in rejections if r.action == "dropped"]
+    if len(dropped) > max_rejected:
+        first = "\n".join(f"  {r.item}: {r.reason}: {r.detail}" for r in dropped[:5])
+        raise TooManyRejectedError(
+            f"{len(dropped)} images or boxes dropped; allowed are {max_rejected}; correct the data or raise "
+            f"max_rejected; the first:\n{first}"
+        )
+
+
+def _report(classes: list[str], entries: list[Entry], rejections: list[Rejection]) -> Report:
+    images = Counter(e.split for e in entries)
+    boxes: Counter[str] = Counter()
+    for entry in entries:
+        boxes[entry.split] += len(entry.boxes)
+    return Report(classes, {s: images[s] for s in SPLITS}, {s: boxes[s] for s in SPLITS}, rejections)

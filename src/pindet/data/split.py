@@ -1,0 +1,36 @@
+"""The split of an item, a function of its pixels and a seed alone: adding data moves nothing that was there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from pindet.data.records import SPLITS
+
+_RANK = {split: rank for rank, split in enumerate(SPLITS)}
+
+
+def check_fractions(val_fraction: float, test_fraction: float) -> None:
+    """Raise ValueError unless both fractions are in [0, 1) and leave something for train."""
+    if not (val_fraction >= 0 and test_fraction >= 0 and val_fraction + test_fraction < 1):
+        raise ValueError(
+            f"val_fraction={val_fraction}, test_fraction={test_fraction}; "
+            "allowed are values >= 0 whose sum is below 1; lower them"
+        )
+
+
+def split_of(digest: str, seed: int, val_fraction: float, test_fraction: float) -> str:
+    """Return train, val or test for the content digest; test takes the lowest hashes, then val."""
+    hashed = hashlib.sha256(f"{seed}:{digest}".encode()).digest()
+    place = int.from_bytes(hashed[:8], "big") / 2**64
+    if place < test_fraction:
+        return "test"
+    return "val" if place < test_fraction + val_fraction else "train"
+
+
+def winning_splits(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Map each digest of ``(digest, split)`` pairs to the split that keeps it: test wins, then val."""
+    best: dict[str, str] = {}
+    for digest, split in pairs:
+        best[digest] = max(split, best.get(digest, split), key=_RANK.__getitem__)
+    return best

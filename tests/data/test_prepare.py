@@ -1,0 +1,133 @@
+"""Prepared data as a whole: bytes, splits, leaks, limits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from pindet.data.coco import CocoSource
+from pindet.data.prepare import Report, TooManyRejectedError, prepare
+from pindet.data.records import Item, RawBox, Reason, Rejection, Source
+from pindet.data.shards import read_image
+from pindet.data.split import split_of
+from pindet.data.voc import VocSource
+from pindet.data.yolo import YoloSource
+
+SOURCES: dict[str, Any] = {"voc": VocSource, "coco": CocoSource, "yolo": YoloSource}
+BCCD = Path(__file__).parents[3] / "shared" / "datasets" / "bccd"
+
+
+class Listed:
+    """A source of given items."""
+
+    classes: ClassVar[list[str]] = ["a"]
+
+    def __init__(self, items: list[Item]) -> None:
+        self._items = items
+
+    def read(self) -> Iterator[Item | Rejection]:
+        yield from self._items
+
+
+def run(source: Source, output: Path, max_rejected: int = 0) -> Report:
+    options: dict[str, Any] = {"seed": 0, "val_fraction": 0.2, "test_fraction": 0.2, "shard_count": 2}
+    return prepare(source, output, max_rejected=max_rejected, **options)
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def test_three_formats_give_the_same_bytes(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    trees = []
+    for kind, write in writers.items():
+        write(tmp_path / kind, samples, classes)
+        run(SOURCES[kind](tmp_path / kind), tmp_path / "out" / kind)
+        trees.append(tree(tmp_path / "out" / kind))
+    assert trees[0] == trees[1] == trees[2]
+    assert len(trees[0]) == 3 * 4 + 1
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["coco", "voc", "yolo"]
+    for split, name, _ in samples:
+        stored = read_image(tmp_path / "out/voc", split, name)
+        assert stored == (tmp_path / "voc/JPEGImages" / name).read_bytes()
+    annotations = json.loads(trees[0]["train/annotations.json"])
+    assert annotations["annotations"][1]["bbox"] == [5.5, 6.0, 4.5, 6.0]
+    for path in (tmp_path / "out/voc").rglob("*.tar"):
+        with tarfile.open(path) as tar:
+            assert {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in tar} <= {(0, 0, 0, "", "")}
+
+
+def test_order_of_the_source_does_not_matter(tmp_path: Path, make_picture: Any) -> None:
+    for i in range(6):
+        make_picture(tmp_path / f"{i}.png", i)
+    items = [Item(f"{i}.png", tmp_path / f"{i}.png", [RawBox("a", i, 1, 9, 9)], 64, 48, "train") for i in range(6)]
+    run(Listed(items), tmp_path / "out" / "forward")
+    run(Listed(items[::-1]), tmp_path / "out" / "backward")
+    assert tree(tmp_path / "out" / "forward") == tree(tmp_path / "out" / "backward")
+
+
+def test_leak_is_dropped_from_train(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    writers["yolo"](tmp_path / "in", samples, classes)
+    shutil.copy(tmp_path / "in/images/test/empty.png", tmp_path / "in/images/train/a b.png")
+    report = run(YoloSource(tmp_path / "in"), tmp_path / "out", max_rejected=1)
+    assert [(r.item, r.reason) for r in report.rejections] == [("a b.png", Reason.LEAK)]
+    assert report.images == {"train": 1, "val": 1, "test": 1}
+    with pytest.raises(KeyError, match=r"no image 'a b\.png'"):
+        read_image(tmp_path / "out", "train", "a b.png")
+
+
+def test_too_many_rejected_writes_nothing(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    samples[0][2].append(("no", 5, 5, 5, 9))
+    writers["voc"](tmp_path / "in", samples, classes)
+    with pytest.raises(TooManyRejectedError, match=r"1 images or boxes dropped(.|\n)*a b.png: zero_area"):
+        run(VocSource(tmp_path / "in"), tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_second_image_of_a_name(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    writers["coco"](tmp_path / "in", samples, classes)
+    path = tmp_path / "in/annotations/instances_train.json"
+    data = json.loads(path.read_text("utf-8"))
+    data["images"].append({**data["images"][0], "id": 50})
+    path.write_text(json.dumps(data), "utf-8")
+    report = run(CocoSource(tmp_path / "in"), tmp_path / "out", max_rejected=1)
+    assert [(r.item, r.reason) for r in report.rejections] == [("a b.png", Reason.DUPLICATE_NAME)]
+
+
+def test_split_depends_on_content_and_seed() -> None:
+    digests = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(2000)]
+    splits = [split_of(d, 0, 0.2, 0.1) for d in digests]
+    assert abs(splits.count("val") - 400) < 80
+    assert abs(splits.count("test") - 200) < 60
+    assert splits != [split_of(d, 1, 0.2, 0.1) for d in digests]
+
+
+def test_adding_data_moves_nothing(tmp_path: Path, make_picture: Any) -> None:
+    (tmp_path / "data.yaml").write_text("names: [a]")
+    places = []
+    for count in (20, 40):
+        for i in range(count):
+            make_picture(tmp_path / "images" / f"{i:02d}.png", i)
+        output = tmp_path / f"out{count}"
+        run(YoloSource(tmp_path, unlabelled="background"), output)
+        indexes = {s: json.loads((output / s / "index.json").read_text()) for s in ("train", "val", "test")}
+        places.append({n: (s, v["shard"]) for s, index in indexes.items() for n, v in index.items()})
+    assert (len(places[0]), len(places[1])) == (20, 40)
+    assert len({s for s, _ in places[1].values()}) == 3
+    assert places[0].items() <= places[1].items()
+
+
+@pytest.mark.skipif(not BCCD.is_dir(), reason="the BCCD dataset is not here")
+def test_bccd_has_zero_area_boxes(tmp_path: Path) -> None:
+    report = run(VocSource(BCCD), tmp_path / "out", max_rejected=100)
+    zero = {r.item for r in report.rejections if r.reason == Reason.ZERO_AREA}
+    assert zero == {"BloodImage_00338.jpg", "BloodImage_00343.jpg"}
+    assert report.classes == ["Platelets", "RBC", "WBC"]
+    assert all(report.images.values())

@@ -1,0 +1,131 @@
+"""Defects of the sources: each has its outcome, none is silent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pindet.data.coco import CocoSource
+from pindet.data.records import Item, Reason, Rejection, SourceError
+from pindet.data.voc import VocSource
+from pindet.data.yolo import YoloSource
+
+SOURCES: dict[str, Any] = {"voc": VocSource, "coco": CocoSource, "yolo": YoloSource}
+FOLDERS = {"voc": "JPEGImages", "coco": "images/train", "yolo": "images/train"}
+
+
+@pytest.fixture(params=sorted(SOURCES))
+def made(request: Any, tmp_path: Path, writers: Any, samples: Any, classes: Any) -> tuple[str, Path]:
+    writers[request.param](tmp_path, samples, classes)
+    return request.param, tmp_path
+
+
+def reasons(source: Any) -> list[tuple[Reason, str]]:
+    return [(r.reason, r.action) for r in source.read() if isinstance(r, Rejection)]
+
+
+def test_names_splits_and_classes_survive(made: Any, samples: Any, classes: Any) -> None:
+    source = SOURCES[made[0]](made[1])
+    items = [r for r in source.read() if isinstance(r, Item)]
+    assert {(i.split, i.name, len(i.boxes)) for i in items} == {(s, n, len(b)) for s, n, b in samples}
+    assert source.classes == classes
+    assert reasons(source) == []
+
+
+def test_image_without_label(made: Any, make_picture: Any) -> None:
+    make_picture(made[1] / FOLDERS[made[0]] / "extra.png", 99)
+    with pytest.raises(SourceError, match=r"extra\.png.*unlabelled='background'"):
+        list(SOURCES[made[0]](made[1]).read())
+    items = list(SOURCES[made[0]](made[1], unlabelled="background").read())
+    assert [i.boxes for i in items if isinstance(i, Item) and i.name == "extra.png"] == [[]]
+
+
+def test_label_without_image(made: Any) -> None:
+    (made[1] / FOLDERS[made[0]] / "a b.png").unlink()
+    assert reasons(SOURCES[made[0]](made[1])) == [(Reason.MISSING_IMAGE, "dropped")]
+
+
+def test_unknown_class(made: Any) -> None:
+    kind, root = made
+    if kind == "voc":
+        source: Any = VocSource(root, classes=["on", "1e3", "人"])
+    elif kind == "yolo":
+        (root / "labels/train/a b.txt").write_text("4 0.5 0.5 0.1 0.1\n")
+        source = YoloSource(root)
+    else:
+        path = root / "annotations/instances_train.json"
+        data = json.loads(path.read_text("utf-8"))
+        data["annotations"][0]["category_id"] = 1
+        path.write_text(json.dumps(data), "utf-8")
+        source = CocoSource(root)
+    assert reasons(source) == [(Reason.UNKNOWN_CLASS, "dropped")]
+
+
+@pytest.mark.parametrize("names", ["[no, a]", "{0: a, 1: on}", "[1, a]"])
+def test_yaml_names_that_are_no_strings(tmp_path: Path, names: str) -> None:
+    (tmp_path / "data.yaml").write_text(f"names: {names}")
+    with pytest.raises(SourceError, match="put it in quotes"):
+        YoloSource(tmp_path)
+
+
+@pytest.mark.parametrize(("change", "reason"), [({"iscrowd": 1}, Reason.CROWD), ({"bbox": [1, 2]}, Reason.UNREADABLE)])
+def test_coco_boxes_that_are_none(
+    tmp_path: Path, writers: Any, samples: Any, classes: Any, change: Any, reason: Reason
+) -> None:
+    writers["coco"](tmp_path, samples, classes)
+    path = tmp_path / "annotations/instances_train.json"
+    data = json.loads(path.read_text("utf-8"))
+    data["annotations"][0].update(change)
+    path.write_text(json.dumps(data), "utf-8")
+    assert reasons(CocoSource(tmp_path)) == [(reason, "dropped")]
+
+
+def test_coco_path_that_leaves_the_dataset(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    data = {"images": [{"id": 1, "file_name": "../x.png"}], "categories": [{"id": 1, "name": "a"}]}
+    (tmp_path / "annotations/all.json").write_text(json.dumps(data))
+    with pytest.raises(SourceError, match="leaves the dataset"):
+        list(CocoSource(tmp_path).read())
+
+
+@pytest.mark.parametrize(("kind", "label"), [("voc", "Annotations/a b.xml"), ("yolo", "labels/train/a b.txt")])
+def test_label_that_cannot_be_parsed(
+    tmp_path: Path, writers: Any, samples: Any, classes: Any, kind: str, label: str
+) -> None:
+    writers[kind](tmp_path, samples, classes)
+    (tmp_path / label).write_text("<annotation>0 1")
+    assert reasons(SOURCES[kind](tmp_path)) == [(Reason.UNREADABLE, "dropped")]
+
+
+def test_listed_in_two_splits(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    writers["voc"](tmp_path, samples, classes)
+    (tmp_path / "ImageSets/Main/train.txt").write_text("empty\n")
+    records = list(VocSource(tmp_path).read())
+    assert [r.item for r in records if isinstance(r, Rejection) and r.reason == Reason.LEAK] == ["empty"]
+    assert [r.split for r in records if isinstance(r, Item) and r.name == "empty.png"] == ["test"]
+
+
+@pytest.mark.parametrize("folder", ["valid", "validation"])
+def test_yolo_folders_named_valid_are_val(
+    tmp_path: Path, writers: Any, samples: Any, classes: Any, folder: str
+) -> None:
+    writers["yolo"](tmp_path, samples, classes)
+    (tmp_path / "images/val").rename(tmp_path / "images" / folder)
+    (tmp_path / "labels/val").rename(tmp_path / "labels" / folder)
+    items = [r for r in YoloSource(tmp_path).read() if isinstance(r, Item)]
+    assert [(i.name, i.split) for i in items if i.name.startswith("图")] == [("图.JPG", "val")]
+
+
+@pytest.mark.parametrize(("key", "reason"), [("image_id", Reason.MISSING_IMAGE), ("category_id", Reason.UNKNOWN_CLASS)])
+def test_coco_annotation_without_an_id(
+    tmp_path: Path, writers: Any, samples: Any, classes: Any, key: str, reason: Reason
+) -> None:
+    writers["coco"](tmp_path, samples, classes)
+    path = tmp_path / "annotations/instances_train.json"
+    data = json.loads(path.read_text("utf-8"))
+    del data["annotations"][0][key]
+    path.write_text(json.dumps(data), "utf-8")
+    assert reasons(CocoSource(tmp_path)) == [(reason, "dropped")]
