@@ -131,3 +131,22 @@ def test_bccd_has_zero_area_boxes(tmp_path: Path) -> None:
     assert zero == {"BloodImage_00338.jpg", "BloodImage_00343.jpg"}
     assert report.classes == ["Platelets", "RBC", "WBC"]
     assert all(report.images.values())
+
+
+@pytest.mark.parametrize("kind", sorted(SOURCES))
+def test_ten_thousand_one_pixel_objects_in_one_image(tmp_path: Path, writers: Any, kind: str) -> None:
+    boxes = [("a", i % 63, i // 63 % 47, i % 63 + 1, i // 63 % 47 + 1) for i in range(10_000)]
+    writers[kind](tmp_path / "in", [("train", "crowded.png", boxes)], ["a"])
+    report = run(SOURCES[kind](tmp_path / "in"), tmp_path / "out")
+    assert report.boxes == {"train": 10_000, "val": 0, "test": 0}
+    stored = json.loads((tmp_path / "out/train/annotations.json").read_text("utf-8"))["annotations"]
+    assert {(a["bbox"][2], a["bbox"][3]) for a in stored} == {(1.0, 1.0)}
+
+
+def test_an_output_that_exists_is_left_alone(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    writers["voc"](tmp_path / "in", samples, classes)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("keep")
+    with pytest.raises(FileExistsError, match="remove it or choose another"):
+        run(VocSource(tmp_path / "in"), tmp_path / "out")
+    assert tree(tmp_path / "out") == {"mine": b"keep"}
