@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,13 @@ def made(request: Any, tmp_path: Path, writers: Any, samples: Any, classes: Any)
 
 def reasons(source: Any) -> list[tuple[Reason, str]]:
     return [(r.reason, r.action) for r in source.read() if isinstance(r, Rejection)]
+
+
+def edit_first_coco_box(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = root / "annotations/instances_train.json"
+    data = json.loads(path.read_text("utf-8"))
+    change(data["annotations"][0])
+    path.write_text(json.dumps(data), "utf-8")
 
 
 def test_names_splits_and_classes_survive(made: Any, samples: Any, classes: Any) -> None:
@@ -56,10 +64,7 @@ def test_unknown_class(made: Any) -> None:
         (root / "labels/train/a b.txt").write_text("4 0.5 0.5 0.1 0.1\n")
         source = YoloSource(root)
     else:
-        path = root / "annotations/instances_train.json"
-        data = json.loads(path.read_text("utf-8"))
-        data["annotations"][0]["category_id"] = 1
-        path.write_text(json.dumps(data), "utf-8")
+        edit_first_coco_box(root, lambda box: box.update(category_id=1))
         source = CocoSource(root)
     assert reasons(source) == [(Reason.UNKNOWN_CLASS, "dropped")]
 
@@ -76,10 +81,7 @@ def test_coco_boxes_that_are_none(
     tmp_path: Path, writers: Any, samples: Any, classes: Any, change: Any, reason: Reason
 ) -> None:
     writers["coco"](tmp_path, samples, classes)
-    path = tmp_path / "annotations/instances_train.json"
-    data = json.loads(path.read_text("utf-8"))
-    data["annotations"][0].update(change)
-    path.write_text(json.dumps(data), "utf-8")
+    edit_first_coco_box(tmp_path, lambda box: box.update(change))
     assert reasons(CocoSource(tmp_path)) == [(reason, "dropped")]
 
 
@@ -124,8 +126,5 @@ def test_coco_annotation_without_an_id(
     tmp_path: Path, writers: Any, samples: Any, classes: Any, key: str, reason: Reason
 ) -> None:
     writers["coco"](tmp_path, samples, classes)
-    path = tmp_path / "annotations/instances_train.json"
-    data = json.loads(path.read_text("utf-8"))
-    del data["annotations"][0][key]
-    path.write_text(json.dumps(data), "utf-8")
+    edit_first_coco_box(tmp_path, lambda box: box.pop(key))
     assert reasons(CocoSource(tmp_path)) == [(reason, "dropped")]
