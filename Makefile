@@ -2,17 +2,35 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# DVC starts the stages' `python` by name.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: test lint lock clean
+.PHONY: repro test ui params lint bench lock clean help
 
-# The stamp is as new as the lock file that it installed; --no-deps because the lock lists everything.
-$(VENV)/.dev: requirements/dev.txt pyproject.toml serve/pyproject.toml
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+
+# A stamp is as new as the lock file that it installed; --no-deps because the lock lists everything.
+$(VENV)/.pipeline: requirements/pipeline.txt pyproject.toml serve/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/pipeline.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e ./serve -e .
+	$(BIN)/pindet plots-page
 	touch $@
 
-test: $(VENV)/.dev  ## install what the tests need and run them
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.pipeline
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/dev.txt
+	touch $@
+
+repro: $(VENV)/.pipeline  ## prepare, train, evaluate and export what params.yaml says
+	@pindet params --check || true
+	dvc repro
+	@pindet summary
+
+params: $(VENV)/.pipeline  ## compose params.yaml from conf/; overrides: make params S="training.lr=1e-3"
+	pindet params $(S)
+
+test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev  ## style, types and import directions

@@ -1,0 +1,1 @@
+"""The stages of dvc.yaml: each wires parameters, library and files together."""

@@ -1,0 +1,80 @@
+"""The command ``pindet``. Each command imports what it needs when it runs, so that ``pindet`` starts at once."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+
+from pindet.stage import CONF, PARAMS
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Reproducible object detection, pinned from the data to the served prediction.",
+)
+
+
+@app.command()
+def params(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="As after -S of dvc exp run: training.lr=1e-3 +experiment=bccd")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Say which overrides are in force; change nothing.")] = False,
+    save: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Keep the overrides in force as conf/experiment/NAME.yaml.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="With --save: replace an experiment of that name.")] = False,
+) -> None:
+    """Compose params.yaml from conf/ exactly as DVC does.
+
+    With --check the exit status is 0 when params.yaml is what conf/ composes, 1 when overrides are in force, 2 when
+    the structure differs.
+    """
+    from pindet.compose import compose_into, differences
+    from pindet.experiment import save_experiment
+
+    if sum([bool(overrides), check, save is not None]) > 1:
+        raise ValueError("overrides, --check and --save exclude one another; give one of them")
+    if not check and save is None:
+        compose_into(PARAMS, CONF, overrides or [])
+        return
+    found = differences(yaml.safe_load(PARAMS.read_text(encoding="utf-8")), CONF)
+    if save is not None:
+        typer.echo(f"wrote {save_experiment(save, found, PARAMS, CONF, replace=force)}")
+        return
+    for override in found.overrides:
+        typer.echo(f"-S {shlex.quote(override)}")
+    for key in found.structure:
+        typer.echo(f"structure: {key}")
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def summary() -> None:
+    """Show the test metrics per class, where report and bundle are, and what to type next."""
+    from pindet.summary import show_summary
+
+    show_summary(Console())
+
+
+@app.command("plots-page")
+def plots_page() -> None:
+    """Let `dvc plots` write pages that open without a network."""
+    from pindet.plots_page import write_plots_page
+
+    write_plots_page(Path.cwd())
+
+
+def main() -> None:
+    """Run the command; an error of the user's is one line, and the exit status 1."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        typer.echo(f"pindet: {error}", err=True)
+        sys.exit(1)

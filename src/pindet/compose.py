@@ -1,0 +1,154 @@
+"""``params.yaml`` against ``conf/``: compose it as DVC does, and say in which overrides the two differ."""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pindet.params import TARGET, ParamsError
+
+CONFIG = "config"
+EXPERIMENT = "experiment"
+_PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
+_RESERVED = {"null", "nan", "inf", "true", "false"}
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How ``params.yaml`` differs from what ``conf/`` composes.
+
+    Attributes:
+        overrides: what to give after ``-S`` to get the file: an experiment, group options, then leaves.
+        structure: keys that no override explains: each is in only one of the two.
+    """
+
+    overrides: list[str] = field(default_factory=list)
+    structure: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0 the same, 1 overrides in force, 2 structure differs."""
+        return 2 if self.structure else int(bool(self.overrides))
+
+
+def compose(conf: Path, overrides: list[str]) -> dict[str, Any]:
+    """Compose ``conf/config.yaml`` with DVC's own composition and return plain values.
+
+    Raises:
+        ParamsError: Hydra refuses the configuration or an override; the message is Hydra's.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "params.yaml"
+        compose_into(target, conf, overrides)
+        composed: dict[str, Any] = yaml.safe_load(target.read_text(encoding="utf-8"))
+        return composed
+
+
+def compose_into(target: Path, conf: Path, overrides: list[str]) -> None:
+    """Write what ``conf/`` composes to ``target``, byte for byte what ``dvc exp run -S …`` would write."""
+    if not (conf / f"{CONFIG}.yaml").is_file():
+        raise ParamsError(f"{conf / CONFIG}.yaml is missing; run this in the project's root, or restore conf/ from git")
+    # Hydra and DVC take half a second to import: only when they are needed.
+    from dvc.utils.hydra import compose_and_dump
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    logging.getLogger("dvc.utils.hydra").setLevel(logging.WARNING)
+    temporary = target.with_name(f".tmp-{target.name}")  # DVC picks the format by the suffix
+    try:
+        # The second argument is a plug-in folder; DVC passes its own .dvc/… here, this project has no plug-ins.
+        compose_and_dump(str(temporary), str(conf.resolve()), None, CONFIG, str(conf.resolve()), list(overrides))
+        temporary.replace(target)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ParamsError(f"conf/ does not compose with {overrides}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def differences(params: Mapping[str, Any], conf: Path) -> Differences:
+    """Explain ``params`` as overrides of what ``conf/`` composes.
+
+    The nearest experiment is taken first, then for each group the option that has the group's keys, then leaves.
+    """
+    best = _explain(params, conf, [])
+    if not best.exit_code:
+        return best
+    for name in _options(conf, EXPERIMENT):
+        candidate = _explain(params, conf, [f"+{EXPERIMENT}={name}"])
+        if _cost(candidate) < _cost(best):
+            best = candidate
+    return best
+
+
+def _cost(difference: Differences) -> tuple[int, int]:
+    return len(difference.structure), len(difference.overrides)
+
+
+def _explain(params: Mapping[str, Any], conf: Path, base: list[str]) -> Differences:
+    chosen = list(base)
+    composed = compose(conf, chosen)
+    for group in sorted(params.keys() & composed.keys()):
+        if not _same_keys(params[group], composed[group]):
+            chosen += _matching_option(params[group], group, conf, chosen)
+    composed = compose(conf, chosen)
+    here, there = dict(leaves(params)), dict(leaves(composed))
+    changed = [f"{key}={_value(here[key])}" for key in sorted(here.keys() & there.keys()) if here[key] != there[key]]
+    only_here = [f"{key} (only in params.yaml)" for key in sorted(here.keys() - there.keys())]
+    only_there = [f"{key} (only in conf/)" for key in sorted(there.keys() - here.keys())]
+    return Differences(chosen + changed, only_here + only_there)
+
+
+def _matching_option(value: object, group: str, conf: Path, base: list[str]) -> list[str]:
+    fitting = []
+    for option in _options(conf, group):
+        override = f"{group}={option}"
+        composed = compose(conf, [*base, override])[group]
+        if _same_keys(value, composed):
+            here, there = dict(leaves(value)), dict(leaves(composed))
+            fitting.append((sum(here[key] != there[key] for key in here), override))
+    return [min(fitting)[1]] if fitting else []
+
+
+def _same_keys(one: object, other: object) -> bool:
+    here, there = dict(leaves(one)), dict(leaves(other))
+    targets = [tree.get(TARGET) for tree in (here, there)]
+    return here.keys() == there.keys() and targets[0] == targets[1]
+
+
+def _options(conf: Path, group: str) -> list[str]:
+    return sorted(path.stem for path in (conf / group).glob("*.yaml"))
+
+
+def leaves(value: object, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and value of each leaf; a list is one leaf."""
+    if isinstance(value, Mapping) and value:
+        for name, child in value.items():
+            yield from leaves(child, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, value
+
+
+def _value(value: object) -> str:
+    """A value as Hydra's override grammar reads it back."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(_value(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{name}:{_value(item)}" for name, item in value.items()) + "}"
+    text = str(value)
+    if _PLAIN.fullmatch(text) and isinstance(yaml.safe_load(text), str) and text.lower() not in _RESERVED:
+        return text
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,68 @@
+"""The overrides in force, kept as an experiment of ``conf/``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pindet.compose import EXPERIMENT, Differences, compose, leaves
+from pindet.params import ParamsError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def save_experiment(name: str, found: Differences, params: Path, conf: Path, *, replace: bool = False) -> Path:
+    """Write ``conf/experiment/<name>.yaml`` such that ``-S +experiment=<name>`` composes ``params`` again.
+
+    Args:
+        found: how ``params`` differs from ``conf``.
+        replace: whether an experiment of that name may be replaced.
+
+    Raises:
+        ParamsError: nothing to save, a structure that overrides cannot express, or a name not allowed or taken.
+    """
+    path = conf / EXPERIMENT / f"{name}.yaml"
+    _check(name, found, params, path, replace)
+    wanted: dict[str, Any] = yaml.safe_load(params.read_text(encoding="utf-8"))
+    groups = [override for override in found.overrides if _chooses_group(override, conf)]
+    experiments = [override.partition("=")[2] for override in groups if override.startswith("+")]
+    options = [override.partition("=")[::2] for override in groups if not override.startswith("+")]
+    base = dict(leaves(compose(conf, groups)))
+    changed = {key: value for key, value in leaves(wanted) if base[key] != value}
+    defaults = [*experiments, *({f"override /{group}": option} for group, option in options)]
+    content: dict[str, Any] = {"defaults": [*defaults, "_self_"]} if defaults else {}
+    for key, value in changed.items():
+        _put(content, key.split("."), value)
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    text = "# @package _global_\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    if compose(conf, [f"+{EXPERIMENT}={name}"]) != wanted:
+        path.unlink() if before is None else path.write_text(before, encoding="utf-8")
+        raise ParamsError(f"{path} would not compose {params} again; save fewer changes, or write it by hand")
+    return path
+
+
+def _check(name: str, found: Differences, params: Path, path: Path, replace: bool) -> None:
+    if not _NAME.fullmatch(name):
+        raise ParamsError(f"the name is {name!r}; letters, digits, - and _ are allowed")
+    if path.exists() and not replace:
+        raise ParamsError(f"{path} exists; choose another name, or replace it with --force")
+    if found.structure:
+        raise ParamsError(f"no override explains {', '.join(found.structure)}; compose {params} anew, or edit conf/")
+    if not found.overrides:
+        raise ParamsError(f"{params} is what conf/ composes; there is nothing to save")
+
+
+def _chooses_group(override: str, conf: Path) -> bool:
+    key = override.partition("=")[0].removeprefix("+")
+    return (conf / key).is_dir()
+
+
+def _put(tree: dict[str, Any], keys: list[str], value: object) -> None:
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[keys[-1]] = value

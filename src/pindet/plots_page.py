@@ -1,0 +1,50 @@
+"""The page that ``dvc plots`` fills: it carries its scripts, so that it opens where there is no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PAGE = "pindet_plots.html"
+
+_HTML = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>pindet: plots</title>
+{refresh_tag}
+<style>
+body { font: 15px/1.5 system-ui, "Noto Sans CJK SC", "Microsoft YaHei", sans-serif; margin: 2rem; }
+table { border-spacing: 15px; }
+img { max-width: 100%; }
+</style>
+<script>
+(() => {
+SCRIPTS
+})();
+</script>
+</head>
+<body>
+{plot_divs}
+</body>
+</html>
+"""
+
+
+def write_plots_page(root: Path) -> Path:
+    """Write the page into ``.dvc/`` of the project and name it in the git-ignored ``.dvc/config.local``.
+
+    Vega's scripts come from the installed ``vl-convert-python``; they are too large to be kept in git.
+    """
+    import vl_convert
+    from dvc.config import Config
+
+    page = root / ".dvc" / "tmp" / PAGE
+    page.parent.mkdir(exist_ok=True)
+    # A closing tag inside a script would end it.
+    scripts = vl_convert.javascript_bundle().replace("</script", "<\\/script")
+    temporary = page.with_suffix(".tmp")
+    temporary.write_text(_HTML.replace("SCRIPTS", scripts), encoding="utf-8")
+    temporary.replace(page)
+    with Config(str(root / ".dvc"), validate=False).edit("local") as config:
+        config.setdefault("plots", {})["html_template"] = f"tmp/{PAGE}"
+    return page

@@ -1,0 +1,64 @@
+"""What every stage does around its work: logging, parameters, errors that a user can read."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from pindet.params import Params, load_params
+
+logger = logging.getLogger(__name__)
+
+PARAMS = Path("params.yaml")
+CONF = Path("conf")
+SCRATCH = Path(".pindet")
+"""Git-ignored folder for what must not be hashed: resume state, latencies, journals, tracebacks."""
+
+
+def scratch(*parts: str) -> Path:
+    """A path in the scratch folder of the main project, also from the temporary copy that an experiment runs in."""
+    # DVC sets DVC_ROOT to the project that started the experiment.
+    return Path(os.environ.get("DVC_ROOT", Path.cwd())).resolve().joinpath(SCRATCH, *parts)
+
+
+def run_stage(name: str, work: Callable[[Params], None]) -> None:
+    """Run a stage with the parameters of the working directory and exit.
+
+    The exit status is 0, or 1 after an error; an error of the user's (``ValueError``, ``OSError``) is one log
+    message, with the traceback in ``.pindet/errors/<name>.txt``.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        params = load_params(PARAMS)
+        logger.info("%s: %s", name, overrides_in_force(PARAMS, CONF))
+        work(params)
+    except (ValueError, OSError) as error:
+        path = scratch("errors", f"{name}.txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(traceback.format_exc(), encoding="utf-8")
+        logger.error("%s failed: %s\n(traceback: %s)", name, error, path)
+        sys.exit(1)
+
+
+def overrides_in_force(params: Path, conf: Path) -> str:
+    """One line that says how ``params.yaml`` differs from what ``conf/`` composes."""
+    if not conf.is_dir():
+        return f"{params} as it is; there is no {conf}/ to compare it with"
+    from pindet.compose import differences
+
+    difference = differences(yaml.safe_load(params.read_text(encoding="utf-8")), conf)
+    if not difference.exit_code:
+        return f"{params} is what {conf}/ composes"
+    said = []
+    if difference.overrides:
+        said.append("overrides in force: " + " ".join(f"-S {shlex.quote(each)}" for each in difference.overrides))
+    if difference.structure:
+        said.append(f"keys that no override explains: {', '.join(difference.structure)} (see `pindet params --check`)")
+    return "; ".join(said)

@@ -1,0 +1,59 @@
+"""What a finished pipeline has made, on one screen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+
+METRICS = Path("metrics.json")
+REPORT = Path("reports/evaluate/report.html")
+BUNDLE = Path("models/bundle")
+MANIFEST = BUNDLE / "manifest.json"
+NEXT = (
+    ("make ui", "compare this run with others in MLflow"),
+    (f"pindet predict PATH… --format image --out out --bundle {BUNDLE}", "try the detector on images of yours"),
+    ("dvc exp run -S training.epochs=40", "try another setting; `dvc exp show` compares"),
+)
+
+
+class NothingToSummarizeError(FileNotFoundError):
+    """The pipeline has not run to its end yet."""
+
+
+def show_summary(console: Console, root: Path = Path()) -> None:
+    """Print test metrics per class, where report and bundle are, and three commands worth typing next.
+
+    Raises:
+        NothingToSummarizeError: ``metrics.json`` or the bundle is missing.
+    """
+    for path in (METRICS, MANIFEST):
+        if not (root / path).is_file():
+            raise NothingToSummarizeError(f"{path} is missing: the pipeline has not run to its end; run `make repro`")
+    metrics: dict[str, float] = json.loads((root / METRICS).read_text(encoding="utf-8"))
+    classes: list[str] = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["classes"]
+    console.print(_page(metrics, classes))
+
+
+def _page(metrics: dict[str, float], classes: list[str]) -> RenderableType:
+    table = Table(title="Test split", title_justify="left", caption_justify="left")
+    table.add_column("class")
+    for name in ("mAP 50–95", "mAP 50"):
+        table.add_column(name, justify="right")
+    for name in classes:
+        table.add_row(name, _cell(metrics, f"test/map/{name}"), _cell(metrics, f"test/map_50/{name}"))
+    table.add_section()
+    table.add_row("all classes", _cell(metrics, "test/map"), _cell(metrics, "test/map_50"), style="bold")
+    places = Table.grid(padding=(0, 2))
+    places.add_row("report", str(REPORT))
+    places.add_row("bundle", str(BUNDLE))
+    places.add_row("", "")
+    for command, purpose in NEXT:
+        places.add_row(purpose, f"[bold]{command}[/bold]")
+    return Group(table, "", places)
+
+
+def _cell(metrics: dict[str, float], key: str) -> str:
+    return f"{metrics[key]:.3f}" if key in metrics else "–"
