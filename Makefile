@@ -38,11 +38,13 @@ lint: $(VENV)/.dev  ## style, types and import directions
 	$(BIN)/mypy serve/pindet_serve src/pindet
 	$(BIN)/lint-imports
 
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	--no-header --quiet
+
 lock:  ## renew the lock files from requirements/*.in (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--no-header --quiet requirements/pipeline.in -o requirements/pipeline.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--no-header --quiet requirements/dev.in -c requirements/pipeline.txt -o requirements/dev.txt
+	$(LOCK) requirements/pipeline.in -o requirements/pipeline.txt
+	$(LOCK) requirements/dev.in -c requirements/pipeline.txt -o requirements/dev.txt
+	$(LOCK) requirements/serve.in -c requirements/pipeline.txt -o requirements/serve.txt
 
 clean:  ## remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
