@@ -35,6 +35,7 @@ class Detector:
         verify_files(bundle, self.manifest)
         self._letterbox = Letterbox(self.manifest.image_height, self.manifest.image_width, self.manifest.letterbox_fill)
         self._session = _open(bundle / MODEL, threads)
+        self._check_shapes()
 
     def detect(
         self, images: Sequence[Image], *, score_threshold: float | None = None, max_detections: int | None = None
@@ -52,8 +53,22 @@ class Detector:
         Raises:
             ValueError: a threshold or a number outside what is allowed.
         """
+        threshold, limit = self.limits(score_threshold, max_detections)
         if not images:
             return []
+        letterboxed, placements = zip(*map(self._letterbox, images), strict=True)
+        boxes, scores, labels = self.infer(np.stack(letterboxed))
+        return [
+            _decode(boxes[i], scores[i], labels[i], placement, threshold, limit)
+            for i, placement in enumerate(placements)
+        ]
+
+    def limits(self, score_threshold: float | None, max_detections: int | None) -> tuple[float, int]:
+        """The two limits of an answer, the bundle's own where ``None``.
+
+        Raises:
+            ValueError: a threshold or a number outside what is allowed.
+        """
         threshold = self.manifest.score_threshold if score_threshold is None else score_threshold
         limit = self.manifest.max_detections if max_detections is None else max_detections
         if not 0 <= threshold <= 1:
@@ -62,12 +77,7 @@ class Detector:
             raise ValueError(
                 f"max_detections is {limit}; 1 to {self.manifest.max_detections} is allowed for this bundle"
             )
-        letterboxed, placements = zip(*map(self._letterbox, images), strict=True)
-        boxes, scores, labels = self.infer(np.stack(letterboxed))
-        return [
-            _decode(boxes[i], scores[i], labels[i], placement, threshold, limit)
-            for i, placement in enumerate(placements)
-        ]
+        return threshold, limit
 
     def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Run the model on letterboxed images uint8 ``[N, H, W, 3]`` RGB.
@@ -78,6 +88,19 @@ class Detector:
         """
         boxes, scores, labels = self._session.run(OUTPUTS, {"images": images})
         return boxes, scores, labels
+
+    def _check_shapes(self) -> None:
+        (images,) = self._session.get_inputs()
+        expected = [self.manifest.image_height, self.manifest.image_width, 3]
+        if images.type != "tensor(uint8)" or images.shape[1:] != expected:
+            raise BundleError(
+                f"{MODEL} takes images of {images.type} {images.shape}; its manifest says uint8 and {expected} after N"
+            )
+        most = {output.shape[1] for output in self._session.get_outputs()}
+        if most != {self.manifest.max_detections}:
+            raise BundleError(
+                f"{MODEL} gives {most} detections an image; its manifest says {self.manifest.max_detections}"
+            )
 
 
 def _decode(

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "schema_version": (int,),
+    "classes": (list,),
+    "image_height": (int,),
+    "image_width": (int,),
+    "letterbox_fill": (int,),
+    "score_threshold": (float, int),
+    "max_detections": (int,),
+    "metrics": (dict,),
+    "data_md5": (str,),
+    "files": (dict,),
+}
 
 
 class BundleError(ValueError):
@@ -48,8 +61,11 @@ class Manifest:
         bad = [name for name in self.classes if not isinstance(name, str) or not name]
         if bad or not self.classes or len(set(self.classes)) != len(self.classes):
             raise BundleError(f"classes are {self.classes!r}; they must be unique, non-empty strings, at least one")
-        if self.max_detections < 1:
-            raise BundleError(f"max_detections is {self.max_detections}; at least 1 is allowed")
+        for name in ("image_height", "image_width", "max_detections"):
+            if getattr(self, name) < 1:
+                raise BundleError(f"{name} is {getattr(self, name)}; at least 1 is allowed")
+        if not 0 <= self.letterbox_fill <= 255:
+            raise BundleError(f"letterbox_fill is {self.letterbox_fill}; a grey level from 0 to 255 is allowed")
         if not 0 <= self.score_threshold <= 1:
             raise BundleError(f"score_threshold is {self.score_threshold}; 0 to 1 is allowed")
 
@@ -72,21 +88,33 @@ def read_manifest(bundle: Path) -> Manifest:
     return _parse(content, path)
 
 
+def write_manifest(bundle: Path, manifest: Manifest) -> None:
+    """Write the manifest of a bundle whose other files are complete; equal manifests are equal bytes."""
+    text = json.dumps(asdict(manifest), ensure_ascii=False, allow_nan=False, sort_keys=True, indent=1) + "\n"
+    (bundle / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
+
+
+def list_files(bundle: Path) -> dict[str, str]:
+    """The sha256 of each file in a bundle but the manifest, by path relative to it."""
+    paths = sorted(path for path in bundle.rglob("*") if path.is_file())
+    names = {path.relative_to(bundle).as_posix(): path for path in paths}
+    return {name: sha256_of(path) for name, path in names.items() if name != MANIFEST}
+
+
 def verify_files(bundle: Path, manifest: Manifest) -> None:
     """Compare every file of a bundle with its sha256 in the manifest.
 
     Raises:
         BundleError: a file is missing, changed, or not listed.
     """
-    present = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()} - {MANIFEST}
-    for name in sorted(manifest.files.keys() - present):
+    present = list_files(bundle)
+    for name in sorted(manifest.files.keys() - present.keys()):
         raise BundleError(f"{bundle} lacks {name}, which its manifest lists; fetch the bundle again")
-    for name in sorted(present - manifest.files.keys()):
+    for name in sorted(present.keys() - manifest.files.keys()):
         raise BundleError(f"{bundle} holds {name}, which its manifest does not list; fetch the bundle again")
     for name, expected in sorted(manifest.files.items()):
-        seen = sha256_of(bundle / name)
-        if seen != expected:
-            raise BundleError(f"{name} has sha256 {seen}, the manifest says {expected}: changed or truncated")
+        if present[name] != expected:
+            raise BundleError(f"{name} has sha256 {present[name]}, the manifest says {expected}: changed or truncated")
 
 
 def sha256_of(path: Path) -> str:
@@ -103,8 +131,11 @@ def _parse(content: Any, path: Path) -> Manifest:
         raise BundleError(
             f"schema_version is {version!r}; this server reads 1 to {SCHEMA_VERSION}: upgrade pindet-serve"
         )
-    known = {field.name for field in fields(Manifest)}
-    if content.keys() != known:
-        lacks, extra = sorted(known - content.keys()), sorted(content.keys() - known)
+    if content.keys() != _KINDS.keys():
+        lacks, extra = sorted(_KINDS.keys() - content.keys()), sorted(content.keys() - _KINDS.keys())
         raise BundleError(f"{path} lacks {lacks} and has the unknown keys {extra}; export the bundle again")
+    for field, kinds in _KINDS.items():
+        value = content[field]
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise BundleError(f"{field} in {path} is {value!r}; allowed is {kinds[0].__name__}; export again")
     return Manifest(**content)

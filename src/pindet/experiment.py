@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from pindet.compose import EXPERIMENT, Differences, compose, leaves
+from pindet.files import write_text
 from pindet.params import ParamsError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -37,11 +38,9 @@ def save_experiment(name: str, found: Differences, params: Path, conf: Path, *, 
     for key, value in changed.items():
         _put(content, key.split("."), value)
     before = path.read_text(encoding="utf-8") if path.exists() else None
-    text = "# @package _global_\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_text(path, "# @package _global_\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     if compose(conf, [f"+{EXPERIMENT}={name}"]) != wanted:
-        path.unlink() if before is None else path.write_text(before, encoding="utf-8")
+        path.unlink() if before is None else write_text(path, before)
         raise ParamsError(f"{path} would not compose {params} again; save fewer changes, or write it by hand")
     return path
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pindet.files import write_text
+
 PAGE = "pindet_plots.html"
 
 _HTML = """<!DOCTYPE html>
@@ -39,12 +41,9 @@ def write_plots_page(root: Path) -> Path:
     from dvc.config import Config
 
     page = root / ".dvc" / "tmp" / PAGE
-    page.parent.mkdir(exist_ok=True)
     # A closing tag inside a script would end it.
     scripts = vl_convert.javascript_bundle().replace("</script", "<\\/script")
-    temporary = page.with_suffix(".tmp")
-    temporary.write_text(_HTML.replace("SCRIPTS", scripts), encoding="utf-8")
-    temporary.replace(page)
+    write_text(page, _HTML.replace("SCRIPTS", scripts))
     with Config(str(root / ".dvc"), validate=False).edit("local") as config:
         config.setdefault("plots", {})["html_template"] = f"tmp/{PAGE}"
     return page

@@ -32,7 +32,7 @@ def test_bad_boxes(corners: Any, reason: Reason, action: str) -> None:
 
 
 def item(path: Path, width: int | None = None, height: int | None = None) -> Item:
-    return Item(path.name, path, [], width, height, None)
+    return Item(path.name, path.read_bytes, [], None, width, height)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
@@ -67,6 +67,68 @@ def test_exif_rotation_is_applied(tmp_path: Path) -> None:
     assert cleaned is not None
     assert (cleaned.width, cleaned.height) == (48, 64)
     assert [r.action for r in rejections] == ["converted"]
+
+
+def spotted(path: Path, orientation: int) -> tuple[RawBox, RawBox]:
+    """Store 64 x 48 pixels with a white patch and an EXIF orientation; return the patch as stored and as displayed."""
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    pixels[8:12, 40:50] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(path, exif=exif, quality=95)
+    rows, columns = np.nonzero(decode_image(path.read_bytes())[..., 0] > 127)
+    corners = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    return RawBox("x", 40, 8, 50, 12), RawBox("x", *(float(v) for v in corners))
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_boxes_of_the_stored_size_are_turned_with_the_image(tmp_path: Path, name: str, orientation: int) -> None:
+    stored, displayed = spotted(tmp_path / name, orientation)
+    cleaned, rejections = clean(Item(name, (tmp_path / name).read_bytes, [stored], None, 64, 48))
+    assert cleaned is not None
+    assert (cleaned.width, cleaned.height) == (48, 64)
+    assert cleaned.boxes == [displayed]
+    assert [(r.reason, r.action) for r in rejections] == [
+        (Reason.SIZE_MISMATCH, "converted"),
+        (Reason.PIXEL_FORMAT, "converted"),
+    ]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_boxes_of_the_displayed_image_stay(tmp_path: Path, orientation: int) -> None:
+    _, displayed = spotted(tmp_path / "a.jpg", orientation)
+    width, height = (48, 64) if orientation >= 5 else (64, 48)
+    shares = RawBox("x", displayed.x1 / width, displayed.y1 / height, displayed.x2 / width, displayed.y2 / height)
+    read = (tmp_path / "a.jpg").read_bytes
+    for item in (
+        Item("a.jpg", read, [displayed], None, width, height),
+        Item("a.jpg", read, [displayed]),
+        Item("a.jpg", read, [shares], normalised=True),
+    ):
+        cleaned, rejections = clean(item)
+        assert cleaned is not None
+        assert cleaned.boxes == [displayed]
+        assert [r.reason for r in rejections] == [Reason.PIXEL_FORMAT] * (orientation != 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"), [("x/a.JPG", "x/a.png"), ("a.PNG", "a.PNG"), ("a.b.tif", "a.b.png"), ("a.webp", "a.png")]
+)
+def test_a_converted_image_is_named_png(tmp_path: Path, name: str, stored: str) -> None:
+    path = tmp_path / Path(name).name
+    Image.effect_noise((64, 48), 50).convert("CMYK" if "JPG" in name else "RGBA" if "PNG" in name else "RGB").save(path)
+    cleaned, rejections = clean(Item(name, path.read_bytes, []))
+    assert cleaned is not None
+    assert cleaned.name == stored
+    assert [(r.item, r.action) for r in rejections] == [(name, "converted")]
+    assert stored in rejections[0].detail
+
+
+def test_a_file_that_cannot_be_read_is_dropped_without_its_path(tmp_path: Path) -> None:
+    cleaned, rejections = clean(item(tmp_path / "gone.png"))
+    assert cleaned is None
+    assert [(r.reason, r.detail) for r in rejections] == [(Reason.UNREADABLE, "No such file or directory")]
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -14,14 +15,14 @@ import pytest
 
 from pindet.data.coco import CocoSource
 from pindet.data.prepare import Report, TooManyRejectedError, prepare
-from pindet.data.records import Item, RawBox, Reason, Rejection, Source
-from pindet.data.shards import read_image
+from pindet.data.prepared import PreparedSplit
+from pindet.data.records import Item, RawBox, Reason, Rejection, Source, SourceError
 from pindet.data.split import split_of
 from pindet.data.voc import VocSource
 from pindet.data.yolo import YoloSource
 
 SOURCES: dict[str, Any] = {"voc": VocSource, "coco": CocoSource, "yolo": YoloSource}
-BCCD = Path(__file__).parents[3] / "shared" / "datasets" / "bccd"
+BCCD = Path(os.environ.get("PINDET_BCCD", Path(__file__).parents[3] / "shared" / "datasets" / "bccd"))
 
 
 class Listed:
@@ -55,8 +56,8 @@ def test_three_formats_give_the_same_bytes(tmp_path: Path, writers: Any, samples
     assert len(trees[0]) == 3 * 4 + 1
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["coco", "voc", "yolo"]
     for split, name, _ in samples:
-        stored = read_image(tmp_path / "out/voc", split, name)
-        assert stored == (tmp_path / "voc/JPEGImages" / name).read_bytes()
+        prepared = PreparedSplit(tmp_path / "out/voc", split)
+        assert prepared.data(prepared.names.index(name)) == (tmp_path / "voc/JPEGImages" / name).read_bytes()
     annotations = json.loads(trees[0]["train/annotations.json"])
     assert annotations["annotations"][1]["bbox"] == [5.5, 6.0, 4.5, 6.0]
     for path in (tmp_path / "out/voc").rglob("*.tar"):
@@ -67,7 +68,7 @@ def test_three_formats_give_the_same_bytes(tmp_path: Path, writers: Any, samples
 def test_order_of_the_source_does_not_matter(tmp_path: Path, make_picture: Any) -> None:
     for i in range(6):
         make_picture(tmp_path / f"{i}.png", i)
-    items = [Item(f"{i}.png", tmp_path / f"{i}.png", [RawBox("a", i, 1, 9, 9)], 64, 48, "train") for i in range(6)]
+    items = [Item(f"{i}.png", (tmp_path / f"{i}.png").read_bytes, [RawBox("a", i, 1, 9, 9)], "train") for i in range(6)]
     run(Listed(items), tmp_path / "out" / "forward")
     run(Listed(items[::-1]), tmp_path / "out" / "backward")
     assert tree(tmp_path / "out" / "forward") == tree(tmp_path / "out" / "backward")
@@ -79,8 +80,7 @@ def test_leak_is_dropped_from_train(tmp_path: Path, writers: Any, samples: Any, 
     report = run(YoloSource(tmp_path / "in"), tmp_path / "out", max_rejected=1)
     assert [(r.item, r.reason) for r in report.rejections] == [("a b.png", Reason.LEAK)]
     assert report.images == {"train": 1, "val": 1, "test": 1}
-    with pytest.raises(KeyError, match=r"no image 'a b\.png'"):
-        read_image(tmp_path / "out", "train", "a b.png")
+    assert PreparedSplit(tmp_path / "out", "train").names == ["nested/é.PNG"]
 
 
 def test_too_many_rejected_writes_nothing(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
@@ -124,7 +124,7 @@ def test_adding_data_moves_nothing(tmp_path: Path, make_picture: Any) -> None:
     assert places[0].items() <= places[1].items()
 
 
-@pytest.mark.skipif(not BCCD.is_dir(), reason="the BCCD dataset is not here")
+@pytest.mark.skipif(not BCCD.is_dir(), reason=f"no BCCD data set at {BCCD}; set PINDET_BCCD")
 def test_bccd_has_zero_area_boxes(tmp_path: Path) -> None:
     report = run(VocSource(BCCD), tmp_path / "out", max_rejected=100)
     zero = {r.item for r in report.rejections if r.reason == Reason.ZERO_AREA}
@@ -150,3 +150,60 @@ def test_an_output_that_exists_is_left_alone(tmp_path: Path, writers: Any, sampl
     with pytest.raises(FileExistsError, match="remove it or choose another"):
         run(VocSource(tmp_path / "in"), tmp_path / "out")
     assert tree(tmp_path / "out") == {"mine": b"keep"}
+
+
+def test_duplicates_within_a_split_are_kept_and_reported(
+    tmp_path: Path, writers: Any, samples: Any, classes: Any
+) -> None:
+    writers["yolo"](tmp_path / "in", samples, classes)
+    images, labels = tmp_path / "in/images/train", tmp_path / "in/labels/train"
+    shutil.copy(images / "a b.png", images / "b.png")
+    shutil.copy(labels / "a b.txt", labels / "b.txt")
+    shutil.copy(images / "a b.png", images / "c.png")
+    (labels / "c.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    report = run(YoloSource(tmp_path / "in"), tmp_path / "out")
+    assert report.images["train"] == 4
+    assert [(r.item, r.reason, r.action) for r in report.rejections] == [
+        ("b.png", Reason.DUPLICATE, "kept"),
+        ("c.png", Reason.DUPLICATE, "kept"),
+    ]
+    assert [r.detail.endswith("with other boxes") for r in report.rejections] == [False, True]
+
+
+def test_nothing_left_to_train_on(tmp_path: Path, make_picture: Any) -> None:
+    make_picture(tmp_path / "a.png", 0)
+    item = Item("a.png", (tmp_path / "a.png").read_bytes, [], "test")
+    with pytest.raises(SourceError, match="no image is left for train"):
+        run(Listed([item]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_split_that_stays_empty_is_said(
+    tmp_path: Path, make_picture: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_picture(tmp_path / "a.png", 0)
+    run(Listed([Item("a.png", (tmp_path / "a.png").read_bytes, [], "train")]), tmp_path / "out")
+    assert [r.message.split()[0] for r in caplog.records if r.levelname == "WARNING"] == ["val", "test"]
+
+
+def test_images_are_read_one_at_a_time(tmp_path: Path, make_picture: Any) -> None:
+    for i in range(4):
+        make_picture(tmp_path / f"{i}.png", i)
+    log: list[str] = []
+
+    class Watched(Listed):
+        def read(self) -> Iterator[Item | Rejection]:
+            for item in super().read():
+                assert isinstance(item, Item)
+                log.append(f"asked {item.name}")
+                yield item
+
+    def reading(name: str) -> Any:
+        def read() -> bytes:
+            log.append(f"read {name}")
+            return (tmp_path / name).read_bytes()
+
+        return read
+
+    run(Watched([Item(f"{i}.png", reading(f"{i}.png"), [], "train") for i in range(4)]), tmp_path / "out")
+    assert log == [f"{what} {i}.png" for i in range(4) for what in ("asked", "read")]

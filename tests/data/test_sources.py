@@ -128,3 +128,63 @@ def test_coco_annotation_without_an_id(
     writers["coco"](tmp_path, samples, classes)
     edit_first_coco_box(tmp_path, lambda box: box.pop(key))
     assert reasons(CocoSource(tmp_path)) == [(reason, "dropped")]
+
+
+NFC, NFD = "é", "e\N{COMBINING ACUTE ACCENT}"
+
+
+@pytest.mark.parametrize(("image", "label"), [(NFC, NFD), (NFD, NFC), (NFD, NFD)])
+def test_names_match_however_they_are_composed(
+    made: Any, samples: Any, image: str, label: str
+) -> None:
+    kind, root = made
+    folder = root / FOLDERS[kind] / "nested"
+    (folder / f"{NFC}.PNG").rename(folder / f"{image}.PNG")
+    if kind == "coco":
+        path = root / "annotations/instances_train.json"
+        data = json.loads(path.read_text("utf-8"))
+        data["images"][1]["file_name"] = f"nested/{label}.PNG"
+        path.write_text(json.dumps(data), "utf-8")
+    else:
+        file = next(p for p in root.rglob(f"{NFC}.*") if p.suffix in (".xml", ".txt"))
+        file.rename(file.with_name(label + file.suffix))
+    source = SOURCES[kind](root)
+    items = [r for r in source.read() if isinstance(r, Item)]
+    assert {(i.split, i.name, len(i.boxes)) for i in items} == {(s, n, len(b)) for s, n, b in samples}
+
+
+def test_class_names_are_one_however_they_are_composed(tmp_path: Path, writers: Any) -> None:
+    boxes = [(NFC, 1, 1, 5, 5), (NFD, 6, 6, 9, 9)]
+    writers["voc"](tmp_path, [("train", "a.png", boxes)], [])
+    source = VocSource(tmp_path)
+    assert source.classes == [NFC]
+    assert [[b.label for b in r.boxes] for r in source.read() if isinstance(r, Item)] == [[NFC, NFC]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data["categories"][0].pop("id"), "class id None"),
+        (lambda data: data["categories"][0].update(id=data["categories"][1]["id"]), "no number of its own"),
+        (lambda data: data["categories"][0].update(name=False), "class name False is no string"),
+        (lambda data: data["images"][0].pop("file_name"), "allowed is one with 'id' and 'file_name'"),
+        (lambda data: data["images"][0].update(id=data["images"][1]["id"]), "give each image its own id"),
+        (lambda data: data.pop("images"), "lacks 'images' or 'categories'"),
+    ],
+)
+def test_coco_files_that_are_wrong(
+    tmp_path: Path, writers: Any, samples: Any, classes: Any, change: Any, message: str
+) -> None:
+    writers["coco"](tmp_path, samples, classes)
+    path = tmp_path / "annotations/instances_train.json"
+    data = json.loads(path.read_text("utf-8"))
+    change(data)
+    path.write_text(json.dumps(data), "utf-8")
+    with pytest.raises(SourceError, match=message):
+        CocoSource(tmp_path)
+
+
+def test_sources_say_how_many_items_to_expect(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    for kind in ("voc", "coco"):
+        writers[kind](tmp_path / kind, samples, classes)
+        assert len(SOURCES[kind](tmp_path / kind)) == len(samples)

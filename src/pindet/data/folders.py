@@ -1,30 +1,47 @@
-"""Images of a folder by name, whatever the case of their extension and however deep they lie."""
+"""Files of a folder by name, whatever the case of their extension, however deep, composed or not."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pindet.data.records import SourceError
+from pindet.data.records import SourceError, nfc
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 
-def images_by_stem(root: Path) -> dict[str, Path]:
-    """Map the path below ``root`` without extension (``/``-separated) to the image file, sorted.
+def check_root(root: Path, expected: str) -> None:
+    """Raise SourceError unless ``root`` is a folder with something in it."""
+    if not root.is_dir():
+        seen = "is a file" if root.is_file() else "does not exist"
+        raise SourceError(f"data root {str(root)!r} {seen}; expected is a folder with {expected}; correct data.root")
+    if not any(root.iterdir()):
+        raise SourceError(f"data root {str(root)!r} is empty; expected are {expected}; fetch the data (`dvc pull`)")
+
+
+def files_by_stem(root: Path, suffixes: frozenset[str]) -> dict[str, Path]:
+    """Map the path below ``root`` without extension (``/``-separated, NFC) to the file, sorted by path.
 
     Raises:
-        SourceError: ``root`` is no folder, or two images differ only in extension (their label is ambiguous).
+        SourceError: two files differ only in extension or in how their name is composed.
     """
-    if not root.is_dir():
-        raise SourceError(f"no image folder {root}; allowed is a folder of images; check the source's root")
     found: dict[str, Path] = {}
     for path in sorted(root.rglob("*")):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+        if path.suffix.lower() not in suffixes or path.name.startswith(".") or not path.is_file():
             continue
-        stem = path.relative_to(root).with_suffix("").as_posix()
+        stem = nfc(path.relative_to(root).with_suffix("").as_posix())
         if stem in found:
             raise SourceError(f"{found[stem]} and {path} share one label file; allowed is one; rename one image")
         found[stem] = path
+    return found
+
+
+def images_by_stem(root: Path) -> dict[str, Path]:
+    """:func:`files_by_stem` for images; raises SourceError also when ``root`` is missing or holds none."""
+    if not root.is_dir():
+        raise SourceError(f"no image folder {root}; allowed is a folder of images; check the source's root")
+    found = files_by_stem(root, IMAGE_SUFFIXES)
+    if not found:
+        raise SourceError(f"no image in {root}; allowed are {', '.join(sorted(IMAGE_SUFFIXES))}; add some")
     return found
 
 

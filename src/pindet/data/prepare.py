@@ -1,17 +1,23 @@
-"""From a source to prepared data: one pass over the images, one over the kept bytes, then one rename."""
+"""From a source to prepared data: one pass over the images, one over the bytes kept, then one rename."""
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Sized
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pindet.data.clean import clean
+from pindet.data.progress import shown
 from pindet.data.records import SPLITS, Item, Reason, Rejection, Source, SourceError
 from pindet.data.shards import Entry, write_json, write_split
 from pindet.data.split import check_fractions, split_of, winning_splits
+
+logger = logging.getLogger(__name__)
 
 
 class TooManyRejectedError(ValueError):
@@ -44,7 +50,8 @@ def prepare(
         seed: of the split of items that have no official one.
         val_fraction, test_fraction: of those items, in [0, 1).
         shard_count: tar files per split, 1..1000.
-        max_rejected: how many images and boxes may be dropped; clipped and converted ones do not count.
+        max_rejected: how many images and boxes may be dropped; what is excluded, clipped, converted or kept does
+            not count.
 
     Raises:
         TooManyRejectedError: more was dropped; nothing is written.
@@ -56,13 +63,14 @@ def prepare(
     output.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:
-        spool, result = work / "spool", work / "result"
-        spool.mkdir()
-        entries, rejections = _collect(source, spool, seed, val_fraction, test_fraction)
-        entries = _without_leaks(entries, rejections)
-        _check_rejected(rejections, max_rejected)
-        report = _report(source.classes, entries, rejections)
-        _write(result, entries, report, shard_count)
+        result = work / "result"
+        with (work / "spool").open("w+b") as spool:
+            entries, rejections = _collect(source, spool, seed, val_fraction, test_fraction)
+            entries = _without_leaks(entries, rejections)
+            _check_rejected(rejections, max_rejected)
+            report = _report(source.classes, entries, rejections)
+            _check_left(report)
+            _write(result, entries, report, shard_count, spool)
         result.rename(output)
     finally:
         shutil.rmtree(work)
@@ -81,25 +89,37 @@ def _check_options(source: Source, output: Path, shard_count: int) -> None:
         )
 
 
-def _write(result: Path, entries: list[Entry], report: Report, shard_count: int) -> None:
+def _check_left(report: Report) -> None:
+    if not report.images["train"]:
+        raise SourceError(
+            f"no image is left for train, of {report.images}; allowed is at least one; see what was dropped "
+            "and check the source's split lists"
+        )
+    for split in SPLITS[1:]:
+        if not report.images[split]:
+            logger.warning("%s has no image: nothing can be measured on it; raise %s_fraction", split, split)
+
+
+def _write(result: Path, entries: list[Entry], report: Report, shard_count: int, spool: BinaryIO) -> None:
     for split in SPLITS:
         kept = [e for e in entries if e.split == split]
-        write_split(result / split, kept, report.classes, shard_count)
+        write_split(result / split, kept, report.classes, shard_count, spool)
     counts = {"images": report.images, "boxes": report.boxes}
     write_json(result / "dataset.json", {"classes": report.classes, "counts": counts})
 
 
 def _collect(
-    source: Source, spool: Path, seed: int, val_fraction: float, test_fraction: float
+    source: Source, spool: BinaryIO, seed: int, val_fraction: float, test_fraction: float
 ) -> tuple[list[Entry], list[Rejection]]:
     entries: list[Entry] = []
     rejections: list[Rejection] = []
     names: set[tuple[str, str]] = set()
-    for record in source.read():
+    total = len(source) if isinstance(source, Sized) else None
+    for record in shown(source.read(), "preparing images", total):
         if isinstance(record, Rejection):
             rejections.append(record)
             continue
-        entry = _entry(record, spool / str(len(entries)), rejections, (seed, val_fraction, test_fraction))
+        entry = _entry(record, spool, rejections, (seed, val_fraction, test_fraction))
         if entry is None:
             continue
         if (entry.split, entry.name) in names:
@@ -111,26 +131,37 @@ def _collect(
     return entries, rejections
 
 
-def _entry(item: Item, spool: Path, rejections: list[Rejection], options: tuple[int, float, float]) -> Entry | None:
+def _entry(item: Item, spool: BinaryIO, rejections: list[Rejection], options: tuple[int, float, float]) -> Entry | None:
     cleaned, found = clean(item)
     rejections += found
     if cleaned is None:
         return None
-    spool.write_bytes(cleaned.data)
     split = item.split or split_of(cleaned.digest, *options)
-    return Entry(item.name, cleaned.digest, split, cleaned.width, cleaned.height, cleaned.boxes, spool)
+    offset = spool.tell()
+    size = spool.write(cleaned.data)
+    return Entry(cleaned.name, cleaned.digest, split, cleaned.width, cleaned.height, cleaned.boxes, offset, size)
 
 
 def _without_leaks(entries: list[Entry], rejections: list[Rejection]) -> list[Entry]:
     best = winning_splits((e.digest, e.split) for e in entries)
-    kept = []
+    kept: list[Entry] = []
+    first: dict[str, Entry] = {}
     for entry in entries:
-        if best[entry.digest] == entry.split:
-            kept.append(entry)
+        if best[entry.digest] != entry.split:
+            detail = f"same pixels in {best[entry.digest]}; dropped from {entry.split}"
+            rejections.append(Rejection(entry.name, Reason.LEAK, detail, "dropped"))
             continue
-        detail = f"same pixels in {best[entry.digest]}; dropped from {entry.split}"
-        rejections.append(Rejection(entry.name, Reason.LEAK, detail, "dropped"))
+        kept.append(entry)
+        same = first.setdefault(entry.digest, entry)
+        if same is not entry:
+            differ = "" if _same_boxes(same, entry) else ", with other boxes"
+            detail = f"same pixels as {same.name} in {entry.split}{differ}"
+            rejections.append(Rejection(entry.name, Reason.DUPLICATE, detail, "kept"))
     return kept
+
+
+def _same_boxes(a: Entry, b: Entry) -> bool:
+    return Counter(a.boxes) == Counter(b.boxes)
 
 
 def _check_rejected(rejections: list[Rejection], max_rejected: int) -> None:

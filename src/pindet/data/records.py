@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Literal, Protocol
 
-Action = Literal["dropped", "clipped", "converted"]
+Action = Literal["dropped", "excluded", "clipped", "converted", "kept"]
+"""Dropped: a defect, counted against ``max_rejected``. Excluded: left out because a setting asks for it. Clipped and
+converted: mended. Kept: nothing was changed, but somebody should look."""
+
 SPLITS = ("train", "val", "test")
 
 
@@ -30,9 +33,10 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
     """A box with a coordinate that is NaN or infinite."""
     SIZE_MISMATCH = "size_mismatch"
-    """The annotation states another size than the displayed image: the frame of its boxes is unknown."""
+    """The annotation states another size than the displayed image, so the frame of its boxes is unknown. When it is
+    the size before EXIF rotation, the boxes are turned along with the image."""
     PIXEL_FORMAT = "pixel_format"
-    """Rotated by EXIF or not plain 8-bit RGB or grey: stored as 8-bit RGB PNG."""
+    """Rotated by EXIF, or not a JPEG or PNG of 8-bit RGB or grey: stored as 8-bit RGB PNG, and named so."""
     MISSING_IMAGE = "missing_image"
     """A label whose image does not exist."""
     UNKNOWN_CLASS = "unknown_class"
@@ -41,11 +45,15 @@ class Reason(StrEnum):
     """A COCO box with ``iscrowd``: it surrounds many objects, so it is no box of one."""
     DUPLICATE_NAME = "duplicate_name"
     """A second item of the same name in the same split."""
+    DUPLICATE = "duplicate"
+    """The same pixels twice in one split: both are kept, since their boxes may differ and none is leaked."""
+    DIFFICULT = "difficult"
+    """A VOC box marked as difficult: kept or excluded, as the settings say."""
     LEAK = "leak"
     """The same pixels, or the same name in split lists, occur in two splits; test wins, then val."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RawBox:
     """One labelled box; edges in pixels of the displayed image, as the source states them."""
 
@@ -58,19 +66,28 @@ class RawBox:
 
 @dataclass(frozen=True)
 class Item:
-    """One image with its boxes; ``name`` is its path below the image folder with ``/``, without the split."""
+    """One image with its boxes.
+
+    Attributes:
+        name: path below the image folder, with ``/`` and without the split, Unicode NFC.
+        read: returns the image file; called when the item is cleaned, so that no image waits in memory.
+        boxes: as the source states them; in pixels, or fractions of the displayed image when ``normalised``.
+        split: the official one, or None when content and seed decide.
+        declared_width, declared_height: of the image as the annotation states it, or None.
+    """
 
     name: str
-    path: Path
+    read: Callable[[], bytes]
     boxes: list[RawBox]
-    declared_width: int | None
-    declared_height: int | None
-    split: str | None
+    split: str | None = None
+    declared_width: int | None = None
+    declared_height: int | None = None
+    normalised: bool = False
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """One thing dropped, clipped or converted, never silently."""
+    """One thing dropped, excluded, clipped, converted, or kept though it looks wrong; never silently."""
 
     item: str
     reason: Reason
@@ -79,7 +96,7 @@ class Rejection:
 
 
 class Source(Protocol):
-    """What :func:`pindet.data.prepare.prepare` reads."""
+    """What :func:`pindet.data.prepare.prepare` reads; one with a ``len`` says how many items to expect."""
 
     @property
     def classes(self) -> list[str]:
@@ -87,3 +104,8 @@ class Source(Protocol):
 
     def read(self) -> Iterator[Item | Rejection]:
         """Yield every item and every defect of the source, in a stable order."""
+
+
+def nfc(text: str) -> str:
+    """The composed form: file systems and tools disagree on how ``é`` is written, and it has to be one name."""
+    return unicodedata.normalize("NFC", text)

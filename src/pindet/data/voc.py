@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from pindet.data.folders import check_unlabelled, images_by_stem
-from pindet.data.records import SPLITS, Item, RawBox, Reason, Rejection
+from pindet.data.folders import check_root, check_unlabelled, files_by_stem, images_by_stem
+from pindet.data.records import SPLITS, Action, Item, RawBox, Reason, Rejection, nfc
+
+EXPECTED = "Annotations/ and JPEGImages/"
 
 
 class VocSource:
@@ -22,6 +24,10 @@ class VocSource:
         root: the folder that holds ``Annotations`` and ``JPEGImages``.
         classes: allowed class names; every label found, sorted, when None.
         unlabelled: ``error`` or ``background``, for images without an XML file.
+        difficult: ``keep`` or ``drop`` boxes marked as difficult; reported either way.
+
+    Raises:
+        SourceError: ``root`` is missing or empty.
     """
 
     def __init__(
@@ -29,20 +35,23 @@ class VocSource:
         root: Path,
         classes: Sequence[str] | None = None,
         unlabelled: Literal["error", "background"] = "error",
+        difficult: Literal["keep", "drop"] = "keep",
     ) -> None:
+        check_root(root, EXPECTED)
         self._root = root
         self._unlabelled = unlabelled
-        self._labels = {
-            p.relative_to(root / "Annotations").with_suffix("").as_posix(): p
-            for p in sorted((root / "Annotations").rglob("*"))
-            if p.suffix.lower() == ".xml"
-        }
-        self._classes = sorted(set(self._found() if classes is None else classes))
+        self._keeps_difficult = difficult == "keep"
+        self._labels = files_by_stem(root / "Annotations", frozenset({".xml"}))
+        self._classes = sorted(set(self._found()) if classes is None else {nfc(c) for c in classes})
 
     @property
     def classes(self) -> list[str]:
         """Class names, sorted."""
         return list(self._classes)
+
+    def __len__(self) -> int:
+        """Return the number of labels, about that of the items."""
+        return len(self._labels)
 
     def read(self) -> Iterator[Item | Rejection]:
         """Yield items by name; raises SourceError for an image without a label unless it is background."""
@@ -58,25 +67,31 @@ class VocSource:
             yield from self._item(stem, images[stem], splits[0] if splits else None)
 
     def _item(self, stem: str, path: Path, split: str | None) -> Iterator[Item | Rejection]:
-        name = path.relative_to(self._root / "JPEGImages").as_posix()
+        name = nfc(path.relative_to(self._root / "JPEGImages").as_posix())
         if stem not in self._labels:
             check_unlabelled(name, self._unlabelled)
-            yield Item(name, path, [], None, None, split)
+            yield Item(name, path.read_bytes, [], split)
             return
         try:
             tree = ElementTree.parse(self._labels[stem]).getroot()
-            boxes = [_box(node) for node in tree.iter("object")]
+            found = [(_box(node), (node.findtext("difficult") or "").strip() == "1") for node in tree.iter("object")]
             size = [int(tree.findtext(f"size/{k}") or 0) for k in ("width", "height")]
         except (ElementTree.ParseError, ValueError) as error:
             yield Rejection(name, Reason.UNREADABLE, f"{self._labels[stem].name}: {error}", "dropped")
             return
-        for box in boxes:
+        boxes = []
+        for box, is_difficult in found:
             if box.label not in self._classes:
                 detail = f"class {box.label!r} is not one of {self._classes}"
                 yield Rejection(name, Reason.UNKNOWN_CLASS, detail, "dropped")
-        known = [box for box in boxes if box.label in self._classes]
+                continue
+            if is_difficult:
+                action: Action = "kept" if self._keeps_difficult else "excluded"
+                yield Rejection(name, Reason.DIFFICULT, f"{box}", action)
+            if self._keeps_difficult or not is_difficult:
+                boxes.append(box)
         # Labelling tools write 0 for a size that they do not know.
-        yield Item(name, path, known, size[0] or None, size[1] or None, split)
+        yield Item(name, path.read_bytes, boxes, split, size[0] or None, size[1] or None)
 
     def _found(self) -> Iterator[str]:
         for path in self._labels.values():
@@ -84,14 +99,18 @@ class VocSource:
                 nodes = list(ElementTree.parse(path).getroot().iter("object"))
             except ElementTree.ParseError:
                 continue  # read() reports it
-            yield from ((n.findtext("name") or "").strip() for n in nodes)
+            yield from (_label(n) for n in nodes)
 
     def _listed(self, split: str) -> set[str]:
         path = self._root / "ImageSets" / "Main" / f"{split}.txt"
         lines = path.read_text("utf-8-sig").splitlines() if path.is_file() else []
-        return {line.strip() for line in lines if line.strip()}
+        return {nfc(line.strip()) for line in lines if line.strip()}
 
 
 def _box(node: ElementTree.Element) -> RawBox:
     values = [float(node.findtext(f"bndbox/{k}") or "missing") for k in ("xmin", "ymin", "xmax", "ymax")]
-    return RawBox((node.findtext("name") or "").strip(), *values)
+    return RawBox(_label(node), *values)
+
+
+def _label(node: ElementTree.Element) -> str:
+    return nfc((node.findtext("name") or "").strip())

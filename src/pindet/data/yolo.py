@@ -1,103 +1,149 @@
-"""YOLO: ``data.yaml`` with names, ``images/[split]/``, ``labels/[split]/`` with normalised ``cx cy w h``."""
+"""YOLO: ``data.yaml`` with names, images, and text files with normalised ``cx cy w h``.
+
+The label of ``…/images/…/a.jpg`` is ``…/labels/…/a.txt`` (the last ``images`` of the path counts), so both
+``images/train`` with ``labels/train`` and ``train/images`` with ``train/labels`` are understood.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pindet_serve.images import ImageDecodeError
-
-from pindet.data.folders import check_unlabelled, images_by_stem
-from pindet.data.headers import displayed_size
-from pindet.data.records import Item, RawBox, Reason, Rejection, SourceError
+from pindet.data.folders import check_root, check_unlabelled, files_by_stem, images_by_stem
+from pindet.data.records import Item, RawBox, Reason, Rejection, SourceError, nfc
+from pindet.data.yolo_config import YoloConfig, load_config
 
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+EXPECTED = "data.yaml, images/ and labels/ (or train/images, train/labels, …)"
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """An image and its label; one of them may be missing."""
+
+    name: str
+    split: str | None
+    image: Path | None
+    label: Path | None
 
 
 class YoloSource:
-    """Read a YOLO folder; a first folder named train, val (or valid, validation) or test is the split.
+    """Read a YOLO folder.
+
+    ``train``, ``val`` and ``test`` of ``data.yaml`` (a folder, a text file that lists images, or a list of these;
+    relative to ``path`` or to ``root``) are the splits, and nothing else is read. Without these keys the folders named
+    train, val (or valid, validation) and test are.
 
     Args:
         root: the folder that holds ``data.yaml``.
         unlabelled: ``error`` or ``background``, for images without a text file.
 
     Raises:
-        SourceError: ``data.yaml`` is missing or a name in it is no string.
+        SourceError: the folder or ``data.yaml`` is missing or not as expected.
     """
 
     def __init__(self, root: Path, unlabelled: Literal["error", "background"] = "error") -> None:
+        check_root(root, EXPECTED)
         self._root = root
         self._unlabelled = unlabelled
-        self._classes = _names(root / "data.yaml")
+        self._config: YoloConfig = load_config(root)
 
     @property
     def classes(self) -> list[str]:
         """Class names in the order of ``names``."""
-        return list(self._classes)
+        return list(self._config.names)
 
     def read(self) -> Iterator[Item | Rejection]:
         """Yield items by path; raises SourceError for an image without a label unless it is background."""
-        images = images_by_stem(self._root / "images")
-        root = self._root / "labels"
-        files = (p for p in sorted(root.rglob("*")) if p.suffix.lower() == ".txt")
-        labels = {p.relative_to(root).with_suffix("").as_posix(): p for p in files}
-        for stem in sorted(images.keys() | labels.keys()):
-            if stem in images:
-                yield from self._item(images[stem], labels.get(stem))
-            elif stem != "classes":  # some tools leave the list of names beside the labels
-                yield Rejection(stem, Reason.MISSING_IMAGE, f"{labels[stem].name} has no image", "dropped")
+        for pair in self._pairs():
+            if pair.image is not None:
+                yield from self._item(pair, pair.image)
+            elif pair.name != "classes":  # some tools leave the list of names beside the labels
+                missing = pair.label.name if pair.label else "a list"
+                yield Rejection(pair.name, Reason.MISSING_IMAGE, f"named by {missing}, but not there", "dropped")
 
-    def _item(self, path: Path, label: Path | None) -> Iterator[Item | Rejection]:
-        parts = path.relative_to(self._root / "images").parts
-        split = SPLIT_FOLDERS.get(parts[0]) if len(parts) > 1 else None
-        name = "/".join(parts[1:] if split else parts)
-        if label is None:
-            check_unlabelled(name, self._unlabelled)
-            yield Item(name, path, [], None, None, split)
+    def _pairs(self) -> Iterator[_Pair]:
+        for place, split in self._places():
+            if place.suffix.lower() == ".txt":
+                yield from self._listed(place, split)
+                continue
+            images = place / "images" if (place / "images").is_dir() else place
+            found, texts = images_by_stem(images), files_by_stem(_label_path(images, self._root), frozenset({".txt"}))
+            for stem in sorted(found.keys() | texts.keys()):
+                path = found.get(stem)
+                name = stem if path is None else nfc(path.relative_to(images).as_posix())
+                own, name = (split, name) if split else _split_of(name)
+                yield _Pair(name, own, path, texts.get(stem))
+
+    def _places(self) -> list[tuple[Path, str | None]]:
+        """Folders or lists of images with their split, None when the first folder within says it."""
+        if self._config.places:
+            return [(path, split) for split, paths in self._config.places.items() for path in paths]
+        places: list[tuple[Path, str | None]] = []
+        if (self._root / "images").is_dir():
+            places.append((self._root / "images", None))
+        places += [(self._root / f, s) for f, s in SPLIT_FOLDERS.items() if (self._root / f / "images").is_dir()]
+        if not places:
+            raise SourceError(f"no images in {self._root}; expected are {EXPECTED}; correct data.root or data.yaml")
+        return places
+
+    def _listed(self, file: Path, split: str | None) -> Iterator[_Pair]:
+        for line in sorted({line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()}):
+            near = [base / line for base in (file.parent, self._root, self._config.base)]
+            path = next((p for p in near if p.is_file()), near[0])
+            _check_inside(path, self._root, line)
+            parts = path.resolve().relative_to(self._root.resolve()).parts
+            after = len(parts) - parts[::-1].index("images") if "images" in parts else 0
+            name = _split_of(nfc("/".join(parts[after:])))[1]
+            label = _label_path(path, self._root).with_suffix(".txt")
+            yield _Pair(name, split, path if path.is_file() else None, label if label.is_file() else None)
+
+    def _item(self, pair: _Pair, path: Path) -> Iterator[Item | Rejection]:
+        if pair.label is None:
+            check_unlabelled(pair.name, self._unlabelled)
+            yield Item(pair.name, path.read_bytes, [], pair.split)
             return
         try:
-            width, height = displayed_size(path.read_bytes())
-            rows = [row.split() for row in label.read_text("utf-8-sig").splitlines() if row.strip()]
+            rows = [row.split() for row in pair.label.read_text("utf-8-sig").splitlines() if row.strip()]
             parsed = [_parse(row) for row in rows]
-        except ImageDecodeError as error:
-            yield Rejection(name, Reason.UNREADABLE, str(error), "dropped")
-            return
         except ValueError as error:
-            yield Rejection(name, Reason.UNREADABLE, f"{label.name}: {error}", "dropped")
+            yield Rejection(pair.name, Reason.UNREADABLE, f"{pair.label.name}: {error}", "dropped")
             return
+        names = self._config.names
         boxes = []
         for index, cx, cy, w, h in parsed:
-            if not 0 <= index < len(self._classes):
-                detail = f"class {index} is not in 0..{len(self._classes) - 1}"
-                yield Rejection(name, Reason.UNKNOWN_CLASS, detail, "dropped")
-                continue
-            x1, x2 = (cx - w / 2) * width, (cx + w / 2) * width
-            y1, y2 = (cy - h / 2) * height, (cy + h / 2) * height
-            boxes.append(RawBox(self._classes[index], x1, y1, x2, y2))
-        yield Item(name, path, boxes, None, None, split)
+            if 0 <= index < len(names):
+                boxes.append(RawBox(names[index], cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
+            else:
+                detail = f"class {index} is not in 0..{len(names) - 1}"
+                yield Rejection(pair.name, Reason.UNKNOWN_CLASS, detail, "dropped")
+        yield Item(pair.name, path.read_bytes, boxes, pair.split, normalised=True)
+
+
+def _split_of(name: str) -> tuple[str | None, str]:
+    """Take the split off a name: ``valid/x/a.jpg`` is ``x/a.jpg`` of val."""
+    first, _, rest = name.partition("/")
+    split = SPLIT_FOLDERS.get(first) if rest else None
+    return split, rest if split else name
+
+
+def _label_path(path: Path, root: Path) -> Path:
+    """Replace the last ``images`` below ``root`` by ``labels``."""
+    parts = list(path.resolve().relative_to(root.resolve()).parts)
+    if "images" in parts:
+        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+    return root.joinpath(*parts)
+
+
+def _check_inside(path: Path, root: Path, named: str) -> None:
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise SourceError(f"{named!r} leaves {root}; allowed are paths below it, which the pipeline tracks; move it")
 
 
 def _parse(row: list[str]) -> tuple[int, float, float, float, float]:
     if len(row) != 5:
-        raise ValueError(f"{len(row)} values in {' '.join(row)!r}; allowed is 'class cx cy w h'; export boxes")
+        raise ValueError(f"{len(row)} values in {' '.join(row)[:80]!r}; allowed is 'class cx cy w h'; export boxes")
     cx, cy, w, h = (float(v) for v in row[1:])
     return int(row[0]), cx, cy, w, h
-
-
-def _names(path: Path) -> list[str]:
-    if not path.is_file():
-        raise SourceError(f"no {path}; write one with 'names: [...]'")
-    data: Any = yaml.safe_load(path.read_text("utf-8-sig"))
-    names = data.get("names") if isinstance(data, dict) else None
-    if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
-            raise SourceError(f"{path}: names have keys {list(names)}; allowed are 0..{len(names) - 1}")
-        names = [names[i] for i in range(len(names))]
-    if not isinstance(names, list) or not names:
-        raise SourceError(f"{path}: names is {names!r}; allowed is a list of strings; write 'names: [...]'")
-    for i, name in enumerate(names):
-        if not isinstance(name, str):  # unquoted no, on, yes, 1 are not strings in YAML
-            raise SourceError(f'{path}: name {i} is {name!r}, no string; put it in quotes, such as "no"')
-    return names

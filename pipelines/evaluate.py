@@ -1,0 +1,37 @@
+"""Trained model → ``metrics.json``, ``models/operating_point.json`` and ``reports/evaluate/``."""
+
+from pathlib import Path
+
+from pindet.data.prepared import PreparedSplit
+from pindet.digests import dvc_md5
+from pindet.evaluation.evaluate import evaluate
+from pindet.files import write_json
+from pindet.models.postprocess import Postprocess
+from pindet.models.predictor import Predictor
+from pindet.models.store import load_trained
+from pindet.params import Params
+from pindet.stage import run_stage
+from pindet.tracking.results import log_evaluation
+
+PREPARED = Path("data/prepared")
+WEIGHTS = Path("models/weights.safetensors")
+ARCHITECTURE = Path("models/architecture.json")
+OPERATING_POINT = Path("models/operating_point.json")
+METRICS = Path("metrics.json")
+REPORT = Path("reports/evaluate")
+
+
+def main(params: Params) -> None:
+    settings = params.build("evaluation")
+    trained = load_trained(WEIGHTS, ARCHITECTURE)
+    selection = {"nms_iou_threshold": settings.nms_iou_threshold, "max_detections": settings.max_detections}
+    predict = Predictor(trained.model, Postprocess(**selection), batch_size=settings.batch_size)
+    val, test = (PreparedSplit(PREPARED, name) for name in ("val", "test"))
+    evaluation = evaluate(predict, val, test, settings, REPORT)
+    write_json(OPERATING_POINT, {"score_threshold": evaluation.score_threshold} | selection)
+    write_json(METRICS, evaluation.metrics)
+    log_evaluation(params.build("tracking"), Path(), dvc_md5(WEIGHTS), evaluation.metrics, REPORT)
+
+
+if __name__ == "__main__":
+    run_stage("evaluate", main)

@@ -1,0 +1,48 @@
+"""``data/prepared/`` → ``models/weights.safetensors``, ``models/architecture.json`` and ``reports/train/``."""
+
+import shutil
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from pindet.data.prepared import PreparedSplit
+from pindet.digests import stage_key
+from pindet.models.store import save_trained
+from pindet.params import Params
+from pindet.stage import run_stage, scratch
+from pindet.tracking.run import training_run
+from pindet.training.history import write_history
+from pindet.training.train import train
+
+PREPARED = Path("data/prepared")
+WEIGHTS = Path("models/weights.safetensors")
+ARCHITECTURE = Path("models/architecture.json")
+HISTORY = Path("reports/train/history.csv")
+
+
+def main(params: Params) -> None:
+    seed = params.build("seed")
+    settings = params.build("training")
+    runtime = params.build("runtime")
+    splits = {name: PreparedSplit(PREPARED, name) for name in ("train", "val")}
+    classes = splits["train"].classes
+    model = params.build("model", num_classes=len(classes))
+    key = stage_key("train", Path())
+    resume = scratch("resume", key)
+    everything = OmegaConf.to_container(params.tree)
+    with training_run(
+        params.build("tracking"), Path(), everything, stage_key=key, dataset=PREPARED, resume=resume
+    ) as run:
+        result = train(
+            model, settings, splits["train"], splits["val"], seed=seed, runtime=runtime, resume=resume,
+            callbacks=run.callbacks,
+        )  # fmt: skip
+        model.load_state_dict(result.state_dict)
+        save_trained(WEIGHTS, ARCHITECTURE, model, everything["model"], classes)
+        write_history(HISTORY, result.history)
+        run.trained(WEIGHTS)
+    shutil.rmtree(resume, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    run_stage("train", main)

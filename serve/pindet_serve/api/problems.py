@@ -1,0 +1,80 @@
+"""Errors as RFC 9457 ``application/problem+json``: one shape for every route."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+_log = logging.getLogger(__name__)
+
+
+class Problem(Exception):  # noqa: N818 - it is named as RFC 9457 names it
+    """An answer that is an error.
+
+    Args:
+        status: HTTP status, 400 to 599.
+        title: short, the same for every occurrence of this kind of problem.
+        detail: what was seen, what is allowed, what to do.
+        type: URI of the kind of problem.
+        headers: further response headers, such as ``Retry-After``.
+        members: further members of the JSON object.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        type: str = "about:blank",
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(f"{status} {title}: {detail}")
+        self.status = status
+        self.headers = dict(headers or {})
+        self.body = {"type": type, "title": title, "status": status, "detail": detail, **members}
+
+    def response(self) -> Response:
+        """The HTTP response that says it."""
+        return Response(json.dumps(self.body).encode(), self.status, self.headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem: raised, of validation, of routing, and unforeseen."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+async def _validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [{"field": ".".join(map(str, item["loc"])), "message": item["msg"]} for item in error.errors()]
+    detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors)
+    return Problem(422, "Invalid parameters", detail, errors=errors).response()
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    title = HTTPStatus(error.status_code).phrase
+    return Problem(error.status_code, title, str(error.detail), headers=error.headers).response()
+
+
+async def _unforeseen(_: Request, error: Exception) -> Response:
+    _log.error("unforeseen error", exc_info=error)
+    return Problem(500, "Internal error", "the server failed; its log holds the cause under this request id").response()

@@ -1,0 +1,94 @@
+"""A release: which bundle is to be served, file by file, and where it came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from pindet_serve.manifest import BundleError
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class ReleasedFile:
+    """One file of a bundle: its path in it, its md5 (32 hex digits), and its key in the store it is fetched from."""
+
+    path: str
+    md5: str
+    size: int
+    key: str
+
+    def __post_init__(self) -> None:
+        for name in ("path", "key"):
+            value = PurePosixPath(getattr(self, name))
+            if value.is_absolute() or ".." in value.parts or not value.parts or "\\" in str(value):
+                raise BundleError(f"{name} of a released file is {str(value)!r}; a relative path is allowed")
+        if not _MD5.fullmatch(self.md5):
+            raise BundleError(f"md5 of {self.path} is {self.md5!r}; 32 hexadecimal digits are allowed")
+
+
+@dataclass(frozen=True)
+class Release:
+    """A bundle pinned by DVC, and its lineage.
+
+    Attributes:
+        name: name of the artifact, ``detector``.
+        version: ``v1.2.0``, or ``workspace`` for a bundle that was not promoted.
+        stage: ``production``, …; empty for a workspace.
+        bundle_md5: DVC's md5 of the bundle's folder, ending in ``.dir``.
+        files: its files, sorted by path.
+        lineage: what else the release says of itself: commit, MLflow run, metrics, who and when.
+
+    Raises:
+        BundleError: the files' md5s do not make the bundle's.
+    """
+
+    name: str
+    version: str
+    stage: str
+    bundle_md5: str
+    files: tuple[ReleasedFile, ...]
+    lineage: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        seen = folder_md5(self.files)
+        if seen != self.bundle_md5:
+            raise BundleError(f"the files listed for {self.name} {self.version} make {seen}, not {self.bundle_md5}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a release file holds it; the lineage's keys beside the others."""
+        content = asdict(self)
+        lineage = content.pop("lineage")
+        return {**lineage, **content, "files": [asdict(file) for file in self.files]}
+
+
+def folder_md5(files: Sequence[ReleasedFile]) -> str:
+    """DVC 3's md5 of a folder: of the JSON list of its files' md5s and paths, sorted by path, and ``.dir``."""
+    entries = [{"md5": file.md5, "relpath": file.path} for file in sorted(files, key=lambda file: file.path)]
+    return f"{hashlib.md5(json.dumps(entries).encode(), usedforsecurity=False).hexdigest()}.dir"
+
+
+def parse_release(text: str, origin: str) -> Release:
+    """Read a release file.
+
+    Raises:
+        BundleError: no JSON, a key missing or of the wrong type, or md5s that do not fit together.
+    """
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise BundleError(f"{origin} is no JSON: {error}") from error
+    try:
+        wanted = [{key: item[key] for key in ("path", "md5", "size", "key")} for item in content["files"]]
+        files = [ReleasedFile(**item) for item in wanted]
+        known = {key: content[key] for key in ("name", "version", "stage", "bundle_md5")}
+        lineage = {key: value for key, value in content.items() if key not in known and key != "files"}
+        return Release(**known, files=tuple(sorted(files, key=lambda file: file.path)), lineage=lineage)
+    except (KeyError, TypeError) as error:
+        raise BundleError(f"{origin} is no release file: {type(error).__name__} {error}") from error

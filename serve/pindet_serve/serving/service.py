@@ -1,0 +1,215 @@
+"""What is being served: loading, swapping and rolling back releases without dropping a request."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pindet_serve.manifest import BundleError
+from pindet_serve.serving.batcher import Batcher
+from pindet_serve.serving.model import Model, load_model
+from pindet_serve.serving.record import Record, read_record, write_record
+from pindet_serve.serving.release import Release, ReleasedFile
+from pindet_serve.serving.sources import Source, open_source
+from pindet_serve.serving.store import Fetch, Store
+from pindet_serve.settings import Settings, SettingsError
+
+_log = logging.getLogger(__name__)
+Publish = Callable[[str, dict[str, Any]], None]
+"""Says on the status bus what happened: an event's type and data. Never blocks, never raises."""
+
+
+def _unheard(*_: object) -> None:
+    pass
+
+
+class Busy(Exception):  # noqa: N818 - a state of the server, no error
+    """Another load is going on."""
+
+
+class Service:
+    """Holds the model that answers; a load that fails leaves it as it is and says so.
+
+    Args:
+        settings: where releases come from and how they run.
+        publish: told of ``model.loading``, ``model.loaded``, ``model.refused`` and ``model.rolled_back``.
+        observe: told of each inference: images and seconds.
+
+    Raises:
+        BundleError: the source's address is none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        publish: Publish = _unheard,
+        observe: Callable[[int, float], None] = _unheard,
+    ) -> None:
+        self._settings = settings
+        self._source: Source = open_source(settings.source)
+        self._store = Store(settings.state / "store")
+        self._path = settings.state / "served.json"
+        self._record = Record()
+        self._model: Model | None = None
+        self._loading = threading.Lock()
+        self.publish = publish
+        self.refused = ""
+        self.batcher = Batcher(
+            max_batch=settings.max_batch,
+            max_wait_s=settings.max_wait_ms / 1000,
+            capacity=settings.queue_size,
+            observe=observe,
+        )
+
+    @property
+    def model(self) -> Model:
+        """The model that answers now."""
+        if self._model is None:
+            raise RuntimeError("the service is not started")
+        return self._model
+
+    @property
+    def can_roll_back(self) -> bool:
+        """Whether there is a release before this one."""
+        return self._record.previous is not None
+
+    def start(self) -> None:
+        """Load what the source pins, else what was served last, and begin to infer.
+
+        A release that was rolled back is not loaded again until the source pins another, or someone reloads.
+
+        Raises:
+            BundleError: neither can be served.
+        """
+        self._record = read_record(self._path)
+        last = self._record.current
+        try:
+            release = self._pinned()
+            if last is not None and release.bundle_md5 == self._record.declined:
+                self._swap(self._from_store(last), self._record)
+            else:
+                self._advance(self._load(release, self._source.fetch), self._settings.accept_classes)
+        except BundleError as error:
+            if last is None:
+                raise
+            self._refuse(error)
+            self._swap(self._from_store(last), self._record)
+        self.batcher.start()
+
+    def stop(self) -> None:
+        """Answer what waits, then stop inferring."""
+        self.batcher.stop()
+
+    def reload(self, *, accept_classes: bool = False) -> bool:
+        """Serve what the source pins now.
+
+        Args:
+            accept_classes: serve it even if its class names differ from the present ones.
+
+        Returns:
+            whether the model changed.
+
+        Raises:
+            BundleError: it was refused; the present model serves on.
+            Busy: another load is going on.
+        """
+        with self._one_at_a_time():
+            try:
+                release = self._pinned()
+                if release == self.model.release:
+                    self.refused = ""
+                    return False
+                self._advance(self._load(release, self._source.fetch), accept_classes)
+            except BundleError as error:
+                self._refuse(error)
+                raise
+            return True
+
+    def rollback(self) -> None:
+        """Serve the release before this one, from the local store; a second rollback comes back.
+
+        Raises:
+            BundleError: there is none, or it is damaged; the present model serves on.
+            Busy: another load is going on.
+        """
+        with self._one_at_a_time():
+            present, previous = self._record.current, self._record.previous
+            if present is None or previous is None:
+                raise BundleError("there is no release before this one to roll back to")
+            model = self._from_store(previous)
+            record = Record(previous, present, present.bundle_md5, tuple(model.manifest.classes))
+            self._swap(model, record)
+            self.refused = ""
+            self.publish("model.rolled_back", {"from": _named(present), "to": _named(previous)})
+
+    def _pinned(self) -> Release:
+        with _refusing():
+            return self._source.pinned()
+
+    def _load(self, release: Release, fetch: Fetch) -> Model:
+        self.publish("model.loading", _named(release))
+        with _refusing():
+            return load_model(release, self._store.bundle(release, fetch), self._settings)
+
+    def _from_store(self, release: Release) -> Model:
+        return self._load(release, _not_stored)
+
+    def _advance(self, model: Model, accept_classes: bool) -> None:
+        classes = tuple(model.manifest.classes)
+        if self._record.classes and classes != self._record.classes and not accept_classes:
+            raise BundleError(
+                f"its classes are {list(classes)}, the last release's are {list(self._record.classes)}; "
+                "reload with accept_classes=true if that is meant"
+            )
+        current = self._record.current
+        changed = current is not None and current.bundle_md5 != model.release.bundle_md5
+        previous = current if changed else self._record.previous
+        self._swap(model, Record(model.release, previous, "", classes))
+        self.refused = ""
+        self.publish("model.loaded", _named(model.release))
+
+    def _swap(self, model: Model, record: Record) -> None:
+        self._model, self._record = model, record
+        write_record(self._path, record)
+        kept = [release.bundle_md5 for release in (record.current, record.previous) if release is not None]
+        self._store.keep_only(kept)
+        _log.info("serving %s %s, bundle %s", model.release.name, model.release.version, model.release.bundle_md5)
+
+    def _refuse(self, error: BundleError) -> None:
+        self.refused = str(error)
+        _log.error("release refused, the last one serves on: %s", error)
+        serving = None if self._model is None else _named(self._model.release)
+        self.publish("model.refused", {"reason": self.refused, "serving": serving})
+
+    @contextlib.contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        if not self._loading.acquire(blocking=False):
+            raise Busy("another load is going on; try again when it is done")
+        try:
+            yield
+        finally:
+            self._loading.release()
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Make whatever a release sets off a reason to refuse it: a bad model must not take a good one down."""
+    try:
+        yield
+    except (BundleError, SettingsError):
+        raise
+    except Exception as error:
+        raise BundleError(f"it can not be loaded: {error!r}") from error
+
+
+def _named(release: Release) -> dict[str, str]:
+    return {"name": release.name, "version": release.version, "md5": release.bundle_md5}
+
+
+def _not_stored(file: ReleasedFile, _: Path) -> None:
+    raise BundleError(f"{file.path} of the last release is not in the local store any more")

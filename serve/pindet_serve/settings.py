@@ -1,0 +1,148 @@
+"""What the server is told: by flags, else by the environment, else by the defaults here."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+ENGINES = ("auto", "onnxruntime", "openvino")
+DEVICES = ("auto", "cpu")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+STATE = Path(".pindet/serve")
+SHORTEST_SECRET = 32
+PLACEHOLDERS = ("change", "secret", "example", "placeholder", "password", "xxxx")
+
+
+class SettingsError(ValueError):
+    """A setting that the server can not start with; the message names it."""
+
+
+def _setting(default: Any, text: str, name: str = "", *, flag: bool = True) -> Any:
+    return field(default=default, metadata={"help": text, "env": name, "flag": flag})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of one server; each is read from ``--its-name``, else from ``PINDET_ITS_NAME``.
+
+    Those with a customary name of their own (``JWT_SECRET``) are read under that; secrets have no flag, because
+    command lines are readable by every user of a machine.
+
+    Raises:
+        SettingsError: a value outside what is allowed, or an open address without sign-in.
+    """
+
+    host: str = _setting("127.0.0.1", "address to listen on")
+    port: int = _setting(8000, "port to listen on; 0 takes a free one")
+    source: str = _setting(".", "project folder with dvc.lock, release file (.json), or s3://bucket/key.json")
+    state: Path = _setting(STATE, "folder for fetched bundles, jobs and history")  # noqa: RUF009 - it is a field
+    accept_classes: bool = _setting(False, "serve a release whose class names differ from the last one's")
+    engine: str = _setting("auto", f"one of {', '.join(ENGINES)}")
+    device: str = _setting("auto", f"one of {', '.join(DEVICES)}; a device that is missing stops the start")
+    threads: int = _setting(0, "CPU threads of one inference; 0 takes every core")
+    max_batch: int = _setting(8, "most images in one inference")
+    max_wait_ms: float = _setting(0.0, "how long an inference waits for more images")
+    queue_size: int = _setting(64, "most images accepted and not yet answered; beyond it 503")
+    deadline_s: float = _setting(10.0, "an image still waiting after that is not inferred any more; its answer is 503")
+    max_body_mb: float = _setting(32.0, "largest request body, in MiB")
+    max_megapixels: float = _setting(50.0, "largest image, in millions of pixels")
+    max_images: int = _setting(32, "most images in one request")
+    body_timeout_s: float = _setting(30.0, "longest time a client may take to send its body")
+    drain_s: float = _setting(20.0, "how long requests may go on after SIGTERM")
+    log_level: str = _setting("info", f"one of {', '.join(LOG_LEVELS)}", "LOG_LEVEL")
+    jwt_secret: str = _setting("", "signs the tokens; without it sign-in is off", "JWT_SECRET", flag=False)
+    redis_url: str = _setting("", "status bus on Redis; without it the bus is in memory", "REDIS_URL", flag=False)
+    redis_password: str = _setting("", "password of the Redis bus", "REDIS_PASSWORD", flag=False)
+    database_url: str = _setting("", "history in PostgreSQL; without it SQLite in state", "DATABASE_URL", flag=False)
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        for name, allowed in (("engine", ENGINES), ("device", DEVICES), ("log_level", LOG_LEVELS)):
+            if getattr(self, name) not in allowed:
+                raise SettingsError(f"{name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}")
+        if self.port > 65535:
+            raise SettingsError(f"port is {self.port}; 0 to 65535 is allowed")
+        self._check_secret()
+
+    def _check_secret(self) -> None:
+        if not self.jwt_secret:
+            if not _is_loopback(self.host):
+                raise SettingsError(
+                    f"host is {self.host}, which others can reach, and sign-in is off; set JWT_SECRET, or use 127.0.0.1"
+                )
+            return
+        if len(self.jwt_secret) < SHORTEST_SECRET:
+            raise SettingsError(f"JWT_SECRET has {len(self.jwt_secret)} characters; at least {SHORTEST_SECRET} needed")
+        if any(word in self.jwt_secret.lower() for word in PLACEHOLDERS) or len(set(self.jwt_secret)) < 8:
+            raise SettingsError("JWT_SECRET looks like a placeholder; make one with: openssl rand -hex 32")
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The largest request body, in bytes."""
+        return int(self.max_body_mb * 2**20)
+
+    @property
+    def max_pixels(self) -> int:
+        """The largest image, in pixels."""
+        return int(self.max_megapixels * 1e6)
+
+
+_LEAST = {
+    "port": 0, "threads": 0, "max_batch": 1, "max_wait_ms": 0, "queue_size": 1, "deadline_s": 0.01, "drain_s": 0,
+    "max_body_mb": 0.001, "max_megapixels": 0.001, "max_images": 1, "body_timeout_s": 0.1,
+}  # fmt: skip
+
+
+def read_settings(environment: Mapping[str, str], arguments: Sequence[str] = ()) -> Settings:
+    """Read the settings from flags and, where a flag is absent, from the environment.
+
+    An empty variable counts as absent. ``LOG_LEVEL`` may be in capitals.
+
+    Raises:
+        SettingsError: a value that can not be read or is not allowed.
+        SystemExit: an unknown flag, or ``--help``.
+    """
+    types = get_type_hints(Settings)
+    parser = argparse.ArgumentParser("pindet-serve", description="Serves the detector that DVC pinned.")
+    values: dict[str, Any] = {}
+    for item in fields(Settings):
+        variable = item.metadata["env"] or f"PINDET_{item.name.upper()}"
+        if text := environment.get(variable):
+            values[item.name] = _parsed(variable, text, types[item.name])
+        if item.metadata["flag"]:
+            default = "" if item.default in ("", False) else f" (default {item.default})"
+            text = f"{item.metadata['help']}{default}; {variable}"
+            parser.add_argument(f"--{item.name.replace('_', '-')}", help=text)
+    for name, text in vars(parser.parse_args(arguments)).items():
+        if text is not None:
+            values[name] = _parsed(f"--{name.replace('_', '-')}", text, types[name])
+    return Settings(**values)
+
+
+def _parsed(name: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        if text.lower() not in _BOOLEANS:
+            raise SettingsError(f"{name} is {text!r}; true or false is allowed")
+        return _BOOLEANS[text.lower()]
+    try:
+        return kind(text.lower() if name.lower().endswith("log_level") else text)
+    except ValueError:
+        raise SettingsError(f"{name} is {text!r}; a number ({kind.__name__}) is allowed") from None
+
+
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

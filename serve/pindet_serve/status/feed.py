@@ -1,0 +1,131 @@
+"""The WebSocket that gives clients the events of the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from pindet_serve.status.bus import Bus
+from pindet_serve.status.cursor import Cursor, SlowReaderError
+
+EXPIRED = 4401
+FORBIDDEN = 4403
+TRY_AGAIN_LATER = 1013
+_BURST = 32
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Whether a client may read the feed.
+
+    Attributes:
+        close_code: ``None`` when it may; else the code that its socket is closed with, 1008 before it is accepted.
+        reason: what the client is told.
+        expires: when its right ends, seconds since 1970; ``None`` for never.
+    """
+
+    close_code: int | None = None
+    reason: str = ""
+    expires: float | None = None
+
+
+class Admits(Protocol):
+    """Decides who may read the feed."""
+
+    async def admit(self, websocket: WebSocket) -> Admission:
+        """Look at the origin, and the ticket or token, of a socket that is not accepted yet."""
+        ...
+
+
+class StatusFeed:
+    """An ASGI application: ``WS /ws/status?last_id=…&ticket=…``.
+
+    A client gets a snapshot, what it missed since ``last_id``, then events as they come, each one JSON text
+    ``{id, type, ts, source, data}``; what it sends is discarded. Closed with 1013: too slow, or too many clients;
+    4401: no valid sign-in, or it expired; 4403: the role is not enough. A wrong origin is refused with HTTP 403.
+
+    It reads ``app.state.bus`` (:class:`Bus`) and ``app.state.auth`` (:class:`Admits`).
+
+    Args:
+        stall_seconds: how long one message may take to leave for a client.
+        grace_seconds: how long closing may take.
+        max_clients: more are asked to try again later.
+    """
+
+    def __init__(self, stall_seconds: float = 20.0, grace_seconds: float = 2.0, max_clients: int = 5000) -> None:
+        self._stall_seconds = stall_seconds
+        self._grace_seconds = grace_seconds
+        self._max_clients = max_clients
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one socket."""
+        websocket = WebSocket(scope, receive, send)
+        bus: Bus = scope["app"].state.bus
+        admits: Admits = scope["app"].state.auth
+        admission = await admits.admit(websocket)
+        if admission.close_code == 1008:
+            await websocket.close(1008, admission.reason)
+            return
+        await websocket.accept()
+        code, reason = admission.close_code, admission.reason
+        if code is None and bus.hub.readers >= self._max_clients:
+            code, reason = TRY_AGAIN_LATER, "too many clients"
+        try:
+            if code is None:
+                code, reason = await self._feed(bus, websocket, send, admission)
+            async with asyncio.timeout(self._grace_seconds):
+                await websocket.close(code, reason)
+        except (WebSocketDisconnect, TimeoutError, RuntimeError, OSError) as error:
+            _log.debug("a status client left: %r", error)
+
+    async def _feed(self, bus: Bus, websocket: WebSocket, send: Send, admission: Admission) -> tuple[int, str]:
+        remaining = None if admission.expires is None else admission.expires - time.time()
+        expiry = asyncio.timeout(remaining)
+        try:
+            async with expiry:
+                with Cursor(bus.hub, websocket.query_params.get("last_id")) as cursor:
+                    await self._send_all(cursor, websocket.receive, send)
+        except SlowReaderError as error:
+            return TRY_AGAIN_LATER, f"too slow: {error}"
+        except TimeoutError:
+            if not expiry.expired():
+                return TRY_AGAIN_LATER, "too slow: nothing was read for a while"
+            return EXPIRED, "the sign-in expired"
+        raise AssertionError("a feed never ends by itself")
+
+    async def _send_all(self, cursor: Cursor, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        sent = 0
+        async with asyncio.timeout(None) as stall:
+            while True:
+                entry = cursor.ready()
+                if entry is None:
+                    stall.reschedule(None)
+                    entry = await cursor.next()
+                    sent = 0
+                stall.reschedule(loop.time() + self._stall_seconds)
+                await send({"type": "websocket.send", "text": entry.text})
+                sent += 1
+                if sent % _BURST == 0:
+                    await asyncio.sleep(0)  # a long way to catch up must not keep the others waiting
+                if entry.event.type == "ping":
+                    await _discard(receive)
+
+
+async def _discard(receive: Receive) -> None:
+    """Throw away what a client has sent so far; without that the server stops hearing even its pongs."""
+    try:
+        while True:
+            async with asyncio.timeout(0):
+                message: Message = await receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message.get("code", 1006))
+    except TimeoutError:
+        pass

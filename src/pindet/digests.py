@@ -1,0 +1,113 @@
+"""Digests as DVC 3 makes them: of files, of folders, and of everything that a stage depends on.
+
+A stage computes them while ``dvc.lock`` still describes the run before; nothing here imports DVC or takes its lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+IGNORED_FOLDERS = frozenset({"__pycache__", ".git", ".hg", ".dvc"})
+"""Left out of every folder: what DVC leaves out by itself, and ``__pycache__``, which ``.dvcignore`` must name too."""
+
+_CHUNK = 1 << 20
+_PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
+
+
+def dvc_md5(path: Path) -> str:
+    """Return what DVC 3 records for ``path``: the md5 of a file (32 hex digits), or ``<md5>.dir`` of a folder.
+
+    A folder's md5 is that of the JSON list of ``{"md5": …, "relpath": …}`` of its files, sorted by ``relpath``. Of
+    ``.dvcignore`` only :data:`IGNORED_FOLDERS` is known here. Links are followed.
+
+    Raises:
+        FileNotFoundError: nothing is at ``path``.
+    """
+    if not path.is_dir():
+        return _file_md5(path)
+    entries = [{"md5": _file_md5(path / relative), "relpath": relative} for relative in sorted(_files(path))]
+    listing = json.dumps(entries, sort_keys=True).encode()
+    return f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
+
+
+def stage_key(stage: str, root: Path) -> str:
+    """Return the sha256 (64 hex digits) of a stage's command, its dependencies' md5s and its tracked parameters.
+
+    Two runs of a stage with the same key were given the same things. ``${…}`` in ``dvc.yaml`` stands for a value of
+    ``params.yaml``, as it does for DVC; other templating (``foreach``, ``vars``) is not resolved.
+
+    Args:
+        stage: a name under ``stages:`` of ``dvc.yaml``.
+        root: the folder of ``dvc.yaml`` and ``params.yaml``.
+
+    Raises:
+        ValueError: ``dvc.yaml`` has no such stage, or a placeholder or tracked parameter has no value.
+        FileNotFoundError: a dependency is missing.
+    """
+    stages = yaml.safe_load((root / "dvc.yaml").read_text("utf-8")).get("stages", {})
+    if stage not in stages:
+        raise ValueError(f"dvc.yaml has no stage {stage!r}; its stages are {', '.join(stages)}")
+    params = OmegaConf.load(root / "params.yaml")
+    definition = _resolve(stages[stage], params)
+    dependencies = sorted(dep if isinstance(dep, str) else next(iter(dep)) for dep in definition.get("deps", []))
+    given = {
+        "cmd": definition.get("cmd"),
+        "deps": {dependency: dvc_md5(root / dependency) for dependency in dependencies},
+        "params": dict(_tracked(definition.get("params", []), root)),
+    }
+    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+
+
+def _file_md5(path: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if name not in IGNORED_FOLDERS]
+        for name in names:
+            yield (Path(parent) / name).relative_to(folder).as_posix()
+
+
+def _resolve(value: Any, params: Any) -> Any:
+    """Replace ``${key}`` in every string below ``value``."""
+    if isinstance(value, Mapping):
+        return {_resolve(key, params): _resolve(child, params) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_resolve(child, params) for child in value]
+    if isinstance(value, str):
+        return _PLACEHOLDER.sub(lambda match: str(_select(params, match[1].strip(), "params.yaml")), value)
+    return value
+
+
+def _tracked(declared: list[Any], root: Path) -> Iterator[tuple[str, Any]]:
+    """Yield ``file:key`` and value of each entry of ``params:``, a key or ``{file: keys or nothing for all}``."""
+    for entry in declared:
+        files = entry if isinstance(entry, Mapping) else {"params.yaml": [entry]}
+        for name, keys in files.items():
+            tree = OmegaConf.load(root / name)
+            if keys is None:
+                yield f"{name}:", OmegaConf.to_container(tree, resolve=True)
+            else:
+                yield from ((f"{name}:{key}", _select(tree, key, name)) for key in keys)
+
+
+def _select(tree: Any, key: str, name: str) -> Any:
+    missing = object()
+    value = OmegaConf.select(tree, key, default=missing)
+    if value is missing:
+        raise ValueError(f"dvc.yaml names the parameter {key!r}, which {name} does not have")
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -1,0 +1,141 @@
+"""Everything that the report and the files say about one model, as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pindet_serve.detections import Detections
+
+from pindet.data.prepared import PreparedSplit
+from pindet.evaluation.calibration import Bin, reliability
+from pindet.evaluation.comparison import ImageComparison, Ints, compare
+from pindet.evaluation.confusion import confusion
+from pindet.evaluation.curves import Counts, Scored, best_threshold, counts_at, scored
+from pindet.evaluation.errors import ErrorRow, error_rows
+from pindet.evaluation.metrics import SIZES, coco_metrics
+from pindet.evaluation.settings import EvaluationSettings
+
+SIZE_LIMITS = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 10**10)}
+"""Least area, and the area below which a size ends, in square pixels."""
+
+
+@dataclass(frozen=True)
+class SplitFindings:
+    """What was found on one split; ``per_class`` and ``counts_per_class`` are in the order of ``classes``."""
+
+    split: str
+    classes: list[str]
+    image_names: list[str]
+    images: list[ImageComparison]
+    coco: dict[str, float]
+    every: Scored
+    per_class: list[Scored]
+    counts: Counts
+    counts_per_class: list[Counts]
+
+    @property
+    def empty_images(self) -> int:
+        return sum(len(image.labels) == 0 for image in self.images)
+
+
+@dataclass(frozen=True)
+class SizeRow:
+    """Objects of one COCO size, and how many of them were found at the operating point."""
+
+    size: str
+    objects: int
+    found: int
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The test split at the operating point that the validation split chose.
+
+    Attributes:
+        settings: that were in force.
+        score_threshold: the operating point.
+        is_fallback: no threshold was best, so the settings' fallback is the operating point.
+        class_thresholds: the best threshold of each class by itself, for comparison; ``None`` where none is best.
+        val, test: the two splits.
+        confusion: int64 ``[C + 1, C + 1]``, see :func:`.confusion.confusion`.
+        bins: reliability of the scores.
+        errors: one row for each kind of error.
+        sizes: one row for each size of object.
+    """
+
+    settings: EvaluationSettings
+    score_threshold: float
+    is_fallback: bool
+    class_thresholds: list[float | None]
+    val: SplitFindings
+    test: SplitFindings
+    confusion: Ints
+    bins: list[Bin]
+    errors: list[ErrorRow]
+    sizes: list[SizeRow]
+
+
+def find(
+    val: tuple[PreparedSplit, Sequence[Detections]],
+    test: tuple[PreparedSplit, Sequence[Detections]],
+    settings: EvaluationSettings,
+) -> Findings:
+    """Choose the operating point on ``val`` and measure on ``test``; each is a split and its detections."""
+    val_images = compare(*val, settings.iou_threshold)
+    best = best_threshold(scored(val_images))
+    threshold = settings.fallback_score_threshold if best is None else best
+    on_val, on_test = (
+        _split(split, detections, images, threshold, settings)
+        for (split, detections), images in (
+            (val, val_images),
+            (test, compare(*test, settings.iou_threshold)),
+        )
+    )
+    class_count = len(on_test.classes)
+    return Findings(
+        settings=settings,
+        score_threshold=threshold,
+        is_fallback=best is None,
+        class_thresholds=[best_threshold(found) for found in on_val.per_class],
+        val=on_val,
+        test=on_test,
+        confusion=confusion(on_test.images, class_count, threshold, settings.iou_threshold),
+        bins=reliability(on_test.every, settings.calibration_bins),
+        errors=error_rows(on_test.images, class_count, threshold),
+        sizes=_sizes(on_test.images, threshold),
+    )
+
+
+def _split(
+    split: PreparedSplit,
+    detections: Sequence[Detections],
+    images: list[ImageComparison],
+    threshold: float,
+    settings: EvaluationSettings,
+) -> SplitFindings:
+    every, per_class = scored(images), [scored(images, label) for label in range(len(split.classes))]
+    return SplitFindings(
+        split=split.split,
+        classes=split.classes,
+        image_names=split.names,
+        images=images,
+        coco=coco_metrics(split, detections, max_detections=settings.max_detections),
+        every=every,
+        per_class=per_class,
+        counts=counts_at(every, threshold),
+        counts_per_class=[counts_at(found, threshold) for found in per_class],
+    )
+
+
+def _sizes(images: Sequence[ImageComparison], threshold: float) -> list[SizeRow]:
+    boxes = np.concatenate([np.zeros((0, 4)), *(image.boxes.astype(np.float64) for image in images)])
+    found = np.concatenate([np.zeros(0, np.bool_), *(image.objects_found(threshold) for image in images)])
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    rows = []
+    for size in SIZES:
+        low, high = SIZE_LIMITS[size]
+        chosen = (areas >= low) & (areas < high)
+        rows.append(SizeRow(size, int(chosen.sum()), int(found[chosen].sum())))
+    return rows

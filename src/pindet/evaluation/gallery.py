@@ -1,0 +1,175 @@
+"""The worst images, drawn: what is there on the left, what was detected on the right."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image as Picture
+from PIL import ImageDraw, ImageFont
+from pindet_serve.images import Image
+
+from pindet.evaluation.comparison import KINDS, ImageComparison, Kind
+from pindet.evaluation.errors import MISSED
+
+COLORS = {
+    Kind.CORRECT: "#009e73",
+    Kind.CLASSIFICATION: "#c45fa0",
+    Kind.LOCALISATION: "#e69f00",
+    Kind.BOTH: "#8c6d46",
+    Kind.DUPLICATE: "#56b4e9",
+    Kind.BACKGROUND: "#0072b2",
+    MISSED: "#e0401a",
+}
+"""A colour for each kind, apart for colour-blind eyes too (after Okabe and Ito, "Color Universal Design", 2008)."""
+WORDS = {
+    Kind.CORRECT: "right",
+    Kind.CLASSIFICATION: "wrong class",
+    Kind.LOCALISATION: "badly placed",
+    Kind.BOTH: "wrong class and badly placed",
+    Kind.DUPLICATE: "found twice",
+    Kind.BACKGROUND: "nothing there",
+    MISSED: "missed",
+}
+"""What each kind is called in the report."""
+
+_PANEL_WIDTH, _PANEL_HEIGHT, _HEADER, _GAP, _MAX_ZOOM = 460, 420, 26, 8, 4.0
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One error: ``detection`` and ``truth`` are positions in the image; ``number`` is drawn at both."""
+
+    number: int
+    kind: str
+    detection: int | None
+    truth: int | None
+
+
+def ink(kind: str) -> str:
+    """The colour of letters on the colour of ``kind``."""
+    return "#1b2430" if kind in (Kind.LOCALISATION, Kind.DUPLICATE) else "#ffffff"
+
+
+def worst(images: Sequence[ImageComparison], score_threshold: float, count: int) -> list[int]:
+    """Positions of up to ``count`` images with most mistakes, worst first; those without any are left out."""
+    ranked = sorted((-len(mistakes(image, score_threshold)), i) for i, image in enumerate(images))
+    return [i for negative, i in ranked[:count] if negative]
+
+
+def mistakes(image: ImageComparison, score_threshold: float) -> list[Mistake]:
+    """Every wrong detection, best score first, then every object that none of them accounts for."""
+    found = image.objects_found(score_threshold)
+    kept = (image.found.scores >= score_threshold) & ~image.correct(score_threshold)
+    result: list[Mistake] = []
+    explained = found.copy()
+    for i in np.flatnonzero(kept).tolist():
+        kind, partner = KINDS[image.kinds[i]], int(image.partners[i])
+        result.append(Mistake(len(result) + 1, kind, i, partner if partner >= 0 else None))
+        if kind in (Kind.CLASSIFICATION, Kind.LOCALISATION):
+            explained[partner] = True
+    for j in np.flatnonzero(~explained).tolist():
+        result.append(Mistake(len(result) + 1, MISSED, None, j))
+    return result
+
+
+def draw(pixels: Image, image: ImageComparison, classes: Sequence[str], score_threshold: float) -> bytes:
+    """JPEG of objects (left) and detections (right); the same picture has the same bytes on every machine.
+
+    The letters are those of the DejaVu font that Matplotlib brings, never of a font of the machine; a class whose
+    name it lacks is called ``class 3``, by its label.
+    """
+    height, width = pixels.shape[:2]
+    zoom = min(_PANEL_WIDTH / width, _PANEL_HEIGHT / height, _MAX_ZOOM)
+    size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
+    base = Picture.fromarray(pixels).resize(size, Picture.Resampling.BILINEAR)
+    columns = max(size[0], 150)
+    sheet = Picture.new("RGB", (2 * columns + _GAP, _HEADER + size[1] + _HEADER), "white")
+    pen = ImageDraw.Draw(sheet)
+    for left, title in ((0, "objects"), (columns + _GAP, "detections")):
+        pen.text((left + 4, 4), title, fill="#222222", font=_font(15))
+    names = [_drawable(name, label) for label, name in enumerate(classes)]
+    truths, found = _marks(image, names, score_threshold)
+    for left, marks in ((0, truths), (columns + _GAP, found)):
+        panel = base.copy()
+        for mark in marks:
+            _draw_mark(ImageDraw.Draw(panel), mark, zoom, size)
+        sheet.paste(panel, (left, _HEADER))
+    _legend(pen, {mark.kind for mark in truths + found}, _HEADER + size[1] + 5)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class _Mark:
+    box: tuple[float, float, float, float]
+    kind: str
+    text: str
+
+
+def _marks(image: ImageComparison, names: Sequence[str], score_threshold: float) -> tuple[list[_Mark], list[_Mark]]:
+    truths: dict[int, _Mark] = {}
+    found: list[_Mark] = []
+    for i in np.flatnonzero(image.correct(score_threshold)).tolist():
+        found.append(_Mark(_corners(image.found.boxes[i]), Kind.CORRECT, ""))
+    for j in np.flatnonzero(image.objects_found(score_threshold)).tolist():
+        truths[j] = _Mark(_corners(image.boxes[j]), Kind.CORRECT, "")
+    for mistake in mistakes(image, score_threshold):
+        if mistake.detection is not None:
+            text = f"{mistake.number} {names[image.found.labels[mistake.detection]]}"
+            found.append(_Mark(_corners(image.found.boxes[mistake.detection]), mistake.kind, text))
+        if mistake.truth is not None and mistake.truth not in truths:
+            text = f"{mistake.number} {names[image.labels[mistake.truth]]}"
+            truths[mistake.truth] = _Mark(_corners(image.boxes[mistake.truth]), mistake.kind, text)
+    return list(truths.values()), found
+
+
+def _corners(box: np.ndarray[tuple[int], np.dtype[np.float32]]) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = box.tolist()
+    return x1, y1, x2, y2
+
+
+def _draw_mark(pen: ImageDraw.ImageDraw, mark: _Mark, zoom: float, size: tuple[int, int]) -> None:
+    x1, y1, x2, y2 = (value * zoom for value in mark.box)
+    corners = (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1))
+    pen.rectangle(corners, outline=COLORS[mark.kind], width=3 if mark.text else 2)
+    if mark.text:
+        font = _font(13)
+        wide, high = font.getlength(mark.text) + 6, 17
+        left = min(max(0.0, x1), max(0.0, size[0] - wide))
+        top = y1 - high if y1 >= high else min(y1, size[1] - high)
+        pen.rectangle((left, top, left + wide, top + high), fill=COLORS[mark.kind])
+        pen.text((left + 3, top + 1), mark.text, fill=ink(mark.kind), font=font)
+
+
+def _legend(pen: ImageDraw.ImageDraw, kinds: set[str], top: int) -> None:
+    left = 4.0
+    for kind, word in WORDS.items():
+        if kind in kinds:
+            pen.rectangle((left, top + 2, left + 12, top + 14), fill=COLORS[kind])
+            pen.text((left + 17, top), word, fill="#222222", font=_font(13))
+            left += 17 + _font(13).getlength(word) + 16
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def _drawable(name: str, label: int) -> str:
+    """The name, shortened, or a stand-in if the font lacks one of its letters."""
+    missing = _glyph("\uffff")
+    if any(_glyph(letter) == missing for letter in name if not letter.isspace()):
+        return f"class {label}"
+    return name if len(name) <= 18 else name[:17] + "…"
+
+
+def _glyph(letter: str) -> bytes:
+    return bytes(_font(13).getmask(letter))

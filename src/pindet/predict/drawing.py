@@ -1,0 +1,58 @@
+"""Pictures of detections."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw
+from pindet_serve.detections import Detections
+from pindet_serve.images import Image
+
+from pindet.predict.fonts import font_for
+
+Colour = tuple[int, int, int]
+
+GOLDEN_RATIO = 0.618034
+"""Hues that far apart on the circle stay apart, however many there are."""
+
+
+def draw(image: Image, detections: Detections, classes: Sequence[str]) -> Image:
+    """Draw boxes, class names and scores onto a copy of an image uint8 ``[H, W, 3]`` RGB, the best score on top.
+
+    A name that no font of the machine can draw is replaced by ``#`` and its label.
+    """
+    canvas = Pillow.fromarray(image)
+    brush = ImageDraw.Draw(canvas)
+    size = max(12, round(min(image.shape[:2]) / 40))
+    rows = zip(detections.boxes.tolist(), detections.scores.tolist(), detections.labels.tolist(), strict=True)
+    for box, score, label in reversed(list(rows)):
+        _draw_one(brush, box, f" {score:.2f}", (label, classes[label]), size)
+    return np.asarray(canvas, np.uint8)
+
+
+def colour_of(label: int) -> Colour:
+    """The colour of a class, the same in every picture."""
+    red, green, blue = colorsys.hsv_to_rgb(label * GOLDEN_RATIO % 1, 0.85, 0.95)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _draw_one(
+    brush: ImageDraw.ImageDraw, box: Sequence[float], score: str, named: tuple[int, str], size: int
+) -> None:
+    label, name = named
+    font = font_for(name, size)
+    text = (name if font else f"#{label}") + score
+    font = font or font_for(text, size)
+    colour = colour_of(label)
+    brush.rectangle(list(box), outline=colour, width=max(2, size // 8))
+    left, top, right, bottom = brush.textbbox((0, 0), text, font)
+    width, height = right - left + 4, bottom - top + 4
+    # Above the box, or inside its upper edge where the picture ends; never beyond the right edge.
+    x = max(0.0, min(box[0], brush.im.size[0] - width))
+    y = box[1] - height if box[1] >= height else box[1]
+    brush.rectangle([x, y, x + width, y + height], fill=colour)
+    dark = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2] > 140
+    brush.text((x + 2 - left, y + 2 - top), text, fill=(0, 0, 0) if dark else (255, 255, 255), font=font)

@@ -1,0 +1,89 @@
+"""Where a run comes from: the commit, the DVC experiment, the process; and what became of runs whose process died."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # ships no types
+from mlflow.exceptions import MlflowException
+
+from pindet.tracking.store import Connection
+
+logger = logging.getLogger(__name__)
+
+_WRITTEN_BY_STAGES = (":!dvc.lock", ":!metrics.json", ":!reports", ":!models")
+_SAME_START = 2.0  # seconds; the system's clock may be set while a process lives
+
+
+def origin_tags(root: Path, stage_key: str) -> dict[str, str]:
+    """Return the tags that lead from a run to its code, its experiment and its process.
+
+    ``git.dirty`` tells whether anything but what stages write differs from the commit. A folder without git has no
+    ``git`` tags, a run outside ``dvc exp`` no ``dvc.exp``.
+    """
+    tags = {"dvc.stage_key": stage_key, **process_tags()}
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit:
+        changed = _git(root, "status", "--porcelain", "--", ".", *_WRITTEN_BY_STAGES)
+        tags |= {"git.commit": commit, "git.dirty": str(bool(changed)).lower(), "mlflow.source.git.commit": commit}
+    for tag, variable in (("dvc.exp", "DVC_EXP_NAME"), ("dvc.exp_baseline", "DVC_EXP_BASELINE_REV")):
+        if os.environ.get(variable):
+            tags[tag] = os.environ[variable]
+    return tags
+
+
+def process_tags() -> dict[str, str]:
+    """Return the tags that name this process among all that its host ever has."""
+    own = psutil.Process()
+    return {
+        "pindet.host": socket.gethostname(),
+        "pindet.pid": str(own.pid),
+        "pindet.process_started": f"{own.create_time():.2f}",
+    }
+
+
+def close_abandoned(connection: Connection, continued: str | None) -> list[str]:
+    """Mark runs of this host as KILLED that are RUNNING without their process, and return their ids.
+
+    Args:
+        connection: the store and experiment to look through.
+        continued: a run that this process resumes, which stays.
+    """
+    host = socket.gethostname().replace("'", "")
+    running = connection.client.search_runs(
+        [connection.experiment_id], f"attributes.status = 'RUNNING' and tags.`pindet.host` = '{host}'"
+    )
+    closed = []
+    for run in running:
+        if run.info.run_id != continued and not _is_alive(run.data.tags):
+            try:
+                connection.client.set_terminated(run.info.run_id, "KILLED")
+            except MlflowException as error:
+                logger.warning("run %s was killed, but can not be marked so: %s", run.info.run_id, error)
+                continue
+            logger.info("run %s was killed: its process is gone; marked KILLED", run.info.run_id)
+            closed.append(run.info.run_id)
+    return closed
+
+
+def _is_alive(tags: dict[str, str]) -> bool:
+    try:
+        process = psutil.Process(int(tags["pindet.pid"]))
+        started = float(tags["pindet.process_started"])
+        return bool(process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - started) < _SAME_START)
+    except (KeyError, ValueError, psutil.NoSuchProcess):
+        return False
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None

@@ -1,0 +1,231 @@
+"""Where runs are stored, found without a look at any setting, and made ready before anything is written to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ANSWER_WITHIN = 6.0
+"""Seconds that a server has for its first answer; with the import of MLflow a refusal takes less than ten."""
+
+_REQUEST_TIMEOUT = "10"
+_REQUEST_RETRIES = "1"
+_MIGRATE_WITHIN = 300.0
+_T = TypeVar("_T")
+_SQLITE = "sqlite:///"
+_ALREADY_EXISTS = "RESOURCE_ALREADY_EXISTS"
+_REASONS = (
+    ("Invalid Host header", "it refuses the host name of this address (start it with --allowed-hosts naming the host)"),
+    ("code 401", "it wants credentials (set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD)"),
+    ("You are not authenticated", "it wants credentials (set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD)"),
+    ("code 403", "it answers 403: these credentials, or this host name (--allowed-hosts), are not allowed"),
+    ("Connection refused", "connection refused"),
+    ("NameResolutionError", "the host name is unknown"),
+    ("timed out", "no answer in time"),
+)
+
+
+class TrackingError(ValueError):
+    """The store of the runs can not be used; the message says what was tried and what to do."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store of runs.
+
+    Args:
+        uri: MLflow's address of it. It may hold a password: show :attr:`shown` instead.
+        root: the project that the runs belong to; of a copy that DVC made for an experiment, the original.
+    """
+
+    uri: str
+    root: Path
+
+    @property
+    def shown(self) -> str:
+        """The address without user and password."""
+        return re.sub(r"(?<=://)[^/@]*@", "", self.uri)
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        return Path(self.uri.removeprefix(_SQLITE)) if self.uri.startswith(_SQLITE) else None
+
+    @property
+    def artifact_location(self) -> str | None:
+        """Where artifacts go; None: the server knows."""
+        return (self.root / "mlruns").as_uri() if self.sqlite_file else None
+
+    @property
+    def journals(self) -> Path:
+        """The folder of what was not sent yet; it outlives the copies that DVC makes for experiments."""
+        return self.root / ".pindet" / "tracking"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A store that has answered."""
+
+    store: Store
+    client: MlflowClient
+    experiment_id: str
+
+
+def find_store(root: Path) -> Store:
+    """Return the store of ``MLFLOW_TRACKING_URI``, else the SQLite file ``mlflow.db`` of the project.
+
+    Relative addresses count from the project too: ``dvc exp run --temp`` and queue workers run in a copy of it that
+    does not last.
+    """
+    project = main_root(root)
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{project / 'mlflow.db'}"
+    if uri.startswith(_SQLITE):
+        uri = f"{_SQLITE}{project / uri.removeprefix(_SQLITE)}"
+    elif ":" not in uri:
+        uri = (project / uri).as_uri()
+    return Store(uri, project)
+
+
+def main_root(root: Path) -> Path:
+    """Return the project that ``root`` is a temporary copy of, or ``root`` itself.
+
+    DVC tells a stage with ``DVC_ROOT``, which counts only where ``root`` lies below it: a pipeline that another
+    pipeline starts inherits the variable of the outer one.
+    """
+    root = root.resolve()
+    told = os.environ.get("DVC_ROOT")
+    if told and root.is_relative_to(Path(told).resolve()):
+        return Path(told).resolve()
+    for parent in root.parents:
+        if parent.parts[-3:] == (".dvc", "tmp", "exps"):
+            return parent.parents[2]
+    return root
+
+
+def connect(store: Store, experiment: str) -> Connection:
+    """Make the store ready and return it with the experiment, created if need be.
+
+    A SQLite store is created or migrated first, by one process at a time; any other has :data:`ANSWER_WITHIN`
+    seconds for an answer.
+
+    Raises:
+        TrackingError: the store can not be reached or used, or the experiment was deleted.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", _REQUEST_TIMEOUT)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _REQUEST_RETRIES)
+    from mlflow import MlflowClient  # slow to import: only for those who track
+    from mlflow.exceptions import MlflowException
+
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or experiment
+    try:
+        if store.sqlite_file:
+            migrate(store)
+            client = MlflowClient(store.uri)
+            return Connection(store, client, _experiment_id(client, store, name))
+        return _within(ANSWER_WITHIN, lambda: _open_remote(store, name))
+    except (MlflowException, OSError, ValueError, sqlite3.Error) as error:
+        remedy = "Start that server, unset MLFLOW_TRACKING_URI to track into mlflow.db of this project,"
+        if store.sqlite_file:
+            remedy = "Make that file usable or move it away,"
+        raise TrackingError(
+            f"runs can not be tracked in {store.shown}: {reason(error, store)}. {remedy} "
+            "or set tracking.required=false to go on untracked"
+        ) from error
+
+
+def migrate(store: Store) -> None:
+    """Create a SQLite store, or bring it to the schema of the installed MLflow after a copy to ``mlflow.db.bak``.
+
+    Processes that start at the same time do it one after the other.
+    """
+    from mlflow.store.db import utils
+    from mlflow.store.tracking import sqlalchemy_store
+
+    database: Any = utils  # untyped, like the store
+    create_store: Any = sqlalchemy_store.SqlAlchemyStore
+    file = store.sqlite_file
+    assert file is not None
+    store.journals.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(store.journals / "store.lock", timeout=_MIGRATE_WITHIN):
+            engine = database.create_sqlalchemy_engine_with_retry(store.uri)
+            version = database._get_schema_version(engine)
+            if version is not None and version != database._get_latest_schema_revision():
+                _back_up(file)
+                database._upgrade_db(engine)
+            engine.dispose()
+            create_store(store.uri, store.artifact_location)  # creates what is missing
+    except Timeout as error:
+        raise TimeoutError(f"another process has been migrating it for {_MIGRATE_WITHIN:.0f} s") from error
+
+
+def reason(error: BaseException, store: Store) -> str:
+    """Say in a few words why the store did not do what it was asked, without its password."""
+    if isinstance(error, TrackingError) and error.__cause__:
+        error = error.__cause__
+    text = str(error)
+    for sign, words in _REASONS:
+        if sign in text:
+            return words
+    return text.replace(store.uri, store.shown)[:300] or type(error).__name__
+
+
+def _open_remote(store: Store, experiment: str) -> Connection:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store.uri)
+    return Connection(store, client, _experiment_id(client, store, experiment))
+
+
+def _experiment_id(client: MlflowClient, store: Store, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=store.artifact_location))
+        except MlflowException as error:
+            if error.error_code != _ALREADY_EXISTS:
+                raise
+        experiment = client.get_experiment_by_name(name)  # another process was faster
+    if experiment is None or experiment.lifecycle_stage != "active":
+        raise ValueError(f"its experiment {name!r} was deleted; restore it or name another in tracking.experiment")
+    return str(experiment.experiment_id)
+
+
+def _within(seconds: float, ask: Callable[[], _T]) -> _T:
+    """Return what ``ask`` returns, or stop waiting: no timeout of a request covers a slow name service."""
+    values: list[_T] = []
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            values.append(ask())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, name="tracking-preflight", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not values:
+        raise TimeoutError(f"no answer in {seconds:.0f} s")
+    return values[0]
+
+
+def _back_up(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(f"{file}.bak")) as target:
+        source.backup(target)

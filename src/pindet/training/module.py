@@ -1,0 +1,165 @@
+"""The Lightning shell: what happens at each step and epoch of a training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from pindet_serve.detections import Detections
+from torch import Tensor
+
+from pindet.data.prepared import PreparedSplit
+from pindet.evaluation.metrics import coco_metrics
+from pindet.models.contract import DetectionModel
+from pindet.models.postprocess import Postprocess, select
+from pindet.models.predictor import to_batch, to_detections
+from pindet.training.averaging import Averaged
+from pindet.training.samples import Batch, Fitted
+from pindet.training.settings import TrainingSettings
+
+VALIDATION = Postprocess(nms_iou_threshold=0.6, max_detections=100)
+"""Only compares epochs with each other; the evaluation stage has its own."""
+REPORTED = ("map", "map_50", "map_75")
+LAST_LR = 0.01
+"""Learning rate of the last step, as a share of the highest."""
+
+Row = dict[str, float | None]
+"""One epoch of the history; ``None`` is an undefined value."""
+
+
+class TrainingDivergedError(ValueError):
+    """The loss is no number any more; the message says when and what to try."""
+
+
+class DetectionTraining(lightning.LightningModule):
+    """Trains a model, follows it with averaged weights, validates those and remembers the best.
+
+    Args:
+        model: initialised.
+        settings: how to train.
+        val: what to validate on.
+        steps: optimiser steps of the whole training.
+        seed: of what is random inside the model.
+
+    Attributes:
+        history: one row per finished epoch.
+        best: the averaged weights with the highest ``val/map`` so far; of the last epoch where there is none.
+    """
+
+    def __init__(
+        self, model: DetectionModel, settings: TrainingSettings, val: PreparedSplit, *, steps: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.averaged = Averaged(model, settings.ema_decay)
+        self.history: list[Row] = []
+        self.best: dict[str, Tensor] = {}
+        self._best_map = -math.inf
+        self._settings = settings
+        self._val = val
+        self._steps = steps
+        self._seed = seed
+        self._found: list[Detections] = []
+        self._measured: dict[str, float] = {}
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW (Loshchilov & Hutter, ICLR 2019) under a rise and a cosine fall of the learning rate."""
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self._settings.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self._settings.lr)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move a training batch; validation images are stacked, and moved, where they are used."""
+        del dataloader_idx
+        if not isinstance(batch, Batch):
+            return batch
+        targets = [target.to(device) for target in batch.targets]
+        return Batch(batch.epoch, batch.images.to(device, non_blocking=True), targets)
+
+    def on_train_epoch_start(self) -> None:
+        """Make what is random inside the model a function of seed and epoch."""
+        torch.manual_seed(self._seed * 1_000_003 + self.current_epoch)
+        self._measured = {}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step; fails on a loss that is no number."""
+        assert batch.epoch == self.current_epoch, "the sampler is not at the epoch that Lightning is at"
+        losses = self.model.loss(batch.images, batch.targets)
+        total = torch.stack(list(losses.values())).sum()
+        if not math.isfinite(total.item()):
+            raise TrainingDivergedError(self._diverged(batch_idx, losses))
+        values = {"train/loss": total.detach()} | {f"train/{name}": loss.detach() for name, loss in losses.items()}
+        size = len(batch.targets)
+        self.log("train/loss", values.pop("train/loss"), on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=size)
+        return total
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then let the average follow."""
+        super().optimizer_step(*args, **kwargs)
+        self.averaged.update(self.model, self.global_step)
+
+    def validation_step(self, batch: Sequence[Fitted], batch_idx: int) -> None:
+        """Detections of the averaged weights."""
+        del batch_idx
+        images = to_batch([fitted.image for fitted in batch]).to(self.device)
+        selections = select(*self.averaged.model.candidates(images), VALIDATION)
+        self._found += [to_detections(s, fitted.placement) for s, fitted in zip(selections, batch, strict=True)]
+
+    def on_validation_epoch_end(self) -> None:
+        """Measure, and keep the best weights."""
+        measured = coco_metrics(self._val, self._found)
+        self._found = []
+        self._measured = {f"val/{name}": measured[name] for name in REPORTED if name in measured}
+        self.log_dict({name: torch.tensor(value) for name, value in self._measured.items()}, prog_bar=True)
+        quality = measured.get("map", -math.inf)
+        if quality > self._best_map or quality == -math.inf:
+            self._best_map, self.best = quality, self.averaged.weights()
+
+    def on_train_epoch_end(self) -> None:
+        """Write the epoch into the history."""
+        lr = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        self.log("lr", torch.tensor(lr))
+        trained = {k: float(v) for k, v in self.trainer.callback_metrics.items() if k.startswith("train/")}
+        measured = {f"val/{name}": self._measured.get(f"val/{name}") for name in REPORTED}
+        self.history.append({"epoch": self.current_epoch, "lr": lr} | trained | measured)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the history and the best weights."""
+        checkpoint["history"] = self.history
+        checkpoint["best"] = {"map": self._best_map, "weights": self.best}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take them back."""
+        self.history = list(checkpoint["history"])
+        self._best_map, self.best = checkpoint["best"]["map"], dict(checkpoint["best"]["weights"])
+
+    def train(self, mode: bool = True) -> DetectionTraining:
+        """Training mode for all but the averaged model."""
+        super().train(mode)
+        self.averaged.eval()
+        return self
+
+    def _lr_share(self, step: int) -> float:
+        rise = self._settings.warmup * self._steps
+        if step < rise:
+            return (step + 1) / (rise + 1)
+        done = min(1.0, (step - rise) / max(1.0, self._steps - rise))
+        return LAST_LR + (1 - LAST_LR) * (1 + math.cos(math.pi * done)) / 2
+
+    def _diverged(self, batch_idx: int, losses: dict[str, Tensor]) -> str:
+        parts = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
+        precision = ", or training.precision=fp32" if self._settings.precision == "bf16" else ""
+        return (
+            f"the loss is not finite in epoch {self.current_epoch}, step {batch_idx} ({parts}); try a lower "
+            f"training.lr (now {self._settings.lr:g}), a longer training.warmup{precision}"
+        )

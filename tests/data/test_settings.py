@@ -1,0 +1,124 @@
+"""What params.yaml says about the data, checked and turned into a source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+import pindet.data.parts
+from pindet.data.records import Item, Reason, Rejection, SourceError
+from pindet.params import Params, ParamsError
+
+FOLDER: dict[str, Any] = {
+    "unlabelled": "error",
+    "val_fraction": 0.1,
+    "test_fraction": 0.1,
+    "shard_count": 2,
+    "max_rejected": 0,
+}
+EXTRA: dict[str, dict[str, Any]] = {"Voc": {"classes": None, "difficult": "keep"}, "Coco": {}, "Yolo": {}}
+PARTS: dict[str, Any] = {
+    "_target_": "pindet.data.settings.PartsData",
+    "root": str(Path(pindet.data.parts.__file__).parent),
+    "train_images": 2,
+    "val_images": 1,
+    "test_images": 1,
+    "image_height": 128,
+    "image_width": 128,
+    "max_objects": 2,
+    "empty_fraction": 0.0,
+    "shard_count": 1,
+}
+
+
+def built(values: dict[str, Any]) -> Any:
+    return Params(OmegaConf.create({"data": values})).build("data")
+
+
+def folder(kind: str, root: Path, **changed: Any) -> dict[str, Any]:
+    return {"_target_": f"pindet.data.settings.{kind}Data", "root": str(root)} | FOLDER | EXTRA[kind] | changed
+
+
+@pytest.mark.parametrize("kind", sorted(EXTRA))
+def test_folders(tmp_path: Path, writers: Any, samples: Any, classes: Any, kind: str) -> None:
+    writers[kind.lower()](tmp_path, samples, classes)
+    data = built(folder(kind, tmp_path))
+    assert data.source(0).classes == classes
+    assert len([r for r in data.source(0).read() if isinstance(r, Item)]) == len(samples)
+
+
+@pytest.mark.parametrize("kind", sorted(EXTRA))
+def test_unlabelled_is_read(
+    tmp_path: Path, writers: Any, samples: Any, classes: Any, make_picture: Any, kind: str
+) -> None:
+    writers[kind.lower()](tmp_path, samples, classes)
+    make_picture(tmp_path / {"Voc": "JPEGImages", "Coco": "images", "Yolo": "images"}[kind] / "more.png", 77)
+    with pytest.raises(SourceError, match="has no label"):
+        list(built(folder(kind, tmp_path)).source(0).read())
+    items = list(built(folder(kind, tmp_path, unlabelled="background")).source(0).read())
+    assert len(items) == len(samples) + 1
+
+
+@pytest.mark.parametrize("kind", sorted(EXTRA))
+def test_a_root_that_is_not_there_or_empty(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(SourceError, match=r"nowhere' does not exist; expected is a folder with .*/.*data\.root"):
+        built(folder(kind, tmp_path / "nowhere")).source(0)
+    with pytest.raises(SourceError, match="is empty; expected are"):
+        built(folder(kind, tmp_path)).source(0)
+
+
+@pytest.mark.parametrize("kind", sorted(EXTRA))
+def test_a_root_of_something_else(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(SourceError, match=r"no (image folder|JSON in|.*data\.yaml)"):
+        list(built(folder(kind, tmp_path)).source(0).read())
+
+
+def test_classes_and_difficult_of_voc(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    writers["voc"](tmp_path, samples, classes)
+    source = built(folder("Voc", tmp_path, classes=["no", "on", "1e3"])).source(0)
+    assert source.classes == ["1e3", "no", "on"]
+    label = tmp_path / "Annotations" / "a b.xml"
+    label.write_text(label.read_text("utf-8").replace("</name>", "</name><difficult>1</difficult>", 1), "utf-8")
+    for difficult, action, left in (("keep", "kept", 2), ("drop", "excluded", 1)):
+        records = list(built(folder("Voc", tmp_path, difficult=difficult)).source(0).read())
+        found = [r for r in records if isinstance(r, Rejection)]
+        assert [(r.item, r.reason, r.action) for r in found] == [("a b.png", Reason.DIFFICULT, action)]
+        assert [len(r.boxes) for r in records if isinstance(r, Item) and r.name == "a b.png"] == [left]
+
+
+def test_parts() -> None:
+    data = built(PARTS)
+    assert [r.split for r in data.source(3).read()] == ["train", "train", "val", "test"]
+    assert (data.val_fraction, data.test_fraction, data.max_rejected) == (0.0, 0.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train_images", 3),
+        ("val_images", 2),
+        ("test_images", 2),
+        ("image_height", 144),
+        ("image_width", 144),
+        ("max_objects", 40),
+        ("empty_fraction", 1.0),
+    ],
+)
+def test_each_key_of_parts_changes_the_data(key: str, value: Any) -> None:
+    def data(values: dict[str, Any]) -> list[bytes]:
+        return [item.read() for item in built(values).source(0).read()]
+
+    assert data(PARTS | {key: value}) != data(PARTS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [("Voc", "classes", [False]), ("Coco", "unlabelled", "ignore"), ("Yolo", "shard_count", "2")],
+)
+def test_wrong_types_name_the_key(tmp_path: Path, kind: str, key: str, value: Any) -> None:
+    with pytest.raises(ParamsError, match=rf"data\.{key}"):
+        built(folder(kind, tmp_path, **{key: value}))

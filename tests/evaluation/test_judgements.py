@@ -1,0 +1,98 @@
+"""Confusion, calibration and kinds of error, computed by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pindet.evaluation.calibration import expected_calibration_error, reliability
+from pindet.evaluation.comparison import compare, compare_image
+from pindet.evaluation.confusion import confusion
+from pindet.evaluation.curves import Scored, scored
+from pindet.evaluation.errors import error_rows
+
+OBJECTS = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]], np.float32)
+LABELS = np.array([0, 1, 0, 1], np.int64)
+
+
+def test_confusion_by_hand(answer: Any) -> None:
+    found = answer(
+        (0, 0, 10, 10, 0.9, 0),  # right
+        (20, 0, 30, 10, 0.8, 0),  # object of class 1 taken for 0
+        (20, 0, 30, 9, 0.7, 0),  # the same again: the object has been paired, so background
+        (40, 0, 50, 4, 0.6, 0),  # too small: background, and the object is missed
+        (60, 0, 70, 10, 0.1, 1),  # below the threshold: the object is missed
+    )
+    matrix = confusion([compare_image("x", found, OBJECTS, LABELS, 0.5)], 2, 0.5, 0.5)
+    assert matrix.tolist() == [[1, 0, 1], [1, 0, 1], [2, 0, 0]]
+
+
+def test_confusion_counts_each_object_and_detection_once(make_splits: Any, random_boxes: Any, make_noisy: Any) -> None:
+    _, split = make_splits(["a", "b", "c"], {}, random_boxes(1, 15, ["a", "b", "c"]))
+    images = compare(split, make_noisy(split, 1), 0.5)
+    matrix = confusion(images, 3, 0.3, 0.5)
+    kept = np.concatenate([i.found.labels[i.found.scores >= 0.3] for i in images])
+    assert matrix[:3].sum(axis=1).tolist() == np.bincount(np.concatenate([i.labels for i in images]), minlength=3).tolist()
+    assert matrix[:, :3].sum(axis=0).tolist() == np.bincount(kept, minlength=3).tolist()
+    assert np.trace(matrix) == sum(int(i.correct(0.3).sum()) for i in images)
+    assert (matrix[:3, :3] - np.diag(np.diag(matrix)[:3])).sum() > 0
+
+
+def test_calibration_by_hand() -> None:
+    found = Scored(np.array([1.0, 0.95, 0.45, 0.0]), np.array([1, 0, 1, 0], np.bool_), 9)
+    bins = reliability(found, 10)
+    assert [(b.low, b.high, b.count, b.precision) for b in bins] == [
+        (0.0, pytest.approx(0.1), 1, 0.0),
+        (pytest.approx(0.4), pytest.approx(0.5), 1, 1.0),
+        (pytest.approx(0.9), 1.0, 2, 0.5),
+    ]
+    assert expected_calibration_error(bins) == pytest.approx((0 + 0.55 + 2 * 0.475) / 4)
+    assert expected_calibration_error([]) is None
+
+
+def test_errors_by_hand(answer: Any) -> None:
+    found = answer(
+        (0, 0, 10, 10, 0.9, 0),  # right
+        (0, 0, 10, 9, 0.85, 0),  # found twice
+        (20, 0, 30, 10, 0.8, 0),  # wrong class
+        (40, 0, 50, 4, 0.7, 0),  # badly placed
+        (100, 50, 110, 60, 0.6, 1),  # nothing there
+    )
+    images = [compare_image("x", found, OBJECTS, LABELS, 0.5)]
+    rows = {row.kind: row for row in error_rows(images, 2, 0.5)}
+    counts = {kind: row.count for kind, row in rows.items()}
+    assert counts == {
+        "classification": 1,
+        "localisation": 1,
+        "both": 0,
+        "duplicate": 1,
+        "background": 1,
+        "missed": 1,  # the last object: those taken for another or badly placed are no misses
+    }
+    # Class 0 finds one of two objects at once (51 of 101 recalls), class 1 none.
+    assert (scored(images, 0).objects, scored(images, 1).objects) == (2, 2)
+    assert rows["classification"].map_gain == pytest.approx((51 / 101) / 2)  # class 1 finds one of two
+    assert rows["localisation"].map_gain == pytest.approx((50 / 101 * 2 / 4) / 2)  # class 0's second, in fourth place
+    assert rows["missed"].map_gain == pytest.approx(0)  # class 1 still finds nothing of one
+    assert rows["background"].map_gain == rows["both"].map_gain == pytest.approx(0)
+
+
+def test_repairing_everything_leaves_nothing(make_splits: Any, random_boxes: Any, answer: Any) -> None:
+    _, split = make_splits(["a"], {}, {"x.png": [("a", 0, 0, 50, 50), ("a", 100, 0, 150, 50)]})
+    right, extra = (0, 0, 50, 50, 0.5, 0), (100, 100, 120, 120, 0.9, 0)
+    rows = {r.kind: r for r in error_rows(compare(split, [answer(extra, right)], 0.5), 1, 0)}
+    base = 51 / 101 / 2
+    assert rows["background"].map_gain == pytest.approx(51 / 101 - base)
+    assert rows["missed"].map_gain == pytest.approx(0.5 - base)
+    below = {r.kind: r.count for r in error_rows(compare(split, [answer(extra, right)], 0.5), 1, 0.95)}
+    assert below == dict.fromkeys(below, 0) | {"missed": 2}
+
+
+def test_errors_without_objects_gain_nothing_that_is_defined(make_splits: Any, answer: Any) -> None:
+    _, split = make_splits(["a"], {}, {"x.png": []})
+    rows = error_rows(compare(split, [answer((0, 0, 9, 9, 0.9, 0))], 0.5), 1, 0.5)
+    assert {r.kind: r.count for r in rows}["background"] == 1
+    assert {r.map_gain for r in rows} == {None}
+    assert {r.count for r in error_rows([], 1, 0.5)} == {0}

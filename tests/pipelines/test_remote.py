@@ -1,0 +1,52 @@
+"""What was made can be kept elsewhere and fetched again: pushed, wiped, pulled, and still up to date."""
+
+import shutil
+
+import boto3
+import pytest
+
+
+@pytest.fixture
+def bucket(s3_server):
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_server.endpoint,
+        aws_access_key_id=s3_server.access_key,
+        aws_secret_access_key=s3_server.secret_key,
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket="detectors")
+    return client
+
+
+def wipe_and_pull(project, **environment):
+    made = project.outs()
+    for path in made:
+        target = project.root / path
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+    shutil.rmtree(project.root / ".dvc/cache")
+    project.dvc("pull", **environment)
+    assert "Data and pipelines are up to date" in project.dvc("repro")
+    assert project.outs() == made
+
+
+def test_the_local_folder_is_the_remote_by_default(project):
+    project.dvc("push")
+    wipe_and_pull(project)
+
+
+def test_an_s3_bucket_as_the_remote(project, s3_server, bucket):
+    project.dvc("remote", "add", "--default", "store", "s3://detectors/pindet")
+    project.dvc("remote", "modify", "store", "endpointurl", s3_server.endpoint)
+    project.dvc("push", **s3_server.environment)
+    assert bucket.list_objects_v2(Bucket="detectors")["KeyCount"] > 10
+    wipe_and_pull(project, **s3_server.environment)
+
+
+def test_a_wrong_secret_is_an_error_and_not_an_empty_remote(project, s3_server, bucket):
+    assert bucket.list_objects_v2(Bucket="detectors")
+    project.dvc("remote", "add", "--default", "store", "s3://detectors/pindet")
+    project.dvc("remote", "modify", "store", "endpointurl", s3_server.endpoint)
+    wrong = s3_server.environment | {"AWS_SECRET_ACCESS_KEY": "wrong"}
+    said = project.dvc("push", status=255, **wrong)
+    assert "SignatureDoesNotMatch" in said or "Forbidden" in said

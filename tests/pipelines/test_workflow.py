@@ -1,0 +1,180 @@
+"""What users do with DVC: each way of running the stages, on a tiny project with real git, DVC and MLflow."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+STAGES = ["prepare", "train", "evaluate", "export"]
+NO_TRAINING = ["-S", "+experiment=tiny", "-S", "evaluation.gallery_images=2"]
+
+
+def runs(project):
+    """Every MLflow run of the project, newest first."""
+    code = (
+        "import json, mlflow\n"
+        "from pindet.tracking.store import *\n"
+        "mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
+        "found = mlflow.search_runs(search_all_experiments=True, output_format='list')\n"
+        "print('RUNS' + json.dumps([{'status': r.info.status, 'tags': r.data.tags, 'params': r.data.params,\n"
+        "  'metrics': r.data.metrics} for r in found]))\n"
+    )
+    said = project.run("python", "-c", code)
+    return json.loads(said.rpartition("RUNS")[2])
+
+
+def changed_stages(said):
+    return [stage for stage in STAGES if f"Running stage '{stage}'" in said]
+
+
+def test_the_first_run_makes_everything_and_says_which_overrides_are_in_force(finished):
+    for stage in STAGES:
+        assert re.search(rf"{stage}: overrides in force: -S \+experiment=tiny", finished.said)
+    for path in ("metrics.json", "models/bundle/model.onnx", "reports/evaluate/report.html", "reports/train/history.csv"):
+        assert (finished.root / path).stat().st_size > 0
+    summary = finished.run("pindet", "summary")
+    assert "reports/evaluate/report.html" in summary
+    assert "models/bundle" in summary
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    said = finished.dvc("repro")
+    assert not changed_stages(said)
+    assert "Data and pipelines are up to date" in said
+
+
+def test_no_number_in_the_metrics_is_undefined(finished):
+    text = (finished.root / "metrics.json").read_text(encoding="utf-8")
+    metrics = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in metrics.json"))
+    assert metrics
+    assert all(isinstance(value, int | float) for value in metrics.values())
+
+
+def test_repro_never_composes_and_an_experiment_always_does(project):
+    edited = (project.root / "params.yaml").read_text(encoding="utf-8").replace("gallery_images: 12", "gallery_images: 3")
+    (project.root / "params.yaml").write_text(edited, encoding="utf-8")
+    assert changed_stages(project.dvc("repro", "--dry")) == ["evaluate", "export"]
+    assert project.params["evaluation"]["gallery_images"] == 3
+    said = project.dvc("exp", "run", *NO_TRAINING)
+    assert changed_stages(said) == ["evaluate", "export"]
+    assert project.params["evaluation"]["gallery_images"] == 2
+    project.dvc("exp", "run", "-S", "+experiment=tiny")
+    assert project.params["evaluation"]["gallery_images"] == 12
+
+
+def test_params_composes_what_an_experiment_composes(project):
+    project.dvc("exp", "run", *NO_TRAINING, "--dry")
+    by_dvc = (project.root / "params.yaml").read_bytes()
+    project.run("git", "checkout", "params.yaml")
+    project.run("pindet", "params", "+experiment=tiny", "evaluation.gallery_images=2")
+    assert (project.root / "params.yaml").read_bytes() == by_dvc
+
+
+def test_check_says_the_overrides_and_save_keeps_them(project):
+    project.run("pindet", "params")
+    assert project.run("pindet", "params", "--check") == ""
+    project.run("pindet", "params", "+experiment=tiny", "training.lr=0.1")
+    said = project.run("pindet", "params", "--check", status=1)
+    assert said.splitlines() == ["-S +experiment=tiny", "-S training.lr=0.1"]
+    project.run("pindet", "params", "--save", "mine")
+    assert project.run("pindet", "params", "--check", status=1).split() == ["-S", "+experiment=mine"]
+    broken = project.params
+    broken["training"]["shuffle"] = True
+    (project.root / "params.yaml").write_text(yaml.safe_dump(broken), encoding="utf-8")
+    assert "structure: training.shuffle (only in params.yaml)" in project.run("pindet", "params", "--check", status=2)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("evaluation.gallery_images", "many", r"evaluation\.gallery_images is 'many'"),
+        ("evaluation.gallery_image", 3, r"unknown key 'gallery_image', did you mean 'gallery_images'"),
+        ("evaluation.gallery_images", "???", r"evaluation\.gallery_images is '\?\?\?'"),
+    ],
+)
+def test_a_wrong_key_is_named_by_the_stage_that_reads_it_and_costs_nothing(project, key, value, said):
+    params = project.params
+    group, _, name = key.partition(".")
+    params[group][name] = value
+    (project.root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    assert re.search(said, project.dvc("repro", "evaluate", status=255))
+    assert "Traceback" not in project.dvc("repro", "evaluate", status=255)
+
+
+def test_where_a_stage_runs_makes_no_stage_run_again(project):
+    assert not changed_stages(project.dvc("exp", "run", "-S", "+experiment=tiny", "-S", "runtime.workers=1"))
+
+
+def test_an_experiment_in_a_temporary_copy_uses_the_copys_code_and_the_projects_store(project):
+    before = project.outs()
+    said = project.dvc("exp", "run", "--temp", "--name", "colder", "-S", "+experiment=tiny", "-S", "training.lr=0.0001")
+    assert changed_stages(said) == ["train", "evaluate", "export"]
+    assert project.outs() == before
+    assert len(runs(project)) == 2
+    newest = runs(project)[0]
+    assert newest["status"] == "FINISHED"
+    assert newest["tags"]["dvc.exp"] == "colder"
+    shown = json.loads(project.dvc("exp", "show", "--json"))
+    assert "colder" in json.dumps(shown)
+    project.dvc("exp", "apply", "colder")
+    assert project.params["training"]["lr"] == 0.0001
+    assert "Data and pipelines are up to date" in project.dvc("repro")
+    difference = json.loads(project.dvc("metrics", "diff", "HEAD", "--json"))
+    assert "test/map" in difference["metrics.json"] or "metrics.json" in difference
+
+
+def test_forced_runs_in_two_places_give_the_same_bytes(project, finished):
+    project.dvc("repro", "--force")
+    assert project.outs() == finished.outs()
+
+
+def test_queued_experiments_run_two_at_a_time_with_one_tracked_run_each(project):
+    (project.root / "mlflow.db").unlink()
+    project.dvc("exp", "run", "--queue", "-S", "+experiment=tiny", "-S", "training.lr=choice(0.0003,0.0007)")
+    project.dvc("queue", "start", "-j", "2")
+    logs = project.dvc("queue", "logs", "-f", next(iter(queued(project))))
+    wait_for_the_queue(project)
+    assert [row["state"] for row in queue_status(project)] == ["Success", "Success"], logs
+    found = runs(project)
+    assert [run["status"] for run in found] == ["FINISHED"] * 2
+    assert {run["params"]["training.lr"] for run in found} == {"0.0003", "0.0007"}
+    assert all("test/map" in run["metrics"] for run in found)
+
+
+def queue_status(project):
+    rows = [line.split() for line in project.dvc("queue", "status").splitlines()]
+    return [{"name": row[1], "state": row[-1]} for row in rows if row and re.fullmatch("[0-9a-f]{7}", row[0])]
+
+
+def queued(project):
+    return [row["name"] for row in queue_status(project)]
+
+
+def wait_for_the_queue(project):
+    import time
+
+    for _ in range(300):
+        if all(row["state"] in ("Success", "Failed") for row in queue_status(project)):
+            return
+        time.sleep(1)
+    pytest.fail(project.dvc("queue", "status"))
+
+
+def test_a_cached_stage_makes_no_tracked_run(project):
+    before = len(runs(project))
+    (project.root / "metrics.json").unlink()
+    project.run("rm", "-rf", "models", "reports/evaluate")
+    project.run("git", "checkout", "models")
+    project.dvc("repro")
+    assert len(runs(project)) == before
+
+
+def test_plots_open_without_a_network(project):
+    project.run("pindet", "plots-page")
+    project.dvc("plots", "show", "-q")
+    page = (project.root / "dvc_plots/index.html").read_text(encoding="utf-8")
+    assert "src=" not in re.sub(r'<img[^>]*src="(static/|data:)[^"]*"', "", page.split("</script>")[-1])
+    assert not re.search(r"<(script|link)[^>]+(src|href)=.https?:", page)
+    for title in ("Loss", "mAP", "Confusion", "Precision"):
+        assert title in page
