@@ -96,8 +96,8 @@ class Detector:
             raise BundleError(
                 f"{MODEL} takes images of {images.type} {images.shape}; its manifest says uint8 and {expected} after N"
             )
-        most = {output.shape[1] for output in self._session.get_outputs()}
-        if most != {self.manifest.max_detections}:
+        most = [output.shape[1] for output in self._session.get_outputs()]
+        if set(most) != {self.manifest.max_detections}:
             raise BundleError(
                 f"{MODEL} gives {most} detections an image; its manifest says {self.manifest.max_detections}"
             )

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-# OpenCV reads its limit once, when it is first imported.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**27))
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray

@@ -86,9 +86,26 @@ def test_leak_is_dropped_from_train(tmp_path: Path, writers: Any, samples: Any, 
 def test_too_many_rejected_writes_nothing(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
     samples[0][2].append(("no", 5, 5, 5, 9))
     writers["voc"](tmp_path / "in", samples, classes)
-    with pytest.raises(TooManyRejectedError, match=r"1 images or boxes dropped(.|\n)*a b.png: zero_area"):
+    with pytest.raises(TooManyRejectedError, match=r"dropped \(1 zero_area\)(.|\n)*a b.png: zero_area"):
         run(VocSource(tmp_path / "in"), tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_all_that_was_dropped_is_in_the_traceback(tmp_path: Path, make_picture: Any) -> None:
+    make_picture(tmp_path / "a.png", 0)
+    boxes = [RawBox("a", i, 1, i, 9) for i in range(20)]
+    with pytest.raises(TooManyRejectedError, match="20 images or boxes") as caught:
+        run(Listed([Item("a.png", (tmp_path / "a.png").read_bytes, boxes, "train")]), tmp_path / "out")
+    assert str(caught.value).count("zero_area: ") == 5
+    assert caught.value.__notes__[0].count("zero_area: ") == 20
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    writers["voc"](tmp_path / "in", samples, classes)
+    (tmp_path / ".out.tmp-left" / "result").mkdir(parents=True)
+    (tmp_path / ".other").mkdir()
+    run(VocSource(tmp_path / "in"), tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".other", "in", "out"]
 
 
 def test_second_image_of_a_name(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:

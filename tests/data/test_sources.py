@@ -188,3 +188,40 @@ def test_sources_say_how_many_items_to_expect(tmp_path: Path, writers: Any, samp
     for kind in ("voc", "coco"):
         writers[kind](tmp_path / kind, samples, classes)
         assert len(SOURCES[kind](tmp_path / kind)) == len(samples)
+
+
+def layout(root: Path, kind: str) -> None:
+    """Turn ``images/train`` with ``instances_train.json`` into another layout."""
+    for split in ("train", "val", "test"):
+        labels = root / f"annotations/instances_{split}.json"
+        if kind == "beside":
+            folder = root / {"val": "valid"}.get(split, split)
+            (root / "images" / split).rename(folder)
+            labels.rename(folder / "_annotations.coco.json")
+        else:
+            (root / "images" / split).rename(root / kind.format(split))
+            labels.rename(labels.with_name(f"instances_{split}2017.json"))
+            (root / f"annotations/captions_{split}2017.json").write_text('{"images": []}')
+
+
+@pytest.mark.parametrize("kind", ["{}2017", "images/{}2017", "{}", "beside"])
+def test_coco_layouts(
+    tmp_path: Path, writers: Any, samples: Any, classes: Any, make_picture: Any, kind: str
+) -> None:
+    writers["coco"](tmp_path, samples, classes)
+    layout(tmp_path, kind)
+    items = [r for r in CocoSource(tmp_path).read() if isinstance(r, Item)]
+    assert {(i.split, i.name, len(i.boxes)) for i in items} == {(s, n, len(b)) for s, n, b in samples}
+    make_picture((tmp_path / ("valid" if kind == "beside" else kind.format("val"))) / "sub" / "more.png", 55)
+    with pytest.raises(SourceError, match="has no label"):
+        list(CocoSource(tmp_path).read())
+    items = [r for r in CocoSource(tmp_path, unlabelled="background").read() if isinstance(r, Item)]
+    assert [(i.split, i.boxes) for i in items if i.name == "sub/more.png"] == [("val", [])]
+
+
+def test_coco_split_without_annotations(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    writers["coco"](tmp_path, samples, classes)
+    layout(tmp_path, "{}")
+    (tmp_path / "annotations/instances_val2017.json").unlink()
+    with pytest.raises(SourceError, match=r"val/图\.JPG' has no label"):
+        list(CocoSource(tmp_path).read())

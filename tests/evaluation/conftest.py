@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pindet_serve.detections import Detections
 from PIL import Image
+from pindet_serve.detections import Detections
 
 from pindet.data.prepare import prepare
 from pindet.data.prepared import PreparedSplit

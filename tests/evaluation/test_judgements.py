@@ -34,7 +34,8 @@ def test_confusion_counts_each_object_and_detection_once(make_splits: Any, rando
     images = compare(split, make_noisy(split, 1), 0.5)
     matrix = confusion(images, 3, 0.3, 0.5)
     kept = np.concatenate([i.found.labels[i.found.scores >= 0.3] for i in images])
-    assert matrix[:3].sum(axis=1).tolist() == np.bincount(np.concatenate([i.labels for i in images]), minlength=3).tolist()
+    objects = np.concatenate([i.labels for i in images])
+    assert matrix[:3].sum(axis=1).tolist() == np.bincount(objects, minlength=3).tolist()
     assert matrix[:, :3].sum(axis=0).tolist() == np.bincount(kept, minlength=3).tolist()
     assert np.trace(matrix) == sum(int(i.correct(0.3).sum()) for i in images)
     assert (matrix[:3, :3] - np.diag(np.diag(matrix)[:3])).sum() > 0
@@ -79,7 +80,7 @@ def test_errors_by_hand(answer: Any) -> None:
     assert rows["background"].map_gain == rows["both"].map_gain == pytest.approx(0)
 
 
-def test_repairing_everything_leaves_nothing(make_splits: Any, random_boxes: Any, answer: Any) -> None:
+def test_repairing_everything_leaves_nothing(make_splits: Any, answer: Any) -> None:
     _, split = make_splits(["a"], {}, {"x.png": [("a", 0, 0, 50, 50), ("a", 100, 0, 150, 50)]})
     right, extra = (0, 0, 50, 50, 0.5, 0), (100, 100, 120, 120, 0.9, 0)
     rows = {r.kind: r for r in error_rows(compare(split, [answer(extra, right)], 0.5), 1, 0)}

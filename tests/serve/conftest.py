@@ -56,6 +56,18 @@ def bundle(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def rewrite(bundle):
+    """Rewrites keys of the bundle's manifest; ``None`` removes a key."""
+
+    def rewritten(**changes):
+        path = bundle / "manifest.json"
+        content = json.loads(path.read_text(encoding="utf-8")) | changes
+        path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}), encoding="utf-8")
+
+    return rewritten
+
+
 def write_manifest(folder, **changes):
     """Write a manifest for the files that are in the folder, with some keys changed."""
     files = {path.name: sha256_of(path) for path in folder.iterdir() if path.name != "manifest.json"}

@@ -1,6 +1,5 @@
 """The runtime answers in pixels of the image, the same in any batch, and refuses a bundle that is not what it says."""
 
-import json
 import subprocess
 import sys
 
@@ -11,18 +10,6 @@ from pindet_serve.detector import Detector
 from pindet_serve.manifest import BundleError, read_manifest, verify_files
 
 WHITE = np.full((64, 128, 3), 255, np.uint8)  # letterboxed: half its size, with 16 rows of border above and below
-
-
-@pytest.fixture
-def rewrite(bundle):
-    """Rewrites keys of the bundle's manifest; ``None`` removes a key."""
-
-    def rewritten(**changes):
-        path = bundle / "manifest.json"
-        content = json.loads(path.read_text(encoding="utf-8")) | changes
-        path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}), encoding="utf-8")
-
-    return rewritten
 
 
 def test_boxes_are_in_pixels_of_the_image_best_first(bundle):
@@ -54,6 +41,8 @@ def test_an_image_has_the_same_answer_in_any_batch(bundle, size):
 
 def test_no_images_no_answers(bundle):
     assert Detector(bundle).detect([]) == []
+    with pytest.raises(ValueError, match="score_threshold is 2"):
+        Detector(bundle).detect([], score_threshold=2)
 
 
 def test_a_changed_file_is_refused(bundle):
@@ -85,7 +74,14 @@ def test_a_missing_and_an_unlisted_file_are_refused(bundle):
         ({"classes": []}, "at least one"),
         ({"score_threshold": 2}, "score_threshold is 2"),
         ({"max_detections": 0}, "max_detections is 0"),
-        ({"max_detections": 0}, "max_detections is 0"),
+        ({"max_detections": "3"}, "max_detections in .* is '3'; allowed is int"),
+        ({"max_detections": True}, "max_detections in .* is True; allowed is int"),
+        ({"score_threshold": "high"}, "score_threshold in .* is 'high'; allowed is float"),
+        ({"classes": "bolt"}, "classes in .* is 'bolt'; allowed is list"),
+        ({"image_width": 0}, "image_width is 0"),
+        ({"letterbox_fill": 256}, "letterbox_fill is 256"),
+        ({"image_height": 32}, r"takes images of tensor\(uint8\) .*64, 64.*its manifest says uint8 and \[32, 64, 3\]"),
+        ({"max_detections": 2}, r"gives \[3, 3, 3\] detections an image; its manifest says 2"),
     ],
 )
 def test_a_manifest_out_of_contract_is_refused(bundle, rewrite, changes, message):

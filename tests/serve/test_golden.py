@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 from pindet_serve.detector import Detector
-from pindet_serve.golden import Tolerance, prove, write_golden
-from pindet_serve.manifest import BundleError
+from pindet_serve.golden import Tolerance, load_proven, prove, write_golden
+from pindet_serve.manifest import BundleError, list_files
 
 IMAGES = [np.full((64, 128, 3), 255, np.uint8), np.full((40, 30, 3), 200, np.uint8)]
 
@@ -48,6 +48,18 @@ def test_differences_within_the_tolerance_are_allowed(golden):
     assert golden(nudge) == 2
 
 
+def test_an_object_as_good_as_the_threshold_may_come(golden):
+    """The second object of the second image scores 0.39 and is not expected at 0.385: an engine may see it or not."""
+
+    def raise_threshold(content):
+        score = content["answers"][1]["scores"][1]
+        content["score_threshold"] = score + 0.005
+        for key in ("boxes", "scores", "labels"):
+            content["answers"][1][key].pop()
+
+    assert golden(raise_threshold) == 2
+
+
 def moved(content):
     content["answers"][0]["boxes"][0][2] -= 0.6
 
@@ -69,6 +81,26 @@ def emptied(content):
     content["answers"].clear()
 
 
+def undefined(content):
+    content["answers"][0]["boxes"][0][0] = float("nan")
+
+
+def renamed(content):
+    content["answers"][0]["image"] = "none.png"
+
+
+def without_scores(content):
+    del content["answers"][0]["scores"]
+
+
+def without_tolerance(content):
+    del content["box_tolerance"]
+
+
+def ragged(content):
+    content["answers"][0]["boxes"][0].pop()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -77,6 +109,11 @@ def emptied(content):
         (relabelled, "label 0 is expected and was not found"),
         (shortened, "2 objects were found, 1 are expected"),
         (emptied, "holds no answer"),
+        (undefined, "label 0: box off by nan"),
+        (renamed, r"golden image none\.png cannot be read"),
+        (without_scores, r"holds no golden answers: KeyError\('scores'\)"),
+        (without_tolerance, r"holds no golden answers: KeyError\('box_tolerance'\)"),
+        (ragged, "holds no golden answers"),
     ],
 )
 def test_an_answer_that_differs_is_refused(golden, change, message):
@@ -87,3 +124,16 @@ def test_an_answer_that_differs_is_refused(golden, change, message):
 def test_a_bundle_without_golden_answers_is_refused(bundle):
     with pytest.raises(BundleError, match=r"holds no golden/answers\.json"):
         prove(Detector(bundle), bundle)
+
+
+def test_loading_a_bundle_checks_its_files_and_proves_it(golden, bundle, rewrite):
+    rewrite(files=list_files(bundle))
+    assert load_proven(bundle, threads=1).manifest.max_detections == 3
+
+    with pytest.raises(BundleError, match="box off by"):
+        golden(moved)  # and leaves the change in the file
+    with pytest.raises(BundleError, match=r"golden/answers\.json has sha256"):
+        load_proven(bundle)
+    rewrite(files=list_files(bundle))
+    with pytest.raises(BundleError, match="box off by"):
+        load_proven(bundle)

@@ -1,6 +1,8 @@
 """The decoder: every kind of image file to upright 8-bit RGB, or an error that says what was seen."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -67,3 +69,16 @@ def test_unreadable_bytes_are_named():
     for data, message in [(b"", "0 bytes"), (b"hello world", "68 65 6c 6c 6f"), (whole[:100], "truncated")]:
         with pytest.raises(ImageDecodeError, match=message):
             decode_image(data)
+
+
+def test_too_many_pixels_are_refused_whichever_module_is_imported_first(tmp_path):
+    """OpenCV reads its limit when it is first imported, and several modules import it."""
+    (tmp_path / "wide.png").write_bytes(encoded(Pillow.new("1", (20000, 10000)), "PNG"))
+    script = (
+        "import sys, pathlib; from pindet_serve.letterbox import Letterbox;"
+        "from pindet_serve.images import decode_image;"
+        "decode_image(pathlib.Path(sys.argv[1]).read_bytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path / "wide.png"], capture_output=True, text=True)
+    assert "ImageDecodeError: " in done.stderr
+    assert "CV_IO_MAX_IMAGE_PIXELS" in done.stderr

@@ -89,7 +89,9 @@ def server(server_process: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No address or experiment of whoever runs the tests; and whatever MLflow sets is taken back."""
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
+    mlflow = ("TRACKING_URI", "TRACKING_USERNAME", "TRACKING_PASSWORD", "EXPERIMENT_NAME")
+    dvc = ("ROOT", "EXP_NAME", "EXP_BASELINE_REV")
+    for name in [f"MLFLOW_{name}" for name in mlflow] + [f"DVC_{name}" for name in dvc]:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +13,6 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
-_log = logging.getLogger(__name__)
 
 
 class Problem(Exception):  # noqa: N818 - it is named as RFC 9457 names it
@@ -50,11 +48,10 @@ class Problem(Exception):  # noqa: N818 - it is named as RFC 9457 names it
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of ``app`` a problem: raised, of validation, of routing, and unforeseen."""
+    """Make every error of ``app`` a problem: raised, of validation, and of routing."""
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unforeseen)
 
 
 async def _problem(_: Request, error: Exception) -> Response:
@@ -75,6 +72,6 @@ async def _http(_: Request, error: Exception) -> Response:
     return Problem(error.status_code, title, str(error.detail), headers=error.headers).response()
 
 
-async def _unforeseen(_: Request, error: Exception) -> Response:
-    _log.error("unforeseen error", exc_info=error)
+def internal_error() -> Response:
+    """The answer to what nobody foresaw."""
     return Problem(500, "Internal error", "the server failed; its log holds the cause under this request id").response()

@@ -22,7 +22,7 @@ class S3Source:
 
     def __init__(self, address: str) -> None:
         try:
-            import boto3
+            import boto3.session
             import botocore.config
         except ImportError as error:
             raise BundleError(f"{address} needs boto3; pip install 'pindet-serve[s3]'") from error
@@ -34,7 +34,7 @@ class S3Source:
         prefix = parents[min(2, len(parents) - 1)].as_posix()
         self._prefix = "" if prefix == "." else f"{prefix}/"
         config = botocore.config.Config(connect_timeout=3, read_timeout=20, retries={"max_attempts": 3})
-        self._client: Any = boto3.client("s3", config=config)
+        self._client: Any = boto3.session.Session().client("s3", config=config)
 
     def pinned(self) -> Release:
         """Read the release file from the bucket."""

@@ -11,7 +11,7 @@ from typing import Any
 FAMILIES = ("heartbeat", "model", "training", "pipeline", "release", "service", "detection", "job", "snapshot", "ping")
 LARGEST = 64 * 1024
 _TYPE = re.compile(r"[a-z]+(\.[a-z_]+)?")
-_ID = re.compile(r"(\d{1,15})-(\d{1,15})(?:-(\d{1,15}))?")
+_ID = re.compile(r"([0-9]{1,15})-([0-9]{1,15})(?:-([0-9]{1,15}))?")
 
 Position = tuple[int, int, int]
 """Where an event stands: milliseconds since 1970, number within them, number among those only this replica has."""

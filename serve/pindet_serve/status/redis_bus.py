@@ -73,7 +73,7 @@ class RedisBus(Bus):
         *,
         password: str | None = None,
         ping_seconds: float = PING_SECONDS,
-        timing: Timing = Timing(),  # noqa: B008 - frozen
+        timing: Timing = Timing(),
     ) -> None:
         super().__init__(source, max_events, ping_seconds, floor=(0, 0, 0))
         self._timing = timing
@@ -199,13 +199,13 @@ class RedisBus(Bus):
         """Bring the hub to the end of the stream; flag a gap when the stream no longer holds where we were."""
         if any(self._synced):
             most = self.hub.size + 1
-            since = await self._redis.xrange(STREAM, format_position(self._synced), count=most)
+            since: Any = await self._redis.xrange(STREAM, format_position(self._synced), count=most)
             missed = [from_stream(entry) for entry in since]
             if missed and missed[0].position == self._synced and len(missed) < most:
                 for item in missed[1:]:
                     self._arrived(item)
                 return
-        newest = await self._redis.xrevrange(STREAM, count=self.hub.size)
+        newest: Any = await self._redis.xrevrange(STREAM, count=self.hub.size)
         self._load([from_stream(entry) for entry in reversed(newest)])
 
     def _load(self, arrived: list[Arrived]) -> None:
@@ -251,7 +251,7 @@ class RedisBus(Bus):
 def _client(url: str, password: str | None, timing: Timing) -> Redis:
     return Redis.from_url(
         url,
-        **({"password": password} if password else {}),
+        password=password,  # one in the URL goes before
         decode_responses=True,
         socket_timeout=timing.answer,
         socket_connect_timeout=timing.answer,

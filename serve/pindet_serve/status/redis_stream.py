@@ -20,7 +20,8 @@ SENDER_SECONDS = 24 * 3600
 # The number makes it repeatable: what a frozen server carries out after we gave up is not carried out again.
 PUBLISH = """
 if tonumber(ARGV[2]) <= tonumber(redis.call('GET', KEYS[2]) or '0') then return false end
-local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'sender', ARGV[1], 'number', ARGV[2], 'event', ARGV[3])
+local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*',
+    'sender', ARGV[1], 'number', ARGV[2], 'event', ARGV[3])
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[5])
 redis.call('PUBLISH', ARGV[6], id .. ' ' .. ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3])
 return id

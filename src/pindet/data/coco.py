@@ -1,4 +1,10 @@
-"""COCO: ``annotations/*.json`` with ``xywh`` boxes; files named ``…train…``, ``…val…``, ``…test…`` give splits."""
+"""COCO JSON with ``xywh`` boxes, in the layouts in which it is found.
+
+Either ``annotations/*.json``, where files named ``…train…``, ``…val…``, ``…test…`` (a year may follow) give splits and
+images lie in ``images/train/``, ``train/`` (the same with the year) or ``images/``; or ``_annotations.coco.json``
+beside the images of each of ``train/``, ``valid/`` and ``test/``. Where files are named ``instances…``, the others
+(captions, key points) are not read.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +13,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,15 +21,25 @@ from pindet.data.folders import IMAGE_SUFFIXES, check_root, check_unlabelled
 from pindet.data.records import SPLITS, Item, RawBox, Reason, Rejection, SourceError, nfc
 
 EXPECTED = "annotations/*.json and images/ (or train/, val/, test/)"
+_BESIDE = {"train": "train", "valid": "val", "val": "val", "test": "test"}
 _KEPT = ("id", "image_id", "category_id", "bbox", "iscrowd", "file_name", "width", "height", "name")
 _LISTS = ("images", "annotations", "categories")
 
 
+@dataclass(frozen=True)
+class _File:
+    """An annotation file, its split, and the folders below the root where its images may be, best first."""
+
+    path: Path
+    split: str | None
+    folders: tuple[str, ...]
+
+
 class CocoSource:
-    """Read a COCO folder; images lie in ``images/{split}/``, ``{split}/`` or ``images/``.
+    """Read a COCO folder.
 
     Args:
-        root: the folder that holds ``annotations``.
+        root: the folder that holds ``annotations``, or ``train`` and its like.
         unlabelled: ``error`` or ``background``, for image files that no JSON lists. A listed image without
             annotations is labelled: it is background.
 
@@ -34,17 +51,16 @@ class CocoSource:
         check_root(root, EXPECTED)
         self._root = root
         self._unlabelled = unlabelled
-        self._files = sorted(p for p in (root / "annotations").glob("*") if p.suffix.lower() == ".json")
-        if not self._files:
-            raise SourceError(f"no JSON in {root / 'annotations'}; allowed is one per split or one for all")
+        self._files = _find_files(root)
         self._names: dict[int, str] = {}
         self._count = 0
-        for path in self._files:
-            data = _load(path)
-            names = _categories(data, path)
+        for file in self._files:
+            data = _load(file.path)
+            names = _categories(data, file.path)
             self._names = self._names or names
             if names != self._names:
-                raise SourceError(f"{path} has classes {names}, {self._files[0]} {self._names}; make them equal")
+                first = self._files[0].path
+                raise SourceError(f"{file.path} has classes {names}, {first} {self._names}; make them equal")
             self._count += len(data["images"])
 
     def __len__(self) -> int:
@@ -61,29 +77,29 @@ class CocoSource:
         paths = self._paths()
         unseen = set(paths)
         for file in self._files:
-            split = _split(file.stem)
-            data = _load(file)
+            data = _load(file.path)
             boxes: dict[Any, list[Any]] = defaultdict(list)
             for annotation in data.get("annotations", []):
                 boxes[annotation.get("image_id")].append(annotation)
             for image in sorted(data["images"], key=lambda i: i["file_name"]):
                 name = nfc(image["file_name"])
-                place = _find(name, split, paths)
+                place = _find(name, file.folders, paths)
                 if place is None:
-                    yield Rejection(name, Reason.MISSING_IMAGE, f"listed in {file.name}", "dropped")
+                    yield Rejection(name, Reason.MISSING_IMAGE, f"listed in {file.path.name}", "dropped")
                     boxes.pop(image["id"], None)
                     continue
                 unseen.discard(place)
-                yield from self._item(image, paths[place], boxes.pop(image["id"], []), split)
+                yield from self._item(image, paths[place], boxes.pop(image["id"], []), file.split)
             for image_id in boxes:
-                detail = f"annotated in {file.name}, but not among its images"
+                detail = f"annotated in {file.path.name}, but not among its images"
                 yield Rejection(f"image_id {image_id}", Reason.MISSING_IMAGE, detail, "dropped")
         yield from self._unlisted({place: paths[place] for place in sorted(unseen)})
 
     def _paths(self) -> dict[str, str]:
         """Images by their path below the root, composed; plain strings, for there may be a great many."""
         found = {}
-        for base in ("images", *SPLITS):
+        bases = {folder.split("/")[0] for file in self._files for folder in file.folders}
+        for base in sorted(bases | _BESIDE.keys() | {"images"}):
             for folder, _, names in os.walk(self._root / base):
                 for name in names:
                     if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith("."):  # noqa: PTH122
@@ -114,26 +130,37 @@ class CocoSource:
         yield Item(name, Path(path).read_bytes, boxes, split, image.get("width") or None, image.get("height") or None)
 
     def _unlisted(self, paths: dict[str, str]) -> Iterator[Item]:
+        """Images that no file lists; the most specific folder says their split and where their name begins."""
+        splits = {folder: file.split for file in self._files for folder in file.folders}
+        splits |= {f"images/{split}": split for split in SPLITS} | _BESIDE | {"images": None}
         for place, path in paths.items():
             check_unlabelled(place, self._unlabelled)
-            parts = place.split("/")
-            split = next((p for p in parts[:2] if p in SPLITS), None)
-            skip = int(parts[0] == "images") + int(split is not None)
-            yield Item("/".join(parts[skip:]), Path(path).read_bytes, [], split)
+            folder = max((f for f in splits if place.startswith(f"{f}/")), key=len)
+            yield Item(place.removeprefix(f"{folder}/"), Path(path).read_bytes, [], splits[folder])
 
 
-def _find(name: str, split: str | None, paths: dict[str, str]) -> str | None:
+def _find_files(root: Path) -> list[_File]:
+    found = sorted(p for p in (root / "annotations").glob("*") if p.suffix.lower() == ".json")
+    files = []
+    for path in [p for p in found if p.name.startswith("instances")] or found:
+        match = re.search(r"(?<![a-z])(train|val|test)(\d*)(?![a-z])", path.stem.lower())  # trainval is no split
+        split = match[1] if match else None
+        named = [f"{base}{name}" for name in (match[0], match[1]) for base in ("images/", "")] if match else []
+        files.append(_File(path, split, (*dict.fromkeys(named), "images")))
+    if files:
+        return files
+    beside = ((folder, split, root / folder / "_annotations.coco.json") for folder, split in _BESIDE.items())
+    files = [_File(path, split, (folder,)) for folder, split, path in beside if path.is_file()]
+    if not files:
+        raise SourceError(f"no JSON in {root / 'annotations'}; allowed is one per split or one for all")
+    return files
+
+
+def _find(name: str, folders: tuple[str, ...], paths: dict[str, str]) -> str | None:
     if name.startswith("/") or ".." in name.split("/"):
         raise SourceError(f"file_name {name!r} leaves the dataset; allowed are paths below images; correct it")
-    folders = [f"images/{split}", split] if split else []
     name = name.removeprefix("./")
-    return next((p for p in (f"{folder}/{name}" for folder in [*folders, "images"]) if p in paths), None)
-
-
-def _split(stem: str) -> str | None:
-    """Split in a file name: ``instances_val2017`` is val, ``trainval`` is none."""
-    match = re.search(r"(?<![a-z])(train|val|test)(?![a-z])", stem.lower())
-    return match[1] if match else None
+    return next((p for p in (f"{folder}/{name}" for folder in folders) if p in paths), None)
 
 
 def _load(path: Path) -> dict[str, Any]:

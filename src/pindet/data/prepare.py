@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Sized
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from pindet.data.progress import shown
 from pindet.data.records import SPLITS, Item, Reason, Rejection, Source, SourceError
 from pindet.data.shards import Entry, write_json, write_split
 from pindet.data.split import check_fractions, split_of, winning_splits
+from pindet.data.workspace import workspace
 
 logger = logging.getLogger(__name__)
 
@@ -54,26 +53,20 @@ def prepare(
             not count.
 
     Raises:
-        TooManyRejectedError: more was dropped; nothing is written.
+        TooManyRejectedError: more was dropped; nothing is written, and a note of the error lists all of it.
         FileExistsError: ``output`` exists.
         ValueError: an option or (as SourceError) the source is not as allowed.
     """
     check_fractions(val_fraction, test_fraction)
     _check_options(source, output, shard_count)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
-        result = work / "result"
-        with (work / "spool").open("w+b") as spool:
-            entries, rejections = _collect(source, spool, seed, val_fraction, test_fraction)
-            entries = _without_leaks(entries, rejections)
-            _check_rejected(rejections, max_rejected)
-            report = _report(source.classes, entries, rejections)
-            _check_left(report)
-            _write(result, entries, report, shard_count, spool)
-        result.rename(output)
-    finally:
-        shutil.rmtree(work)
+    with workspace(output) as work, (work / "spool").open("w+b") as spool:
+        entries, rejections = _collect(source, spool, seed, val_fraction, test_fraction)
+        entries = _without_leaks(entries, rejections)
+        _check_rejected(rejections, max_rejected)
+        report = _report(source.classes, entries, rejections)
+        _check_left(report)
+        _write(work / "result", entries, report, shard_count, spool)
+        (work / "result").rename(output)
     return report
 
 
@@ -165,13 +158,16 @@ def _same_boxes(a: Entry, b: Entry) -> bool:
 
 
 def _check_rejected(rejections: list[Rejection], max_rejected: int) -> None:
-    dropped = [r for r in rejections if r.action == "dropped"]
-    if len(dropped) > max_rejected:
-        first = "\n".join(f"  {r.item}: {r.reason}: {r.detail}" for r in dropped[:5])
-        raise TooManyRejectedError(
-            f"{len(dropped)} images or boxes dropped; allowed are {max_rejected}; correct the data or raise "
-            f"max_rejected; the first:\n{first}"
-        )
+    dropped = [f"  {r.item}: {r.reason}: {r.detail}" for r in rejections if r.action == "dropped"]
+    if len(dropped) <= max_rejected:
+        return
+    reasons = Counter(r.reason.value for r in rejections if r.action == "dropped")
+    error = TooManyRejectedError(
+        f"{len(dropped)} images or boxes dropped ({', '.join(f'{n} {r}' for r, n in reasons.most_common())}); allowed "
+        f"are {max_rejected}; correct the data or raise max_rejected; the first:\n" + "\n".join(dropped[:5])
+    )
+    error.add_note("All that was dropped:\n" + "\n".join(dropped))  # for the traceback, too long for the message
+    raise error
 
 
 def _report(classes: list[str], entries: list[Entry], rejections: list[Rejection]) -> Report:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +16,7 @@ from pindet.data.contact_sheet import contact_sheet
 from pindet.data.prepare import Report
 from pindet.data.prepared import PreparedSplit
 from pindet.data.records import SPLITS
+from pindet.data.workspace import workspace
 
 
 def write_report(report: Report, prepared: Path, output: Path) -> None:
@@ -32,9 +31,7 @@ def write_report(report: Report, prepared: Path, output: Path) -> None:
         output: the folder to write; its parent is made.
     """
     splits = {split: PreparedSplit(prepared, split) for split in SPLITS}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
+    with workspace(output) as work:
         made = work / "made"
         made.mkdir()
         summary = json.dumps(_summary(report, splits), ensure_ascii=False, indent=1) + "\n"
@@ -46,8 +43,6 @@ def write_report(report: Report, prepared: Path, output: Path) -> None:
         if output.exists():
             output.rename(work / "old")
         made.rename(output)
-    finally:
-        shutil.rmtree(work)
 
 
 def _summary(report: Report, splits: dict[str, PreparedSplit]) -> dict[str, Any]:

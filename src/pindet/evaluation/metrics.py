@@ -45,8 +45,8 @@ def coco_metrics(
     if not truth["annotations"]:
         return {}
     limits = recall_limits(max_detections or max([100, *(len(found) for found in detections)]))
-    answers = _dataset(truth, _results(truth, detections))
-    evaluator = COCOeval_faster(_dataset(truth, truth["annotations"]), answers, iouType="bbox", print_function=logger.debug)
+    objects, answers = _dataset(truth, truth["annotations"]), _dataset(truth, _results(truth, detections))
+    evaluator = COCOeval_faster(objects, answers, iouType="bbox", print_function=logger.debug)
     evaluator.params.maxDets = limits
     evaluator.evaluate()
     evaluator.accumulate()

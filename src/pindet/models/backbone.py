@@ -37,6 +37,9 @@ class Backbone(nn.Module):
         ValueError: an unknown name, or one without features at strides 8, 16 and 32.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, name: str, weights: str) -> None:
         super().__init__()
         if not timm.is_model(name):
@@ -45,12 +48,12 @@ class Backbone(nn.Module):
         if weights == "packaged" and name != PACKAGED:
             raise BackboneWeightsError(f"backbone {name!r} has no packaged weights, {PACKAGED!r} alone has; {REMEDY}")
         self._name, self._weights = name, weights
-        info = timm.create_model(name, features_only=True, pretrained=False).feature_info
+        info: Any = timm.create_model(name, features_only=True, pretrained=False).feature_info
         if not set(STRIDES) <= set(info.reduction()):
             raise ValueError(f"backbone {name!r} gives strides {info.reduction()}; {list(STRIDES)} are needed")
         self._stage_ends = [end.replace(".", "_") for end in info.module_name()]
         self._levels = tuple(info.reduction().index(stride) for stride in STRIDES)
-        self.body = self._network(pretrained=False)
+        self.body: Any = self._network(pretrained=False)
         join_norms(self.body)
         self.channels: list[int] = self.body.feature_info.channels()
         mean, std = _normalisation(name)
@@ -101,7 +104,7 @@ class Backbone(nn.Module):
         join_norms(network)
         self.body.load_state_dict(network.state_dict())
 
-    def _from_hub(self) -> nn.Module:
+    def _from_hub(self) -> Any:
         try:
             return self._network(pretrained=True)
         except Exception as error:  # the hub client raises a dozen unrelated types
@@ -117,7 +120,7 @@ def _normalisation(name: str) -> tuple[list[float], list[float]]:
     if name == PACKAGED:
         # The Lite networks are made for integer hardware: their published preprocessing is (pixel - 127) / 128.
         return [127.0] * 3, [128.0] * 3
-    config = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    config: Any = timm.get_pretrained_cfg(name, allow_unregistered=False)
     return [255 * value for value in config.mean], [255 * value for value in config.std]
 
 

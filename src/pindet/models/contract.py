@@ -88,7 +88,7 @@ class DetectionModel(nn.Module, ABC):
                     module.reset_parameters()
         self.load_pretrained()
 
-    def load_pretrained(self) -> None:  # noqa: B027 - most models start from nothing
+    def load_pretrained(self) -> None:
         """Load the weights that training starts from; building a model to load trained weights never calls this."""
 
     def freeze(self, stages: int) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from timm.layers import BatchNormAct2d, Conv2dSame, pad_same
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.norm_act import BatchNormAct2d
+from timm.layers.padding import pad_same
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -47,7 +49,7 @@ class NormedConv(nn.Module):
             shift = shift + conv.bias * scale
         padding: Any = conv.padding
         if isinstance(conv, Conv2dSame):
-            features, padding = pad_same(features, conv.kernel_size, conv.stride, conv.dilation), 0
+            features, padding = pad_same(features, list(conv.kernel_size), list(conv.stride), list(conv.dilation)), 0
         weight = conv.weight * scale[:, None, None, None]
         return functional.conv2d(features, weight, shift, conv.stride, padding, conv.dilation, conv.groups)
 

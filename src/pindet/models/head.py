@@ -75,7 +75,7 @@ class Points(nn.Module):
 
     def boxes(self, distances: Tensor) -> Tensor:
         """Expected boxes float32 ``[N, A, 4]`` xyxy in pixels of logits ``[N, A, 4 * bins]``."""
-        logits = distances.unflatten(-1, (4, self.bins.numel()))
+        logits = distances.reshape(*distances.shape[:-1], 4, self.bins.numel())
         cells = (logits.softmax(-1) * self.bins).sum(-1)
         near, far = (cells * self.strides).chunk(2, -1)
         return torch.cat([self.centres - near, self.centres + far], -1)

@@ -65,7 +65,7 @@ def distribution_focal_loss(logits: Tensor, cells: Tensor) -> Tensor:
     cells = cells.clamp(0, bins - 1 - 0.01)
     lower = cells.floor()
     share = cells - lower
-    spread = logits.unflatten(-1, (4, bins)).log_softmax(-1)
+    spread = logits.reshape(-1, 4, bins).log_softmax(-1)
     below = spread.gather(-1, lower.long()[..., None]).squeeze(-1)
     above = spread.gather(-1, lower.long()[..., None] + 1).squeeze(-1)
     return -((1 - share) * below + share * above).mean(-1)

@@ -1,1 +1,1 @@
-"""``pindet predict``: a bundle on files, folders, globs and videos. Needs the serving package, and no training library."""
+"""``pindet predict``: a bundle on files, folders, globs and videos, with the serving package alone."""

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 # Read when OpenCV opens its first video; its messages name no file and the error here does.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
-from pindet_serve.images import Image, ImageDecodeError, decode_image  # isort: skip - sets OpenCV's limits first
-
 import cv2
 import numpy as np
+from pindet_serve.images import Image, ImageDecodeError, decode_image
 
 from pindet.predict.sources import Source
 

@@ -38,7 +38,12 @@ class Skipped:
     reason: str
 
 
-def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[Skipped]]:
+def shown(path: str) -> str:
+    """A path that can be printed: bytes of it that are no UTF-8 become replacement characters."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def find_sources(arguments: Sequence[str], without: Path | None = None) -> tuple[list[Source], list[Skipped]]:
     """Resolve the arguments; nothing is opened yet.
 
     A folder stands for every image and video below it, by extension. A glob (``*``, ``?``, ``[…]``, ``**``) means the
@@ -46,33 +51,31 @@ def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[Skipped]]
 
     Returns:
         the sources in the order of the arguments, sorted within each, and the arguments that stand for nothing.
+        What lies below ``without`` is left out of the folders above it.
     """
     found: dict[Path, Path] = {}  # file → the folder that its name starts from
     skipped: list[Skipped] = []
     for argument in arguments:
-        paths = [argument] if os.path.lexists(argument) else sorted(glob.glob(argument, recursive=True))
-        base = _fixed_folder(argument) if paths != [argument] else None
-        files = [(file, base or folder) for path in paths for file, folder in _files(Path(path))]
+        matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+        paths = [argument] if os.path.lexists(argument) else matches
+        files = [pair for path in paths for pair in _files(Path(path), without)]
         if not files:
-            skipped.append(Skipped(argument, _reason(argument, paths)))
+            skipped.append(Skipped(shown(argument), _reason(argument, paths)))
         for file, folder in files:
             found.setdefault(Path(os.path.abspath(file)), Path(os.path.abspath(folder)))  # noqa: PTH100 - no links
     return _named(found), skipped
 
 
-def _files(path: Path) -> Iterable[tuple[Path, Path]]:
+def _files(path: Path, without: Path | None) -> Iterable[tuple[Path, Path]]:
     """The files that a path stands for, each with the folder that its name starts from."""
     if not path.is_dir():
         return [(path, path.parent)]
+    left_out = without and without.resolve()
+    if left_out and path.resolve().is_relative_to(left_out):
+        left_out = None  # asked for by name
     every = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES | VIDEOS)
-    return [(file, path) for file in every if file.is_file()]
-
-
-def _fixed_folder(pattern: str) -> Path:
-    """The folder of a glob before its first wildcard."""
-    parts = Path(pattern).parts
-    first = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-    return Path(*parts[:first])
+    every = [file for file in every if file.is_file() or not file.exists()]  # a broken link is worth a word
+    return [(file, path) for file in every if not left_out or not file.resolve().is_relative_to(left_out)]
 
 
 def _reason(argument: str, paths: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The answers as JSON lines, as one COCO file, or as pictures."""
+"""The answers as JSON lines or as one COCO file."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import cv2
 from pindet_serve.detections import Detections
 
 from pindet.predict.frames import Frame
+from pindet.predict.sources import shown
 
 JSON_FILE = "predictions.jsonl"
 COCO_FILE = "predictions.coco.json"
-KEPT = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-"""Extensions in which a picture is written as it came; all else becomes ``.jpg``."""
 
 
 class Writer(ABC):
-    """Takes the answers one by one; nothing is in place before :meth:`close`, or, for pictures, before each is whole."""
+    """Takes the answers one by one; no file has its name before it is whole."""
 
     @abstractmethod
     def write(self, frame: Frame, detections: Detections) -> None:
@@ -48,7 +46,7 @@ class JsonWriter(Writer):
     def write(self, frame: Frame, detections: Detections) -> None:
         """Write the line of one frame."""
         height, width = frame.image.shape[:2]
-        line: dict[str, Any] = {"image": str(frame.source.path)}
+        line: dict[str, Any] = {"image": shown(str(frame.source.path))}
         if frame.number is not None:
             line["frame"] = frame.number
         line |= {"width": width, "height": height, "detections": self._rows(detections)}
@@ -84,7 +82,7 @@ class CocoWriter(Writer):
         """Keep the answer for one frame until the end."""
         height, width = frame.image.shape[:2]
         number = len(self._images) + 1
-        self._images.append({"id": number, "file_name": frame.name, "width": width, "height": height})
+        self._images.append({"id": number, "file_name": shown(frame.name), "width": width, "height": height})
         rows = zip(detections.boxes.tolist(), detections.scores.tolist(), detections.labels.tolist(), strict=True)
         for (x1, y1, x2, y2), score, label in rows:
             self._annotations.append(
@@ -129,32 +127,3 @@ class FileWriter(Writer):
         """Remove the unfinished file."""
         self._stream.close()
         self._part.unlink(missing_ok=True)
-
-
-class PictureWriter(Writer):
-    """A picture a frame, below a folder: ``a/b.jpg`` as ``a/b.jpg``, frame 7 of ``c.mp4`` as ``c.mp4/000007.jpg``."""
-
-    def __init__(self, folder: Path, classes: Sequence[str]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._classes = classes
-
-    def write(self, frame: Frame, detections: Detections) -> None:
-        """Draw and write one picture."""
-        from pindet.predict.drawing import draw  # Pillow, for those who want pictures
-
-        path = self._folder / picture_name(frame.source.name, frame.number)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture = cv2.cvtColor(draw(frame.image, detections, self._classes), cv2.COLOR_RGB2BGR)
-        written, data = cv2.imencode(path.suffix, picture)
-        assert written
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        part.write_bytes(data.tobytes())
-        part.replace(path)
-
-
-def picture_name(name: str, number: int | None) -> str:
-    """The path below the output folder of the picture of a source, or of one frame of it."""
-    if number is not None:
-        return f"{name}/{number:06d}.jpg"
-    return name if name.lower().endswith(KEPT) else f"{name}.jpg"

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 
@@ -23,6 +24,7 @@ ANSWER_WITHIN = 6.0
 _REQUEST_TIMEOUT = "10"
 _REQUEST_RETRIES = "1"
 _MIGRATE_WITHIN = 300.0
+_CREDENTIALS = re.compile(r"(?P<scheme>https?://)(?P<user>[^/:@]*):(?P<password>[^/@]*)@")
 _T = TypeVar("_T")
 _SQLITE = "sqlite:///"
 _ALREADY_EXISTS = "RESOURCE_ALREADY_EXISTS"
@@ -86,10 +88,15 @@ def find_store(root: Path) -> Store:
     """Return the store of ``MLFLOW_TRACKING_URI``, else the SQLite file ``mlflow.db`` of the project.
 
     Relative addresses count from the project too: ``dvc exp run --temp`` and queue workers run in a copy of it that
-    does not last.
+    does not last. User and password of a server's address move to the variables that MLflow reads them from, so that
+    none of its messages shows them.
     """
     project = main_root(root)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{project / 'mlflow.db'}"
+    if credentials := _CREDENTIALS.match(uri):
+        os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(credentials["user"]))
+        os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", unquote(credentials["password"]))
+        uri = credentials["scheme"] + uri[credentials.end() :]
     if uri.startswith(_SQLITE):
         uri = f"{_SQLITE}{project / uri.removeprefix(_SQLITE)}"
     elif ":" not in uri:

@@ -60,9 +60,8 @@ class Augmentation:
             the frame, the boxes ``[K, 4]`` that are still visible in it, and which of the ``M`` they are.
         """
         matrix = self._placement(image.shape[0], image.shape[1], height, width, rng)
-        frame = cv2.warpAffine(
-            image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=[FILL] * 3
-        )
+        border = (FILL, FILL, FILL)
+        frame = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=border)
         frame = cv2.transform(frame, self._colours(rng))
         moved = _move(boxes, matrix)
         clipped = np.clip(moved, 0, [width, height, width, height]).astype(np.float32)

@@ -120,7 +120,7 @@ class TrainingSamples(Dataset[Sample]):
         image = frame[top : top + placement.resized_height, left : left + placement.resized_width]
         boxes = placement.to_letterboxed(self._split.boxes(draw.position)) - np.array([left, top] * 2, np.float32)
         rng = generator(self._seed, SAMPLE, draw.epoch, draw.position)
-        changed, moved, kept = self._augmentation(image, boxes, *frame.shape[:2], rng)
+        changed, moved, kept = self._augmentation(image, boxes, frame.shape[0], frame.shape[1], rng)
         return Sample(draw.epoch, changed, moved, self._split.labels(draw.position)[kept])
 
 

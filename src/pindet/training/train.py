@@ -29,6 +29,13 @@ from pindet.training.settings import TrainingSettings
 logger = logging.getLogger(__name__)
 
 VALIDATION_BATCH = 16
+NOT_APPLICABLE = (
+    ".*does not have many workers.*",  # how many is the user's to say
+    ".*GPU available but not used.*",
+    ".*in eval mode at the start.*",  # BatchNorm of the backbone and the averaged model, on purpose
+    ".*LeafSpec.*",  # from within Lightning
+)
+"""Warnings of Lightning that tell the reader nothing here."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ def train(
     _check(model, train, val)
     model.initialise(seed)
     model.freeze(settings.frozen_stages)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)
     letterbox = Letterbox(model.image_height, model.image_width)
     samples = TrainingSamples(train, letterbox, settings.augmentation, seed)
     loader = training_loader(samples, settings.batch_size, seed, runtime.workers)
@@ -151,7 +158,7 @@ def _quiet_and_deterministic() -> Iterator[None]:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
         with warnings.catch_warnings():
-            for advice in (".*does not have many workers.*", ".*GPU available but not used.*", ".*LeafSpec.*", ".*in eval mode at the start.*"):
+            for advice in NOT_APPLICABLE:
                 warnings.filterwarnings("ignore", advice)
             yield
     finally:

@@ -1,0 +1,178 @@
+"""``POST /v1/detect``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from pindet_serve.api import pictures
+from pindet_serve.api.detecting import Detecting, Found, Wanted
+from pindet_serve.api.metrics import Metrics
+from pindet_serve.api.problems import Problem
+from pindet_serve.api.schemas import HEADERS, DetectAnswer, problems
+from pindet_serve.api.uploads import RAW_TYPES, Upload, read_uploads
+from pindet_serve.serving.batcher import QueueFull
+from pindet_serve.serving.model import Model
+from pindet_serve.settings import Settings
+
+router = APIRouter(tags=["detect"])
+_BINARY = {"type": "string", "format": "binary"}
+_PARTS = {
+    "type": "object",
+    "properties": {"images": {"type": "array", "items": _BINARY, "minItems": 1}},
+    "required": ["images"],
+}
+_BODY = {
+    "required": True,
+    "content": {"multipart/form-data": {"schema": _PARTS}} | {name: {"schema": _BINARY} for name in RAW_TYPES},
+}
+_ANSWERS = {
+    200: {
+        "description": "One answer per image; or, with Accept: image/jpeg or image/png, the picture with its boxes",
+        "model": DetectAnswer,
+        "headers": HEADERS,
+        "content": {"image/jpeg": {"schema": _BINARY}, "image/png": {"schema": _BINARY}},
+    }
+}
+
+
+@router.post(
+    "/v1/detect",
+    responses=_ANSWERS | problems(400, 406, 408, 413, 415, 422, 500, 503),
+    openapi_extra={"requestBody": _BODY},
+)
+async def detect(
+    request: Request,
+    score_threshold: Annotated[float | None, Query(ge=0, le=1, description="least score; the model's default")] = None,
+    max_detections: Annotated[int | None, Query(ge=1, description="most objects an image; the model's default")] = None,
+    classes: Annotated[list[str] | None, Query(description="only objects of these classes; repeat it")] = None,
+) -> Response:
+    """Find the objects in one or many images.
+
+    One image: its error is the answer's. Many: each has its own answer or error, and the status is 200.
+    """
+    state = request.app.state
+    detecting: Detecting = state.detecting
+    settings: Settings = state.settings
+    deadline = time.monotonic() + settings.deadline_s
+    batcher = detecting.service.batcher
+    try:
+        batcher.check_room()  # before the body is read: a full server spends nothing on it
+        uploads = await read_uploads(request, settings)
+        model = request.state.model = detecting.service.model
+        wanted = _wanted(model, score_threshold, max_detections, classes)
+        picture = _picture_type(request.headers.get("accept", ""), len(uploads))
+        with batcher.admission(len(uploads)):
+            finds = [detecting.find(upload, model, wanted, deadline, bool(picture)) for upload in uploads]
+            results = await _unless_gone(request, finds)
+    except QueueFull as full:
+        headers = {"Retry-After": str(full.retry_after_s)}
+        raise Problem(503, "Overloaded", str(full), headers=headers) from None
+    if len(results) == 1 and isinstance(results[0], Problem):
+        raise results[0]
+    if picture and isinstance(results[0], Found):
+        return await _picture(detecting, results[0], model, picture)
+    return _json(uploads, results, model, state.metrics)
+
+
+def _wanted(model: Model, score_threshold: float | None, max_detections: int | None, names: list[str] | None) -> Wanted:
+    if score_threshold is not None and math.isnan(score_threshold):
+        raise Problem(422, "Invalid parameters", "score_threshold is NaN; 0 to 1 is allowed")
+    most = model.manifest.max_detections
+    if max_detections is not None and max_detections > most:
+        raise Problem(422, "Invalid parameters", f"max_detections is {max_detections}; this model gives at most {most}")
+    known = model.manifest.classes
+    if unknown := sorted(set(names or ()) - set(known)):
+        raise Problem(422, "Invalid parameters", f"unknown classes {unknown}; allowed are {known}")
+    labels = None if names is None else {known.index(name) for name in names}
+    return Wanted(score_threshold, max_detections, labels)
+
+
+def _picture_type(accept: str, images: int) -> str:
+    """``image/jpeg`` or ``image/png`` when the client wants a picture rather than JSON, else empty."""
+    types = [item.split(";")[0].strip().lower() for item in accept.split(",")]
+    if not any(name.startswith("image/") for name in types) or "application/json" in types or "*/*" in types:
+        return ""
+    if images > 1:
+        raise Problem(406, "One image a picture", f"{images} images were sent; a picture is given for one")
+    if not {"image/*", "image/jpeg", "image/png"} & set(types):
+        raise Problem(406, "No such picture", f"Accept is {accept!r}; image/jpeg and image/png are given")
+    return "image/png" if "image/png" in types and "image/jpeg" not in types else "image/jpeg"
+
+
+async def _unless_gone(request: Request, finds: list[Any]) -> list[Found | Problem]:
+    """Wait for the images; when the client goes away, take back those that are not run yet."""
+    work = asyncio.gather(*finds, return_exceptions=True)
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise Problem(499, "Client closed request", "the client went away before it was answered")
+        results = work.result()
+    finally:
+        gone.cancel()
+        work.cancel()
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, Problem):
+            raise result
+    return results
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _picture(detecting: Detecting, found: Found, model: Model, media_type: str) -> Response:
+    def drawn() -> bytes:
+        assert found.image is not None
+        return pictures.encode(pictures.draw(found.image, found.detections, model.manifest.classes), media_type)
+
+    data = await asyncio.get_running_loop().run_in_executor(detecting.pool, drawn)
+    return Response(data, media_type=media_type)
+
+
+def _json(uploads: list[Upload], results: list[Found | Problem], model: Model, metrics: Metrics) -> Response:
+    started = time.monotonic()
+    release = model.release
+    images = [
+        {"name": upload.name} | ({"error": result.body} if isinstance(result, Problem) else answer_of(result, model))
+        for upload, result in zip(uploads, results, strict=True)
+    ]
+    name = {"name": release.name, "version": release.version, "md5": release.bundle_md5}
+    body = json.dumps({"model": name, "images": images}, ensure_ascii=False, allow_nan=False).encode()
+    metrics.phases.labels("encode").observe(time.monotonic() - started)
+    return Response(body, media_type="application/json")
+
+
+def answer_of(found: Found, model: Model) -> dict[str, Any]:
+    """One image's answer as JSON has it; coordinates to a hundredth of a pixel."""
+    rows = zip(
+        found.detections.boxes.astype(float).round(2).tolist(),
+        found.detections.scores.astype(float).round(4).tolist(),
+        found.detections.labels.tolist(),
+        strict=True,
+    )
+    detections = [
+        {
+            "label": model.manifest.classes[label],
+            "label_id": label,
+            "score": score,
+            "box": dict(zip(("x1", "y1", "x2", "y2"), box, strict=True)),
+        }
+        for box, score, label in rows
+    ]
+    timing = {
+        "decode_ms": round(1000 * found.decode_s, 2),
+        "queue_ms": round(1000 * found.inferred.queue_s, 2),
+        "inference_ms": round(1000 * found.inferred.inference_s, 2),
+        "batch": found.inferred.batch,
+    }
+    width, height = found.placement.image_width, found.placement.image_height
+    return {"image_width": width, "image_height": height, "detections": detections, "timing": timing}

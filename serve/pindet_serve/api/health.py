@@ -1,0 +1,64 @@
+"""``/health`` and ``/metrics``: open to everyone, without secrets."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from pindet_serve.api.metrics import CONTENT_TYPE, Metrics
+from pindet_serve.api.schemas import HEADERS, Check, HealthAnswer
+from pindet_serve.serving.service import Service
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health", responses={200: {"headers": HEADERS}})
+async def health(request: Request) -> HealthAnswer:
+    """How the server is; always 200 while it can say so."""
+    return _health(request)
+
+
+@router.get("/health/live", responses={200: {"headers": HEADERS}})
+async def live() -> dict[str, str]:
+    """Whether the process runs."""
+    return {"status": "ok"}
+
+
+@router.get(
+    "/health/ready",
+    responses={200: {"headers": HEADERS}, 503: {"description": "Not ready", "model": HealthAnswer, "headers": HEADERS}},
+)
+async def ready(request: Request, response: Response) -> HealthAnswer:
+    """Whether requests should be sent here: warm, the inference thread alive, room in the queue."""
+    answer = _health(request)
+    if answer.status == "unready":
+        response.status_code = 503
+    return answer
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}, "headers": HEADERS}})
+async def metrics(request: Request) -> Response:
+    """Figures for Prometheus."""
+    figures: Metrics = request.app.state.metrics
+    return Response(figures.text(), media_type=CONTENT_TYPE)
+
+
+def _health(request: Request) -> HealthAnswer:
+    state = request.app.state
+    service: Service = state.service
+    batcher = service.batcher
+    release = service.model.release
+    needed = {
+        "model": Check(ok=True, detail=f"{release.version}, equal to its pin {release.bundle_md5}, warm"),
+        "engine": Check(ok=batcher.alive, detail=f"{service.model.engine} on cpu, as asked"),
+        "queue": Check(
+            ok=batcher.admitted < batcher.capacity, detail=f"{batcher.admitted} of {batcher.capacity} images"
+        ),
+    }
+    watched = {
+        "release": Check(ok=not service.refused, detail=service.refused or "the last load succeeded"),
+    }
+    unready = not all(check.ok for check in needed.values())
+    degraded = not all(check.ok for check in watched.values())
+    return HealthAnswer(
+        status="unready" if unready else "degraded" if degraded else "ok", checks=needed | watched
+    )

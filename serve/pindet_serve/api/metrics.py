@@ -1,0 +1,80 @@
+"""Figures for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from pindet_serve.detections import Detections
+from pindet_serve.serving.service import Service
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SCORES = tuple(step / 10 for step in range(1, 11))
+
+
+class Metrics:
+    """The figures of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self.requests = Counter(
+            "pindet_requests", "HTTP requests answered", ["method", "route", "status"], registry=self._registry
+        )
+        self.latency = Histogram(
+            "pindet_request_seconds", "Time of a request", ["route"], buckets=_SECONDS, registry=self._registry
+        )
+        self.phases = Histogram(
+            "pindet_phase_seconds",
+            "Time of an image by phase: decode, queue, inference, encode",
+            ["phase"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.batches = Histogram(
+            "pindet_batch_images", "Images in an inference", buckets=(1, 2, 4, 8, 16, 32, 64), registry=self._registry
+        )
+        self.refusals = Counter(
+            "pindet_images_refused", "Images without detections, by HTTP status", ["status"], registry=self._registry
+        )
+        self.detections = Counter("pindet_detections", "Objects found", ["label"], registry=self._registry)
+        self.scores = Histogram("pindet_scores", "Scores of objects found", buckets=_SCORES, registry=self._registry)
+
+    def observe_batch(self, images: int, _: float) -> None:
+        """Count one inference."""
+        self.batches.observe(images)
+
+    def observe_answer(self, classes: list[str], found: Detections) -> None:
+        """Count the objects of one answer."""
+        for score, label in zip(found.scores.tolist(), found.labels.tolist(), strict=True):
+            self.detections.labels(classes[label]).inc()
+            self.scores.observe(score)
+
+    def watch(self, service: Service, bus_is_up: Callable[[], bool]) -> None:
+        """Read the state of the server whenever the figures are asked for."""
+        self._registry.register(_State(service, bus_is_up))
+
+    def text(self) -> bytes:
+        """The figures in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _State(Collector):
+    def __init__(self, service: Service, bus_is_up: Callable[[], bool]) -> None:
+        self._service, self._bus_is_up = service, bus_is_up
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        service = self._service
+        yield GaugeMetricFamily("pindet_queue_images", "Images admitted, not answered", service.batcher.admitted)
+        yield GaugeMetricFamily("pindet_queue_capacity", "Images admitted at most", service.batcher.capacity)
+        yield GaugeMetricFamily("pindet_release_refused", "1 while the last load was refused", bool(service.refused))
+        yield GaugeMetricFamily("pindet_bus_up", "1 while the status bus carries", self._bus_is_up())
+        release = service.model.release
+        labels = {"name": release.name, "version": release.version, "md5": release.bundle_md5}
+        info = GaugeMetricFamily("pindet_model_info", "The model that answers", labels=[*labels, "engine"])
+        info.add_metric([*labels.values(), service.model.engine], 1)
+        yield info

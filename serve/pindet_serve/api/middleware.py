@@ -1,0 +1,125 @@
+"""Around every request: its id, its model, its log line and figures, and the limits of its body."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+import uuid
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pindet_serve.api import logs
+from pindet_serve.api.metrics import Metrics
+from pindet_serve.api.problems import Problem, internal_error
+from pindet_serve.serving.service import Service
+from pindet_serve.settings import Settings
+
+_log = logging.getLogger("pindet_serve.access")
+_OWN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
+
+
+class RequestMiddleware:
+    """Gives each HTTP answer ``X-Request-ID``, ``X-Model-Version``, ``X-Model-MD5`` and, if sent, ``traceparent``.
+
+    A body that is larger or slower than the settings allow ends in a problem. An exception that nothing handled
+    is logged and answered with a problem.
+    """
+
+    def __init__(self, app: ASGIApp, *, settings: Settings, service: Service, metrics: Metrics) -> None:
+        self._app, self._settings, self._service, self._metrics = app, settings, service, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        answered = self._identify(scope, headers)
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._mark(scope, MutableHeaders(scope=message), answered)
+            await send(message)
+
+        try:
+            await self._app(scope, _Limited(receive, headers, self._settings), send_marked)
+        except Exception as error:
+            _log.error("unforeseen error", exc_info=error)
+            if status == 0:
+                await internal_error()(scope, receive, send_marked)
+        finally:
+            self._account(scope, status, time.perf_counter() - started)
+
+    def _identify(self, scope: Scope, headers: MutableMapping[bytes, str]) -> dict[str, str]:
+        sent = headers.get(b"x-request-id", "")
+        own = sent if _OWN_ID.fullmatch(sent) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = own
+        logs.request_id.set(own)
+        answered = {"X-Request-ID": own}
+        trace = _TRACEPARENT.fullmatch(headers.get(b"traceparent", ""))
+        logs.trace_id.set(trace[1] if trace else "")
+        if trace:
+            answered["traceparent"] = f"00-{trace[1]}-{secrets.token_hex(8)}-{trace[2]}"
+        return answered
+
+    def _mark(self, scope: Scope, headers: MutableHeaders, answered: dict[str, str]) -> None:
+        model = scope["state"].get("model") or self._service.model
+        headers.update(answered)
+        headers["X-Model-Version"] = model.release.version
+        headers["X-Model-MD5"] = model.release.bundle_md5
+        headers["X-Content-Type-Options"] = "nosniff"
+
+    def _account(self, scope: Scope, status: int, seconds: float) -> None:
+        route = scope.get("route")
+        path = getattr(route, "path", "unknown")
+        self._metrics.requests.labels(scope["method"] if route else "other", path, str(status)).inc()
+        self._metrics.latency.labels(path).observe(seconds)
+        fields: dict[str, Any] = {"method": scope["method"], "path": scope["path"], "status": status}
+        _log.info("request", extra={"fields": fields | {"ms": round(1000 * seconds, 2)}})
+
+
+class _Limited:
+    """A request's ``receive`` that raises a problem when the body is too large or too slow."""
+
+    def __init__(self, receive: Receive, headers: MutableMapping[bytes, str], settings: Settings) -> None:
+        self._receive, self._settings = receive, settings
+        self._until = time.monotonic() + settings.body_timeout_s
+        self._left = settings.max_body_bytes
+        self._whole = False
+        declared = headers.get(b"content-length", "")
+        self._declared = int(declared) if declared.isdigit() else 0
+
+    async def __call__(self) -> Message:
+        if self._whole:
+            return await self._receive()
+        if self._declared > self._settings.max_body_bytes:
+            raise self._too_large()
+        try:
+            async with asyncio.timeout(self._until - time.monotonic()):
+                message = await self._receive()
+        except TimeoutError:
+            detail = f"the body was not complete after {self._settings.body_timeout_s:g} s"
+            raise Problem(408, "Request timeout", detail, headers={"Connection": "close"}) from None
+        if message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            self._whole = not message.get("more_body", False)
+        if self._left < 0:
+            raise self._too_large()
+        return message
+
+    def _too_large(self) -> Problem:
+        allowed = f"{self._settings.max_body_mb:g} MiB"
+        return Problem(
+            413, "Body too large", f"the body exceeds {allowed}, which is allowed", headers={"Connection": "close"}
+        )

@@ -1,0 +1,148 @@
+"""The JSON of the answers, as the OpenAPI document describes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ProblemBody(BaseModel):
+    """An error, RFC 9457."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="URI of the kind of problem; about:blank when the status says it all")
+    title: str = Field(description="the kind of problem, in words")
+    status: int = Field(description="HTTP status")
+    detail: str = Field(description="what was seen, what is allowed, what to do")
+
+
+class Box(BaseModel):
+    """Corners in pixels of the displayed image: 0 is its left or upper edge; EXIF orientation is applied."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+class Detection(BaseModel):
+    """One object."""
+
+    label: str = Field(description="class name")
+    label_id: int = Field(ge=0, description="position in the model's class names")
+    score: float = Field(ge=0, le=1)
+    box: Box
+
+
+class Timing(BaseModel):
+    """Milliseconds that an image took."""
+
+    decode_ms: float = Field(description="decoding and bringing it to the model's size")
+    queue_ms: float = Field(description="waiting for the engine")
+    inference_ms: float = Field(description="inference of its batch")
+    batch: int = Field(description="images in that batch")
+
+
+class ImageAnswer(BaseModel):
+    """What was found in one image, or why nothing could be: either ``error`` or all the other members."""
+
+    name: str = Field(description="file name it was sent with; empty for a raw body")
+    image_width: int | None = Field(None, description="pixels of the displayed image")
+    image_height: int | None = Field(None, description="pixels of the displayed image")
+    detections: list[Detection] | None = Field(None, description="best score first")
+    timing: Timing | None = None
+    error: ProblemBody | None = Field(None, description="this image's own error; the others are answered")
+
+
+class ModelName(BaseModel):
+    """The model that answered."""
+
+    name: str
+    version: str = Field(description="released version, or workspace")
+    md5: str = Field(description="DVC's md5 of the bundle")
+
+
+class DetectAnswer(BaseModel):
+    """One answer per image, in the order they were sent."""
+
+    model: ModelName
+    images: list[ImageAnswer]
+
+
+class ModelAnswer(ModelName):
+    """What is served and where it came from."""
+
+    stage: str = Field(description="production, …; empty for a workspace")
+    engine: str = Field(description="onnxruntime or openvino")
+    device: str
+    classes: list[str] = Field(description="a label is a position in this list")
+    image_height: int = Field(description="pixels of the model's input")
+    image_width: int = Field(description="pixels of the model's input")
+    score_threshold: float = Field(description="default of detect's parameter")
+    max_detections: int = Field(description="default and most of detect's parameter")
+    metrics: dict[str, float] = Field(description="test metrics of the bundle")
+    data_md5: str = Field(description="DVC's md5 of the prepared data it was trained on")
+    lineage: dict[str, Any] = Field(description="commit, MLflow run, who released it and when")
+    can_roll_back: bool
+    refused: str = Field(description="why the last load was refused; empty when it was not")
+
+
+class ReloadAnswer(BaseModel):
+    """What a reload came to."""
+
+    changed: bool = Field(description="whether another model answers now")
+    model: ModelAnswer
+
+
+class Check(BaseModel):
+    """One condition of being ready."""
+
+    ok: bool
+    detail: str
+
+
+class HealthAnswer(BaseModel):
+    """How the server is."""
+
+    status: str = Field(description="ok, degraded (answers, but something needs a look) or unready")
+    checks: dict[str, Check]
+
+
+_HEADERS = {
+    "X-Request-ID": "the id sent with the request, else a new one; the logs hold it",
+    "X-Model-Version": "version of the model that answered",
+    "X-Model-MD5": "DVC's md5 of that model's bundle",
+}
+HEADERS: dict[str, Any] = {
+    name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()
+}
+_RETRY: dict[str, Any] = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}}
+_PROBLEMS = {
+    400: "Nothing to decode, or it can not be decoded",
+    401: "Not signed in",
+    403: "Not allowed for this role",
+    404: "No such thing",
+    406: "A picture was asked for several images",
+    408: "The body came too slowly",
+    409: "Not possible now",
+    413: "Too many bytes, pixels or images",
+    415: "A type that is not served",
+    422: "Invalid parameters",
+    500: "The server failed",
+    503: "No room in the queue, or no time left",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses of these errors."""
+    schema = {"$ref": "#/components/schemas/ProblemBody"}
+    return {
+        status: {
+            "description": _PROBLEMS[status],
+            "content": {"application/problem+json": {"schema": schema}},
+            "headers": HEADERS | (_RETRY if status == 503 else {}),
+        }
+        for status in statuses
+    }

@@ -1,0 +1,196 @@
+"""What an image file says of itself in its first bytes: its kind and its size, before anything is decoded.
+
+Also whether it is whole: some decoders fill the missing part of a truncated file with grey, and say nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pindet_serve.images import Image, ImageDecodeError, decode_image
+
+ALLOWED = "JPEG, PNG, WebP, BMP and TIFF"
+
+
+class UnsupportedTypeError(ValueError):
+    """The bytes are of a known kind that is not served; the message names it."""
+
+
+class TooManyPixelsError(ValueError):
+    """The image would be too large when decoded."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """Kind and size, in pixels as stored, of an image file."""
+
+    kind: str
+    image_width: int
+    image_height: int
+
+
+def decode_checked(data: bytes, max_pixels: int) -> Image:
+    """Decode an image whose header was looked at first; see :func:`decode_image`.
+
+    Raises:
+        UnsupportedTypeError: a kind of file that is not served.
+        TooManyPixelsError: more than ``max_pixels``; nothing was decoded.
+        ImageDecodeError: it can not be decoded, or is truncated.
+    """
+    header = read_header(data)
+    pixels = header.image_width * header.image_height
+    if pixels > max_pixels:
+        raise TooManyPixelsError(
+            f"the image is {header.image_width}x{header.image_height} pixels, {pixels / 1e6:.1f} million; "
+            f"at most {max_pixels / 1e6:g} million are allowed"
+        )
+    return decode_image(data)
+
+
+def read_header(data: bytes) -> Header:
+    """Find out kind and size of an image file.
+
+    Raises:
+        UnsupportedTypeError: a kind of file that is not served.
+        ImageDecodeError: empty, of no known kind, truncated, or without a size.
+    """
+    for kind, starts, read in _READERS:
+        if data.startswith(starts) and (kind != "WebP" or data[8:12] == b"WEBP"):
+            try:
+                width, height = read(data)
+            except (struct.error, IndexError):
+                raise ImageDecodeError(f"the {kind} file of {len(data)} bytes is truncated") from None
+            if width < 1 or height < 1:
+                raise ImageDecodeError(f"the {kind} file says it is {width}x{height} pixels")
+            return Header(kind, width, height)
+    if name := _other_kind(data):
+        raise UnsupportedTypeError(f"this is {name}; allowed are {ALLOWED}")
+    if not data:
+        raise ImageDecodeError("the image is empty (0 bytes); send the whole file")
+    raise ImageDecodeError(
+        f"{len(data)} bytes starting with {data[:8].hex(' ')} are no image that can be read; allowed are {ALLOWED}"
+    )
+
+
+def _jpeg(data: bytes) -> tuple[int, int]:
+    size = (0, 0)
+    position = 2
+    while True:
+        position = data.index(b"\xff", position) if b"\xff" in data[position:] else len(data)
+        while data[position] == 0xFF:
+            position += 1
+        marker = data[position]
+        position += 1
+        if marker in _STANDALONE:
+            continue
+        if marker == _END or marker == _START_OF_SCAN:
+            break
+        (length,) = struct.unpack_from(">H", data, position)
+        if marker in _START_OF_FRAME:
+            height, width = struct.unpack_from(">HH", data, position + 3)
+            size = (width, height)
+        position += max(length, 2)
+    if data.rfind(b"\xff\xd9", position) < 0:
+        raise ImageDecodeError(f"the JPEG file of {len(data)} bytes is truncated: it has no end")
+    return size
+
+
+_STANDALONE = frozenset([0x00, 0x01, *range(0xD0, 0xD8)])
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_START_OF_SCAN, _END = 0xDA, 0xD9
+
+
+def _png(data: bytes) -> tuple[int, int]:
+    position, kind = 8, b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, position)
+        position += length + 12
+    if position > len(data):
+        raise IndexError
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _webp(data: bytes) -> tuple[int, int]:
+    size, kind = struct.unpack_from("<I4x4s", data, 4)
+    if len(data) < size + 8:
+        raise IndexError
+    if kind == b"VP8X":
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack_from("<HH", data, 26)
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _bmp(data: bytes) -> tuple[int, int]:
+    (header,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if header == 12 else "<ii", data, 18)
+    return abs(width), abs(height)
+
+
+def _tiff(data: bytes) -> tuple[int, int]:
+    order = "<" if data[:1] == b"I" else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
+    (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
+    start, step = start + (8 if big else 2), 20 if big else 12
+    if count * step > len(data):
+        raise IndexError
+    found = {}
+    for position in range(start, start + count * step, step):
+        tag, kind = struct.unpack_from(order + "HH", data, position)
+        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT):
+            code = {3: "H", 4: "I", 16: "Q"}.get(kind, "I")
+            (found[tag],) = struct.unpack_from(order + code, data, position + (12 if big else 8))
+    return found.get(_TIFF_WIDTH, 0), found.get(_TIFF_HEIGHT, 0)
+
+
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+
+_READERS: tuple[tuple[str, bytes | tuple[bytes, ...], Callable[[bytes], tuple[int, int]]], ...] = (
+    ("JPEG", b"\xff\xd8\xff", _jpeg),
+    ("PNG", b"\x89PNG\r\n\x1a\n", _png),
+    ("WebP", b"RIFF", _webp),
+    ("BMP", b"BM", _bmp),
+    ("TIFF", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _tiff),
+)
+
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"GIF8", "a GIF"),
+    (b"%PDF", "a PDF"),
+    (b"PK\3\4", "a ZIP archive; send its images to /v1/jobs"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"\0\0\0\x0cjP", "a JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
+    (b"\xff\x0a", "a JPEG XL"),
+    (b"\0\0\1\0", "an icon (ICO)"),
+    (b"8BPS", "a Photoshop file"),
+    (b"#?R", "a Radiance HDR image"),
+    (b"v/1\1", "an OpenEXR image"),
+    (b"data:", "a data: URL; send the bytes themselves"),
+)
+_BRANDS = {b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIF", b"msf1": "a HEIF", b"avif": "an AVIF", b"avis": "an AVIF"}
+_BASE64_STARTS = (b"/9j/", b"iVBORw0KGgo", b"UklGR")
+
+
+def _other_kind(data: bytes) -> str:
+    for start, name in _OTHERS:
+        if data.startswith(start):
+            return name
+    if data[4:8] == b"ftyp":
+        return _BRANDS.get(data[8:12], "a video or another ISO media file")
+    if data.startswith(_BASE64_STARTS):
+        return "base64 text; send the bytes themselves"
+    text = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<?xml", b"<svg")):
+        return "an SVG or another XML file"
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "an HTML page"
+    if data[:1] == b"P" and data[1:2] in b"1234567" and data[2:3] in (b"\n", b" ", b"\t", b"\r"):
+        return "a Netpbm image"
+    return ""

@@ -1,0 +1,154 @@
+"""The batcher is greedy, bounded, never runs what nobody waits for, and lets one bad image fail alone."""
+
+import threading
+import time
+from concurrent.futures import CancelledError
+
+import numpy as np
+import pytest
+from pindet_serve.serving.batcher import Batcher, Expired, QueueFull
+
+FAR = time.monotonic() + 1000
+
+
+class Slow:
+    """Stands for a model: waits for a gate, remembers its batches, and fails on a canvas that holds 255."""
+
+    def __init__(self):
+        self.batches = []
+        self.gate = threading.Event()
+        self.threads = set()
+
+    def infer(self, canvases):
+        self.gate.wait(10)
+        self.threads.add(threading.get_ident())
+        self.batches.append([int(canvas[0]) for canvas in canvases])
+        if any(canvas[0] == 255 for canvas in canvases):
+            raise RuntimeError("bad image")
+        return [(canvas, canvas, canvas) for canvas in canvases]
+
+
+def canvas(value):
+    return np.array([value], np.uint8)
+
+
+@pytest.fixture
+def model():
+    return Slow()
+
+
+@pytest.fixture
+def batcher():
+    made = Batcher(max_batch=4, max_wait_s=0, capacity=8, observe=lambda images, seconds: None)
+    made.start()
+    yield made
+    made.stop()
+
+
+def held(batcher, model):
+    """Occupy the inference thread with image 0, so that what follows waits."""
+    first = batcher.submit(model, canvas(0), FAR)
+    while batcher._waiting:
+        time.sleep(0.001)
+    return first
+
+
+def test_what_waits_is_run_together_and_in_one_thread(batcher, model):
+    first = held(batcher, model)
+    answers = [batcher.submit(model, canvas(value), FAR) for value in range(1, 7)]
+    model.gate.set()
+    assert [int(answer.result(5).raw[0][0]) for answer in answers] == [1, 2, 3, 4, 5, 6]
+    assert model.batches == [[0], [1, 2, 3, 4], [5, 6]]
+    assert [answer.result().batch for answer in (first, *answers)] == [1, 4, 4, 4, 4, 2, 2]
+    assert len(model.threads) == 1
+    assert threading.get_ident() not in model.threads
+
+
+def test_nothing_waits_for_company_by_default(batcher, model):
+    model.gate.set()
+    assert batcher.submit(model, canvas(1), FAR).result(5).queue_s < 0.2
+
+
+def test_waiting_for_company_can_be_asked_for(model):
+    batcher = Batcher(max_batch=2, max_wait_s=5, capacity=8, observe=lambda images, seconds: None)
+    batcher.start()
+    model.gate.set()
+    first = batcher.submit(model, canvas(1), FAR)
+    time.sleep(0.05)
+    assert not first.done()
+    batcher.submit(model, canvas(2), FAR)
+    assert first.result(2).batch == 2
+    batcher.stop()
+
+
+def test_expired_and_cancelled_images_never_run(batcher, model):
+    held(batcher, model)
+    expired = batcher.submit(model, canvas(1), time.monotonic() - 1)
+    cancelled = batcher.submit(model, canvas(2), FAR)
+    wanted = batcher.submit(model, canvas(3), FAR)
+    assert cancelled.cancel()
+    model.gate.set()
+    assert wanted.result(5).batch == 1
+    with pytest.raises(Expired):
+        expired.result(5)
+    with pytest.raises(CancelledError):
+        cancelled.result(5)
+    assert model.batches == [[0], [3]]
+
+
+def test_one_bad_image_fails_alone(batcher, model):
+    held(batcher, model)
+    answers = [batcher.submit(model, canvas(value), FAR) for value in (1, 255, 3)]
+    model.gate.set()
+    assert int(answers[0].result(5).raw[0][0]) == 1
+    assert int(answers[2].result(5).raw[0][0]) == 3
+    with pytest.raises(RuntimeError, match="bad image"):
+        answers[1].result(5)
+    assert batcher.alive
+
+
+def test_images_of_two_models_are_never_mixed(batcher, model):
+    held(batcher, model)
+    other = Slow()
+    other.gate.set()
+    answers = [batcher.submit(each, canvas(1), FAR) for each in (model, model, other, model)]
+    model.gate.set()
+    assert [answer.result(5).batch for answer in answers] == [2, 2, 1, 1]
+
+
+def test_the_queue_is_bounded_in_images(batcher):
+    with batcher.admission(6):
+        with pytest.raises(QueueFull) as full, batcher.admission(3):
+            pass
+        assert full.value.retry_after_s >= 1
+        with batcher.admission(2):
+            with pytest.raises(QueueFull):
+                batcher.check_room()
+            assert batcher.admitted == 8
+    assert batcher.admitted == 0
+    batcher.check_room()
+
+
+def test_what_waits_when_it_stops_is_answered(model):
+    batcher = Batcher(max_batch=1, max_wait_s=0, capacity=8, observe=lambda images, seconds: None)
+    batcher.start()
+    held(batcher, model)
+    waiting = batcher.submit(model, canvas(1), FAR)
+    model.gate.set()
+    batcher.stop()
+    assert waiting.done()
+    with pytest.raises(RuntimeError, match="stopped"):
+        batcher.submit(model, canvas(1), FAR)
+
+
+def test_it_counts_what_it_ran(model):
+    seen = []
+    batcher = Batcher(max_batch=4, max_wait_s=0, capacity=8, observe=lambda images, seconds: seen.append(images))
+    batcher.start()
+    held(batcher, model)
+    answers = [batcher.submit(model, canvas(1), FAR) for _ in range(3)]
+    model.gate.set()
+    for answer in answers:
+        answer.result(5)
+    batcher.stop()
+    assert seen == [1, 3]
