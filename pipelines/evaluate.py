@@ -24,11 +24,13 @@ REPORT = Path("reports/evaluate")
 def main(params: Params) -> None:
     settings = params.build("evaluation")
     trained = load_trained(WEIGHTS, ARCHITECTURE)
-    selection = {"nms_iou_threshold": settings.nms_iou_threshold, "max_detections": settings.max_detections}
-    predict = Predictor(trained.model, Postprocess(**selection), batch_size=settings.batch_size)
+    selection = Postprocess(
+        nms_iou_threshold=settings.nms_iou_threshold, max_detections=settings.max_detections
+    )
+    predict = Predictor(trained.model, selection, batch_size=settings.batch_size)
     val, test = (PreparedSplit(PREPARED, name) for name in ("val", "test"))
     evaluation = evaluate(predict, val, test, settings, REPORT)
-    write_json(OPERATING_POINT, {"score_threshold": evaluation.score_threshold} | selection)
+    write_json(OPERATING_POINT, evaluation.operating_point)
     write_json(METRICS, evaluation.metrics)
     log_evaluation(params.build("tracking"), Path(), dvc_md5(WEIGHTS), evaluation.metrics, REPORT)
 

@@ -21,11 +21,13 @@ stages:
     params: [seed, training]
     outs: [weights]
 """
+PARAMS = "seed: 0\ntraining: {lr: 0.1}\nruntime: {workers: 0}\n"
 
 
 def dvc(root: Path, *arguments: str) -> None:
     environment = os.environ | {"DVC_NO_ANALYTICS": "true"}
-    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, check=True, capture_output=True, env=environment)
+    command = [sys.executable, "-m", "dvc", *arguments]
+    subprocess.run(command, cwd=root, check=True, capture_output=True, env=environment)
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def project(tmp_path: Path) -> Path:
     (folder / "b-").write_bytes(b"sorts before b/ but after b")
     (tmp_path / "train.py").write_text("pass\n")
     (tmp_path / "dvc.yaml").write_text(STAGE)
-    (tmp_path / "params.yaml").write_text("seed: 0\ntraining: {lr: 0.1}\nruntime: {workers: 0}\n")
+    (tmp_path / "params.yaml").write_text(PARAMS)
     return tmp_path
 
 
@@ -63,8 +65,8 @@ def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "same"),
     [
-        (lambda root: (root / "params.yaml").write_text("seed: 0\ntraining: {lr: 0.1}\nruntime: {workers: 4}\n"), True),
-        (lambda root: (root / "params.yaml").write_text("seed: 0\ntraining: {lr: 0.2}\nruntime: {workers: 0}\n"), False),
+        (lambda root: (root / "params.yaml").write_text(PARAMS.replace("workers: 0", "workers: 4")), True),
+        (lambda root: (root / "params.yaml").write_text(PARAMS.replace("lr: 0.1", "lr: 0.2")), False),
         (lambda root: (root / "train.py").write_text("pass  # changed\n"), False),
         (lambda root: (root / "data" / "b" / "z").write_text("changed"), False),
         (lambda root: (root / "dvc.yaml").write_text(STAGE.replace("python", "python -O")), False),
@@ -80,11 +82,13 @@ def test_the_key_of_a_stage_follows_what_it_is_given(
 
 
 def test_placeholders_stand_for_parameters(project: Path) -> None:
-    literal = STAGE.replace("${seed}", "0").replace("deps: [data", "deps: [${folder}")
-    (project / "params.yaml").write_text("folder: data\nseed: 0\ntraining: {lr: 0.1}\n")
-    before = stage_key("train", project)
-    (project / "dvc.yaml").write_text(literal)
-    assert stage_key("train", project) == before
+    (project / "params.yaml").write_text(PARAMS + "folder: data\n")
+    literal = STAGE.replace("${seed}", "0")
+    keys = set()
+    for text in (STAGE, literal, literal.replace("deps: [data", "deps: ['${folder}'")):
+        (project / "dvc.yaml").write_text(text)
+        keys.add(stage_key("train", project))
+    assert len(keys) == 1
 
 
 def test_whole_and_other_parameter_files(project: Path) -> None:

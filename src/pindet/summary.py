@@ -14,8 +14,8 @@ BUNDLE = Path("models/bundle")
 MANIFEST = BUNDLE / "manifest.json"
 NEXT = (
     ("make ui", "compare this run with others in MLflow"),
-    (f"pindet predict PATH… --format image --out out --bundle {BUNDLE}", "try the detector on images of yours"),
-    ("dvc exp run -S training.epochs=40", "try another setting; `dvc exp show` compares"),
+    ("pindet predict PATH… --format image --out out", "try the detector on images of yours"),
+    ("dvc exp run -S training.epochs=40", "try another setting, then compare: dvc exp show"),
 )
 
 
@@ -51,7 +51,7 @@ def _page(metrics: dict[str, float], classes: list[str]) -> RenderableType:
     places.add_row("bundle", str(BUNDLE))
     places.add_row("", "")
     for command, purpose in NEXT:
-        places.add_row(purpose, f"[bold]{command}[/bold]")
+        places.add_row(f"[bold]{command}[/bold]", purpose)
     return Group(table, "", places)
 
 

@@ -75,6 +75,8 @@ def test_beyond_the_end(prepared: Path) -> None:
     for read in (split.boxes, split.labels, split.image):
         with pytest.raises(IndexError):
             read(1)
+    last = PreparedSplit(prepared, "train")
+    assert last.boxes(-1).tolist() == last.boxes(1).tolist() == [[0, 0, 64, 48]]
 
 
 def test_no_prepared_data(prepared: Path) -> None:

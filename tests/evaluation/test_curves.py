@@ -79,6 +79,8 @@ def test_average_precision_is_that_of_coco(make_splits: Any, random_boxes: Any, 
     _, split = make_splits(["a", "b"], {}, random_boxes(seed, 15, ["a", "b"]))
     detections = make_noisy(split, seed)
     images, metrics = compare(split, detections, 0.5), coco_metrics(split, detections)
-    for label, name in enumerate(["a", "b"]):
-        assert average_precision(scored(images, label)) == pytest.approx(metrics[f"map_50/{name}"], abs=1e-9)
-    assert scored(images).objects == sum(len(split.labels(i)) for i in range(len(split)))
+    every, per_class = scored(images, 2)
+    for name, found in zip(["a", "b"], per_class, strict=True):
+        assert average_precision(found) == pytest.approx(metrics[f"map_50/{name}"], abs=1e-9)
+    assert every.objects == sum(len(split.labels(i)) for i in range(len(split)))
+    assert every.hits.sum() == sum(found.hits.sum() for found in per_class)

@@ -53,6 +53,18 @@ def test_calibration_by_hand() -> None:
     assert expected_calibration_error([]) is None
 
 
+def test_a_score_on_an_edge_belongs_to_the_lower_bin() -> None:
+    bins = reliability(Scored(np.array([0.75, 0.5, 0.0]), np.array([1, 1, 0], np.bool_), 2), 4)
+    assert [(b.low, b.high) for b in bins] == [(0, 0.25), (0.25, 0.5), (0.5, 0.75)]
+
+
+def test_repairing_a_wrong_class_finds_no_object_twice(answer: Any) -> None:
+    boxes, labels = OBJECTS[[0, 2]], LABELS[[0, 2]]
+    found = answer((0, 0, 10, 10, 0.9, 1), (0, 0, 10, 10, 0.8, 0))
+    rows = {r.kind: r for r in error_rows([compare_image("x", found, boxes, labels, 0.5)], 2, 0.5)}
+    assert (rows["classification"].count, rows["classification"].map_gain) == (1, pytest.approx(0))
+
+
 def test_errors_by_hand(answer: Any) -> None:
     found = answer(
         (0, 0, 10, 10, 0.9, 0),  # right
@@ -73,7 +85,7 @@ def test_errors_by_hand(answer: Any) -> None:
         "missed": 1,  # the last object: those taken for another or badly placed are no misses
     }
     # Class 0 finds one of two objects at once (51 of 101 recalls), class 1 none.
-    assert (scored(images, 0).objects, scored(images, 1).objects) == (2, 2)
+    assert [found.objects for found in scored(images, 2)[1]] == [2, 2]
     assert rows["classification"].map_gain == pytest.approx((51 / 101) / 2)  # class 1 finds one of two
     assert rows["localisation"].map_gain == pytest.approx((50 / 101 * 2 / 4) / 2)  # class 0's second, in fourth place
     assert rows["missed"].map_gain == pytest.approx(0)  # class 1 still finds nothing of one

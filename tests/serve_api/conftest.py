@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import onnx
+import psutil
 import pytest
 import yaml
 from onnx import TensorProto, helper
@@ -104,36 +105,35 @@ def scene_fixture():
     return scene
 
 
+def write_bundle(folder: Path, *, score: float = 0.9, classes: list[str] = CLASSES, **changes) -> Path:
+    """Write a bundle; ``score`` tells one bundle from another, ``changes`` spoil its manifest."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    onnx.save(looking_model(score), folder / "model.onnx")
+    content = {
+        "schema_version": 1,
+        "classes": classes,
+        "image_height": SIDE,
+        "image_width": SIDE,
+        "letterbox_fill": 114,
+        "score_threshold": 0.5,
+        "max_detections": 3,
+        "metrics": {"test/map": score},
+        "data_md5": "0" * 32,
+    }
+    write_manifest(folder, Manifest(**content, files=list_files(folder)))
+    images = [scene(), scene(90, 250)]
+    answers = Detector(folder, threads=1).detect(images)
+    write_golden(folder, images, answers, Tolerance(box=0.5, score=0.01), 0.5)
+    write_manifest(folder, Manifest(**content, files=list_files(folder)))
+    if changes:
+        spoilt = json.loads((folder / "manifest.json").read_text("utf-8")) | changes
+        (folder / "manifest.json").write_text(json.dumps(spoilt), "utf-8")
+    return folder
+
 @pytest.fixture
 def make_bundle():
-    """Writes a bundle into a folder; ``score`` tells one bundle from another, ``changes`` spoil its manifest."""
-
-    def made(folder: Path, *, score: float = 0.9, classes: list[str] = CLASSES, **changes) -> Path:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        onnx.save(looking_model(score), folder / "model.onnx")
-        content = {
-            "schema_version": 1,
-            "classes": classes,
-            "image_height": SIDE,
-            "image_width": SIDE,
-            "letterbox_fill": 114,
-            "score_threshold": 0.5,
-            "max_detections": 3,
-            "metrics": {"test/map": score},
-            "data_md5": "0" * 32,
-        }
-        write_manifest(folder, Manifest(**content, files=list_files(folder)))
-        images = [scene(), scene(90, 250)]
-        answers = Detector(folder, threads=1).detect(images)
-        write_golden(folder, images, answers, Tolerance(box=0.5, score=0.01), 0.5)
-        write_manifest(folder, Manifest(**content, files=list_files(folder)))
-        if changes:
-            spoilt = json.loads((folder / "manifest.json").read_text("utf-8")) | changes
-            (folder / "manifest.json").write_text(json.dumps(spoilt), "utf-8")
-        return folder
-
-    return made
+    return write_bundle
 
 
 def md5_of(path: Path) -> str:
@@ -149,26 +149,29 @@ def dir_md5(folder: Path) -> str:
     return hashlib.md5(json.dumps(entries(folder)).encode()).hexdigest() + ".dir"
 
 
+def write_lock(root: Path) -> str:
+    """Write the ``dvc.lock`` of a project as its ``models/bundle`` is now; return the md5."""
+    md5 = dir_md5(root / "models" / "bundle")
+    outs = [{"path": "models/bundle", "hash": "md5", "md5": md5, "size": 1, "nfiles": 5}]
+    content = {"schema": "2.0", "stages": {"export": {"cmd": "python -m pipelines.export", "outs": outs}}}
+    (root / "dvc.lock").write_text(yaml.safe_dump(content), "utf-8")
+    return md5
+
+
 @pytest.fixture
 def lock():
-    """Writes the ``dvc.lock`` of a project as its ``models/bundle`` is now; returns the md5."""
-
-    def locked(root: Path) -> str:
-        md5 = dir_md5(root / "models" / "bundle")
-        outs = [{"path": "models/bundle", "hash": "md5", "md5": md5, "size": 1, "nfiles": 5}]
-        content = {"schema": "2.0", "stages": {"export": {"cmd": "python -m pipelines.export", "outs": outs}}}
-        (root / "dvc.lock").write_text(yaml.safe_dump(content), "utf-8")
-        return md5
-
-    return locked
+    return write_lock
 
 
 @pytest.fixture
-def project(tmp_path, make_bundle, lock):
+def project(tmp_path):
     """A project folder with a bundle and its pin."""
-    root = tmp_path / "project"
-    make_bundle(root / "models" / "bundle")
-    lock(root)
+    return write_project(tmp_path / "project")
+
+
+def write_project(root: Path) -> Path:
+    write_bundle(root / "models" / "bundle")
+    write_lock(root)
     return root
 
 
@@ -207,37 +210,73 @@ class Server:
     process: subprocess.Popen
     url: str
     log: Path
+    state: Path
 
     def lines(self) -> list[dict]:
         """What it has logged so far."""
         return [json.loads(line) for line in self.log.read_text("utf-8").splitlines() if line.startswith("{")]
 
+    def rss_mb(self) -> float:
+        return psutil.Process(self.process.pid).memory_info().rss / 2**20
 
-@pytest.fixture
-def start_server(tmp_path):
-    """Starts ``python -m pindet_serve`` with flags and waits until it is ready; ends it by its process."""
-    started = []
 
-    def start(source, *flags: str, state: Path | None = None, ready: bool = True, **environment: str) -> Server:
+SLOW = """
+import time
+from pindet_serve.detector import Detector
+infer = Detector.infer
+Detector.infer = lambda self, images: (time.sleep({seconds}), infer(self, images))[1]
+from pindet_serve.__main__ import main
+main()
+"""
+
+
+class Servers:
+    """Starts servers and ends them by their processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: list[Server] = []
+
+    def start(
+        self, source: Path | str, *flags: str, ready: bool = True, slow: float = 0, state: Path | None = None, **variables
+    ) -> Server:
+        """Start ``python -m pindet_serve`` and wait until it is ready; ``slow``: seconds more for each inference."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        log = tmp_path / f"server-{port}.log"
-        command = [sys.executable, "-m", "pindet_serve", f"--source={source}", f"--port={port}", "--threads=1"]
-        command += [f"--state={state or tmp_path / 'state'}", "--engine=onnxruntime", *flags]
-        variables = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "serve")} | environment
+        log, state = self.folder / f"server-{port}.log", state or self.folder / "state"
+        program = ["-c", SLOW.format(seconds=slow)] if slow else ["-m", "pindet_serve"]
+        options = [f"--source={source}", f"--port={port}", f"--state={state}", "--threads=1", "--engine=onnxruntime"]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "serve")} | variables
         with log.open("w") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output, env=variables)
-        server = Server(process, f"http://127.0.0.1:{port}", log)
-        started.append(server)
+            command = [sys.executable, *program, *options, *flags]
+            process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+        server = Server(process, f"http://127.0.0.1:{port}", log, state)
+        self.started.append(server)
         if ready:
             wait_until_ready(server)
         return server
 
-    yield start
-    for server in started:
-        server.process.kill()
-        server.process.wait(10)
+    def stop(self) -> None:
+        for server in self.started:
+            server.process.kill()
+            server.process.wait(10)
+
+
+@pytest.fixture
+def start_server(tmp_path):
+    servers = Servers(tmp_path)
+    yield servers.start
+    servers.stop()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """One server for all tests that only ask it."""
+    folder = tmp_path_factory.mktemp("server")
+    servers = Servers(folder)
+    yield servers.start(write_project(folder / "project"), "--max-megapixels=20", "--max-body-mb=4", "--max-images=8")
+    servers.stop()
 
 
 def wait_until_ready(server: Server, seconds: float = 20) -> None:

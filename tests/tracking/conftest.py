@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from mlflow.entities import Run
 from torch.utils.data import DataLoader, TensorDataset
 
 from pindet.tracking.settings import TrackingSettings
+from pindet.tracking.store import Store, migrate
 
 CHILD = Path(__file__).with_name("child.py")
 REPOSITORY = Path(__file__).parents[2]
@@ -96,12 +98,21 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite store without an experiment of ours: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("store")
+    migrate(Store(f"sqlite:///{folder / 'mlflow.db'}", folder))
+    return folder / "mlflow.db"
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, new_store: Path) -> Path:
     """A git repository with prepared data; its name has what paths may have."""
     root = tmp_path / "my prüf project"
     prepared = root / "data" / "prepared"
     prepared.mkdir(parents=True)
+    shutil.copy(new_store, root / "mlflow.db")
     (prepared / "dataset.json").write_text("{}")
     (root / ".gitignore").write_text("/mlflow.db\n/mlruns/\n/.pindet/\n/data/\n/weights\n")
     git = ["git", "-C", str(root), "-c", "user.name=t", "-c", "user.email=t@example.org"]

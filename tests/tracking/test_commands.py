@@ -48,7 +48,8 @@ def test_send_says_what_it_sent_and_what_it_kept(app: typer.Typer, project: Path
     mine.append("tags", values={"pindet.weights_md5": "abc"})
     later = Journal(store.journals / "evaluate-abc-1.jsonl", {**header, "weights_md5": "abc"})
     later.append("metrics", values={"test/map": 0.25}, step=0, timestamp=1)
-    other = Journal(store.journals / "export-abc-1.jsonl", {**header, "store": "http://elsewhere", "weights_md5": "abc"})
+    elsewhere = {**header, "store": "http://elsewhere", "weights_md5": "abc"}
+    other = Journal(store.journals / "export-abc-1.jsonl", elsewhere)
     other.append("tags", values={"pindet.bundle_md5": "x"})
 
     result = CliRunner().invoke(app, ["send"])

@@ -61,7 +61,8 @@ def test_a_training_leaves_one_run_with_parameters_curves_data_and_origin(
         "training.lr": "0.1",
         "optimizer_name": "SGD",  # what autologging adds
     }.items()
-    curves = {key: [(m.step, m.value) for m in client.get_metric_history(found.info.run_id, key)] for key in data.metrics}
+    histories = {key: client.get_metric_history(found.info.run_id, key) for key in data.metrics}
+    curves = {key: [(metric.step, metric.value) for metric in history] for key, history in histories.items()}
     assert [step for step, _ in curves["train/loss"]] == [0, 1, 2]
     assert curves["val/map"] == [(1, 0.25), (2, 0.5)]  # undefined in epoch 0
     assert curves["lr"] == [(0, 0.1)]
@@ -121,8 +122,9 @@ def test_an_error_fails_the_run(project: Path, settings: TrackingSettings, runs:
 
 
 def test_nothing_is_tracked_when_off_or_not_rank_0(
-    project: Path, settings: TrackingSettings, fit: Fit, monkeypatch: pytest.MonkeyPatch
+    project: Path, settings: TrackingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (project / "mlflow.db").unlink()
     off = TrackingSettings(enabled=False, required=True, experiment="pindet")
     with training_run(off, project, PARAMS, **arguments(project)) as run:
         run.log_metrics({"val/map": 0.5}, 0)
@@ -137,6 +139,7 @@ def test_nothing_is_tracked_when_off_or_not_rank_0(
 def test_two_processes_at_once_on_a_fresh_store(
     project: Path, runs: Runs, start_child: Callable[..., subprocess.Popen[str]]
 ) -> None:
+    (project / "mlflow.db").unlink()
     children = [start_child(str(project / ".pindet" / f"resume-{number}")) for number in range(2)]
     for child in children:
         _, errors = child.communicate(timeout=100)
@@ -214,8 +217,9 @@ def test_a_server_that_accepts_and_says_nothing_is_noticed_in_time(
 
 
 def test_importing_the_settings_is_cheap() -> None:
-    code = "import sys, pindet.tracking.settings; sys.exit(any(m in sys.modules for m in ('mlflow', 'torch', 'lightning')))"
-    assert subprocess.run([sys.executable, "-c", code], check=False, env=os.environ | {"PYTHONPATH": "src"}).returncode == 0
+    code = "import sys, pindet.tracking.settings; sys.exit(bool({'mlflow', 'torch', 'lightning'} & set(sys.modules)))"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
 
 
 def test_the_run_file_of_another_store_is_not_continued(

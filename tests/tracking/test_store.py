@@ -72,6 +72,7 @@ def test_an_old_store_is_migrated_and_its_copy_kept(project: Path) -> None:
     from mlflow.store.db import utils
     from mlflow.store.tracking.dbmodels.initial_models import Base
 
+    (project / "mlflow.db").unlink()
     store = find_store(project)
     engine = utils.create_sqlalchemy_engine(store.uri)
     Base.metadata.create_all(engine)
@@ -95,6 +96,7 @@ def test_an_old_store_is_migrated_and_its_copy_kept(project: Path) -> None:
 def test_a_store_that_can_not_be_used_says_why(project: Path, breakage: str) -> None:
     store = find_store(project)
     if breakage == "no database":
+        (project / "mlflow.db").unlink()
         (project / "mlflow.db").mkdir()
         message = "unable to open database file.*move it away.*tracking.required=false"
     else:
@@ -125,6 +127,7 @@ def test_a_temporary_experiment_of_dvc_reaches_the_store_of_the_project(
         "PYTHONPATH": os.pathsep.join([str(repository / "src"), str(repository / "serve")]),
         "DVC_NO_ANALYTICS": "true",
         "OMP_NUM_THREADS": "1",
+        "LC_ALL": "C.UTF-8",  # DVC can not make the copy at this path in an ASCII locale
     }
     dvc = [sys.executable, "-m", "dvc"]
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]

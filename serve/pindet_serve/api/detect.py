@@ -60,7 +60,8 @@ async def detect(
     state = request.app.state
     detecting: Detecting = state.detecting
     settings: Settings = state.settings
-    deadline = time.monotonic() + settings.deadline_s
+    started = time.monotonic()
+    deadline = started + settings.deadline_s
     batcher = detecting.service.batcher
     try:
         batcher.check_room()  # before the body is read: a full server spends nothing on it
@@ -76,6 +77,7 @@ async def detect(
         raise Problem(503, "Overloaded", str(full), headers=headers) from None
     if len(results) == 1 and isinstance(results[0], Problem):
         raise results[0]
+    state.activity.note(started, results)
     if picture and isinstance(results[0], Found):
         return await _picture(detecting, results[0], model, picture)
     return _json(uploads, results, model, state.metrics)

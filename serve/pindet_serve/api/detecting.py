@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Collection
@@ -21,6 +22,8 @@ from pindet_serve.serving.headers import TooManyPixelsError, UnsupportedTypeErro
 from pindet_serve.serving.model import Model
 from pindet_serve.serving.service import Service
 from pindet_serve.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -116,4 +119,5 @@ def _problem(error: Exception, settings: Settings) -> Problem:
             detail = f"the image was not inferred within {settings.deadline_s:g} s"
             return Problem(503, "Overloaded", detail, headers={"Retry-After": "1"})
         case _:
+            _log.error("an image could not be answered", exc_info=error)
             return Problem(500, "Inference failed", "the model failed on this image; the server's log holds the cause")

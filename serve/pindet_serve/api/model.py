@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -13,6 +13,7 @@ from pindet_serve.api.schemas import HEADERS, ModelAnswer, ReloadAnswer, problem
 from pindet_serve.manifest import BundleError
 from pindet_serve.serving.service import Busy, Service
 
+_T = TypeVar("_T")
 router = APIRouter(tags=["model"])
 _OK: dict[int | str, dict[str, Any]] = {200: {"headers": HEADERS}}
 
@@ -42,7 +43,7 @@ async def rollback(request: Request) -> ReloadAnswer:
     return ReloadAnswer(changed=True, model=_described(service))
 
 
-async def _carried_out[T](action: Callable[[], T]) -> T:
+async def _carried_out(action: Callable[[], _T]) -> _T:
     try:
         return await run_in_threadpool(action)
     except BundleError as error:

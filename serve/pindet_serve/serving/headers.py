@@ -143,13 +143,17 @@ def _tiff(data: bytes) -> tuple[int, int]:
     found = {}
     for position in range(start, start + count * step, step):
         tag, kind = struct.unpack_from(order + "HH", data, position)
-        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT):
+        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_EXTRA):
             code = {3: "H", 4: "I", 16: "Q"}.get(kind, "I")
             (found[tag],) = struct.unpack_from(order + code, data, position + (12 if big else 8))
+    if found.get(_TIFF_EXTRA) == _TIFF_ALPHA:
+        # libtiff multiplies the colours with it, so that a model would see another picture.
+        raise UnsupportedTypeError("this is a TIFF with transparency; save it without, or as PNG")
     return found.get(_TIFF_WIDTH, 0), found.get(_TIFF_HEIGHT, 0)
 
 
-_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_EXTRA = 256, 257, 338
+_TIFF_ALPHA = 2
 
 _READERS: tuple[tuple[str, bytes | tuple[bytes, ...], Callable[[bytes], tuple[int, int]]], ...] = (
     ("JPEG", b"\xff\xd8\xff", _jpeg),

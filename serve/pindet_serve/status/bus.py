@@ -68,7 +68,7 @@ class Bus(ABC):
     async def start(self) -> None:
         """Begin to carry events. Returns at once, whatever the state of a server it needs."""
         self._loop = asyncio.get_running_loop()
-        self._tasks.append(asyncio.create_task(self._ping(), name="status ping"))
+        self._tasks.append(asyncio.create_task(self._ping(), name=f"status ping {self.source}"))
 
     async def stop(self) -> None:
         """Stop carrying events."""

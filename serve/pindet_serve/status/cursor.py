@@ -65,6 +65,7 @@ class Cursor:
             entry = hub.entry(self._next)
             behind = hub.end - self._next
             self._next += 1
-            if not (entry.superseded and behind > self._coalesce_after and self._next > self._live_from):
+            needless = entry.past or (entry.superseded and behind > self._coalesce_after)
+            if not needless or self._next <= self._live_from:
                 return entry
         return None

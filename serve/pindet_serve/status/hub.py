@@ -29,12 +29,18 @@ _SNAPSHOT_SECONDS = 1.0
 
 @dataclass(slots=True)
 class Entry:
-    """An event in the ring; ``superseded`` once a later one tells the same, newer."""
+    """An event in the ring.
+
+    Attributes:
+        superseded: a later one tells the same, newer.
+        past: it happened before this process followed the bus; only for those who resume from before it.
+    """
 
     position: Position
     event: Event
     text: str
     superseded: bool = False
+    past: bool = False
 
 
 class Hub:
@@ -57,6 +63,7 @@ class Hub:
         self.readers = 0
         self.head = floor
         self._floor = floor
+        self._resumable = 0
         self._slots: list[Entry | None] = [None] * max_events
         self._last: dict[tuple[str, str], Entry] = {}
         self._waiting: list[asyncio.Future[None]] = []
@@ -64,11 +71,11 @@ class Hub:
         self._describe = describe
         self._cached: dict[bool, tuple[Position, float, Entry]] = {}
 
-    def append(self, position: Position, body: str) -> Entry:
+    def append(self, position: Position, body: str, *, past: bool = False) -> Entry:
         """Add an encoded event; its position must lie after the last one's."""
         assert position > self.head, f"{position} does not follow {self.head}"
         text = with_id(format_position(position), body)
-        entry = Entry(position, decode(text), text)
+        entry = Entry(position, decode(text), text, past=past)
         self._snapshot.add(entry.event)
         self._push(entry)
         return entry
@@ -82,11 +89,8 @@ class Hub:
         return (self.head[0], self.head[1], self.head[2] + 1)
 
     def restart(self, floor: Position) -> None:
-        """Forget the ring, after a loss: resuming from before ``floor`` gives a flagged snapshot.
-
-        Those who read now get one as their next event.
-        """
-        self.start, self._floor, self.head = self.end, floor, floor
+        """Begin anew after a loss: resuming from before ``floor`` gives a flagged snapshot; who reads now reads on."""
+        self._resumable, self._floor, self.head = self.end, floor, floor
         self._last.clear()
         self._cached.clear()
 
@@ -116,7 +120,7 @@ class Hub:
         position = parse_position(last_id) if last_id else None
         if position is None or not self._floor <= position <= self.head:
             return self._snapshot_entry(reset=last_id is not None), self.end
-        low, high = self.start, self.end
+        low, high = max(self.start, self._resumable), self.end
         while low < high:
             middle = (low + high) // 2
             if self.entry(middle).position <= position:
@@ -149,7 +153,8 @@ class Hub:
 
     def _evict(self) -> None:
         evicted = self.entry(self.start)
-        self._floor = evicted.position
+        if self.start >= self._resumable:
+            self._floor = evicted.position
         self.start += 1
         key = (evicted.event.type, evicted.event.source)
         if self._last.get(key) is evicted:

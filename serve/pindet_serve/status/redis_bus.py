@@ -20,7 +20,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from pindet_serve.status.backoff import Backoff
 from pindet_serve.status.bus import PING_SECONDS, Bus, State
 from pindet_serve.status.claims import Claims
-from pindet_serve.status.event import encode_body, format_position
+from pindet_serve.status.event import Position, encode_body, format_position
 from pindet_serve.status.outbox import Outbox, Outgoing
 from pindet_serve.status.redis_stream import (
     CHANNEL,
@@ -84,7 +84,7 @@ class RedisBus(Bus):
         self._up = asyncio.Event()
         self._lost_at: float | None = None
         self._claims = Claims()
-        self._synced = (0, 0, 0)
+        self._synced: Position | None = None
 
     @property
     def state(self) -> State:
@@ -94,8 +94,8 @@ class RedisBus(Bus):
     async def start(self) -> None:
         """Begin to follow Redis; returns at once, also when it is away."""
         await super().start()
-        self._tasks.append(asyncio.create_task(self._listen_forever(), name="status listener"))
-        self._tasks.append(asyncio.create_task(self._send_forever(), name="status sender"))
+        self._tasks.append(asyncio.create_task(self._listen_forever(), name=f"status listener {self.source}"))
+        self._tasks.append(asyncio.create_task(self._send_forever(), name=f"status sender {self.source}"))
 
     async def stop(self) -> None:
         """Send what is left, within one answer's time, and disconnect."""
@@ -124,7 +124,8 @@ class RedisBus(Bus):
         _, dropped = self._outbox.add(type, encode_body(type, time.time(), self.source, data))
         if dropped:
             self.dropped += 1
-            _log.warning("Redis is away and the outbox is full: %s was dropped", dropped.type)
+            if self.dropped % 100 == 1:
+                _log.warning("Redis is away and the outbox is full: %d events were dropped", self.dropped)
         if self._up.is_set():
             self._filled.set()
         else:
@@ -197,34 +198,36 @@ class RedisBus(Bus):
 
     async def _catch_up(self) -> None:
         """Bring the hub to the end of the stream; flag a gap when the stream no longer holds where we were."""
-        if any(self._synced):
-            most = self.hub.size + 1
-            since: Any = await self._redis.xrange(STREAM, format_position(self._synced), count=most)
-            missed = [from_stream(entry) for entry in since]
-            if missed and missed[0].position == self._synced and len(missed) < most:
-                for item in missed[1:]:
-                    self._arrived(item)
-                return
+        if self._synced is not None and await self._continue(self._synced):
+            return
         newest: Any = await self._redis.xrevrange(STREAM, count=self.hub.size)
-        self._load([from_stream(entry) for entry in reversed(newest)])
-
-    def _load(self, arrived: list[Arrived]) -> None:
-        followed = any(self._synced) or self.hub.end > 0
+        arrived = [from_stream(entry) for entry in reversed(newest)]
         milliseconds, number, _ = arrived[0].position if arrived else (0, 0, 0)
-        self.hub.restart((milliseconds, number, -1))
-        self._synced = (0, 0, 0)
+        self.hub.restart((milliseconds, number, -1 if arrived else 0))
+        lost, self._synced = self._synced is not None, (0, 0, 0)
         for item in arrived:
-            self._arrived(item)
-        if followed:
+            self._arrived(item, past=not lost)
+        if lost:
             self.hub.announce_reset()
 
-    def _arrived(self, item: Arrived) -> None:
-        if item.position <= self._synced:
+    async def _continue(self, synced: Position) -> bool:
+        """Take what was missed since a position, if the stream still holds all of it."""
+        most = self.hub.size + 1
+        since: Any = await self._redis.xrange(STREAM, format_position(synced) if any(synced) else "-", count=most)
+        missed = [from_stream(entry) for entry in since]
+        if len(missed) == most or (any(synced) and (not missed or missed[0].position != synced)):
+            return False
+        for item in missed:
+            self._arrived(item)
+        return True
+
+    def _arrived(self, item: Arrived, *, past: bool = False) -> None:
+        if self._synced is not None and item.position <= self._synced:
             return
         self._synced = item.position
         if item.sender == self._sender and self._outbox.is_echo(item.number):
             return
-        self.hub.append(item.position, item.body)
+        self.hub.append(item.position, item.body, past=past)
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -234,9 +237,9 @@ class RedisBus(Bus):
             return
         self._lost_at = time.monotonic()
         self._up.clear()
-        _log.warning("the status bus lost Redis, this replica tells only its own clients: %s", error)
+        _log.warning("the status bus lost Redis, this replica tells only its own clients: %.200r", error)
         self._tell_locally()
-        self.hub.append_local("service.redis_lost", {"reason": f"{type(error).__name__}: {error}"[:500]})
+        self.hub.append_local("service.redis_lost", {"reason": f"{type(error).__name__}: {error}"[:200]})
 
     def _came_back(self) -> None:
         self._up.set()

@@ -63,18 +63,18 @@ class Counts:
         return 2 * self.true_positives / both if both else None
 
 
-def scored(images: Sequence[ImageComparison], label: int | None = None) -> Scored:
-    """Gather the detections and objects of class ``label``, or of all classes."""
-    correct = KINDS.index(Kind.CORRECT)
-    scores, hits, objects = [np.zeros(0)], [np.zeros(0, np.bool_)], 0
-    for image in images:
-        chosen = np.full(len(image.found), True) if label is None else image.found.labels == label
-        scores.append(image.found.scores[chosen].astype(np.float64))
-        hits.append(image.kinds[chosen] == correct)
-        objects += len(image.labels) if label is None else int((image.labels == label).sum())
-    every, right = np.concatenate(scores), np.concatenate(hits)
-    order = np.argsort(-every, kind="stable")
-    return Scored(every[order], right[order], objects)
+def scored(images: Sequence[ImageComparison], class_count: int) -> tuple[Scored, list[Scored]]:
+    """Gather the detections and objects of all classes, and those of each class."""
+    scores = np.concatenate([np.zeros(0), *(image.found.scores.astype(np.float64) for image in images)])
+    kinds, labels, objects = (
+        np.concatenate([np.zeros(0, np.int64), *arrays])
+        for arrays in ([i.kinds for i in images], [i.found.labels for i in images], [i.labels for i in images])
+    )
+    order = np.argsort(-scores, kind="stable")
+    scores, labels, hits = scores[order], labels[order], kinds[order] == KINDS.index(Kind.CORRECT)
+    counts = np.bincount(objects, minlength=class_count)
+    per_class = [Scored(scores[labels == k], hits[labels == k], int(counts[k])) for k in range(class_count)]
+    return Scored(scores, hits, len(objects)), per_class
 
 
 def curve(found: Scored) -> Curve:

@@ -73,11 +73,12 @@ def _write(findings: Findings, test: PreparedSplit, output: Path) -> None:
     try:
         result = work / "result"
         gallery = result / "gallery"
-        gallery.mkdir(parents=True)
+        result.mkdir()
         pictures = {}
         for i in worst(findings.test.images, findings.score_threshold, findings.settings.gallery_images):
             image = findings.test.images[i]
             pictures[i] = draw(test.image(i), image, test.classes, findings.score_threshold)
+            gallery.mkdir(exist_ok=True)
             (gallery / f"{len(pictures):03d}.jpg").write_bytes(pictures[i])
         reasons = undefined(findings)
         write_files(findings, reasons, result)

@@ -84,7 +84,7 @@ def find(
 ) -> Findings:
     """Choose the operating point on ``val`` and measure on ``test``; each is a split and its detections."""
     val_images = compare(*val, settings.iou_threshold)
-    best = best_threshold(scored(val_images))
+    best = best_threshold(scored(val_images, len(val[0].classes))[0])
     threshold = settings.fallback_score_threshold if best is None else best
     on_val, on_test = (
         _split(split, detections, images, threshold, settings)
@@ -115,7 +115,7 @@ def _split(
     threshold: float,
     settings: EvaluationSettings,
 ) -> SplitFindings:
-    every, per_class = scored(images), [scored(images, label) for label in range(len(split.classes))]
+    every, per_class = scored(images, len(split.classes))
     return SplitFindings(
         split=split.split,
         classes=split.classes,

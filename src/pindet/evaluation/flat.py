@@ -33,7 +33,7 @@ def undefined(findings: Findings) -> dict[str, str]:
     for prefix, split in _prefixed(findings):
         texts = _reasons(split, findings.settings.max_detections)
         reasons |= {f"{prefix}/{key}": text for key, text in texts.items()}
-    reasons = {key: text for key, text in reasons.items() if _is_reported(key)}
+    reasons = {key: text for key, text in reasons.items() if key not in metrics and _is_reported(key)}
     if findings.is_fallback:
         reasons["score_threshold"] = (
             f"No threshold finds any object of the {findings.val.split} images; "

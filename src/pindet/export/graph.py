@@ -81,16 +81,17 @@ def _export_candidates(model: DetectionModel, opset: int) -> onnx.ModelProto:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the exporter's remarks about its own code; errors still rise."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    levels = {name: logging.getLogger(name).level for name in ("torch.onnx", "onnxscript", "onnx_ir")}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             yield
     finally:
-        log.setLevel(level)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _shape(value: onnx.ValueInfoProto) -> list[int]:

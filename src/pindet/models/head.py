@@ -39,9 +39,9 @@ class Head(nn.Module):
     def initialise(self) -> None:
         """Set the biases to what is known before training: objects are rare and about four cells wide."""
         for branch in self.classes:
-            nn.init.constant_(branch[-1].bias, math.log(PRIOR / (1 - PRIOR)))  # type: ignore[index, union-attr, arg-type]
+            nn.init.constant_(branch[-1].bias, math.log(PRIOR / (1 - PRIOR)))  # type: ignore[index]
         for branch in self.distances:
-            nn.init.zeros_(branch[-1].bias)  # type: ignore[index, union-attr, arg-type]
+            nn.init.zeros_(branch[-1].bias)  # type: ignore[index]
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Logits of classes ``[N, A, C]`` and of distances ``[N, A, 4 * bins]``, float32, finest level first."""

@@ -167,6 +167,7 @@ def migrate(store: Store) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(store.journals / "store.lock", timeout=_MIGRATE_WITHIN):
+            _check_writable(file)
             engine = database.create_sqlalchemy_engine_with_retry(store.uri)
             version = database._get_schema_version(engine)
             if version is not None and version != database._get_latest_schema_revision():
@@ -231,6 +232,13 @@ def _within(seconds: float, ask: Callable[[], _T]) -> _T:
     if not values:
         raise TimeoutError(f"no answer in {seconds:.0f} s")
     return values[0]
+
+
+def _check_writable(file: Path) -> None:
+    """Raise at once what MLflow would try again for minutes."""
+    with closing(sqlite3.connect(file, timeout=20)) as probe:
+        probe.execute("BEGIN IMMEDIATE")
+        probe.execute("ROLLBACK")
 
 
 def _back_up(file: Path) -> None:

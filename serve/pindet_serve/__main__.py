@@ -1,0 +1,37 @@
+"""The command ``pindet-serve``: serve one model until told to stop."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import uvicorn
+
+from pindet_serve.api import logs
+from pindet_serve.api.app import create_app
+from pindet_serve.settings import read_settings
+
+
+def main() -> None:
+    """Read the settings, load the model, serve; exits with 2 for a wrong setting, 3 when nothing can be served."""
+    try:
+        settings = read_settings(os.environ, sys.argv[1:])
+        logs.configure(settings.log_level)
+        app = create_app(settings)
+    except ValueError as error:
+        sys.stderr.write(f"pindet-serve: {error}\n")
+        sys.exit(2)
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+        lifespan="on",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The application: its parts, wired."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+
+from pindet_serve.api import detect, health, model, problems
+from pindet_serve.api.activity import Activity
+from pindet_serve.api.detecting import Detecting
+from pindet_serve.api.metrics import Metrics
+from pindet_serve.api.middleware import RequestMiddleware
+from pindet_serve.serving.service import Service
+from pindet_serve.settings import Settings
+from pindet_serve.status.heartbeat import beat_forever
+from pindet_serve.status.opening import open_bus
+
+DESCRIPTION = "Finds objects in images with the model that DVC pinned. Every answer names that model."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Make the application; its start loads the model.
+
+    ``app.state`` holds ``settings``, ``metrics``, ``bus``, ``service``, ``detecting`` and ``activity``.
+
+    Raises:
+        ValueError: a setting that names something which is not there.
+    """
+    metrics = Metrics()
+    source = f"{socket.gethostname()}-{os.getpid()}"
+    bus = open_bus(settings.redis_url or None, source, password=settings.redis_password or None)
+    service = Service(settings, publish=bus.publish_soon, observe=metrics.observe_batch)
+    app = FastAPI(title="pindet", version=_version(), description=DESCRIPTION, lifespan=_lifespan)
+    app.state.settings, app.state.metrics, app.state.bus, app.state.service = settings, metrics, bus, service
+    app.state.detecting = Detecting(service, settings, metrics)
+    app.state.activity = Activity(service, bus.publish_soon)
+    metrics.watch(service, lambda: bus.state == "up")
+    problems.install(app)
+    for module in (detect, model, health):
+        app.include_router(module.router)
+    app.add_middleware(RequestMiddleware, settings=settings, service=service, metrics=metrics)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    state = app.state
+    service: Service = state.service
+    await state.bus.start()
+    await asyncio.to_thread(service.start)
+    heartbeat = asyncio.create_task(beat_forever(state.bus, state.activity.facts), name="heartbeat")
+    try:
+        yield
+    finally:
+        heartbeat.cancel()
+        with suppress(asyncio.CancelledError):
+            await heartbeat
+        state.detecting.close()
+        await asyncio.to_thread(service.stop)
+        await state.bus.stop()
+
+
+def _version() -> str:
+    try:
+        return version("pindet-serve")
+    except PackageNotFoundError:
+        return "0"
