@@ -27,6 +27,9 @@ repro: $(VENV)/.pipeline  ## prepare, train, evaluate and export what params.yam
 	dvc repro
 	@pindet summary
 
+ui: $(VENV)/.pipeline  ## compare runs in the browser
+	@pindet ui
+
 params: $(VENV)/.pipeline  ## compose params.yaml from conf/; overrides: make params S="training.lr=1e-3"
 	pindet params $(S)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+import cv2
 import uvicorn
 
 from pindet_serve.api import logs
@@ -21,6 +22,8 @@ def main() -> None:
     except ValueError as error:
         sys.stderr.write(f"pindet-serve: {error}\n")
         sys.exit(2)
+    # What is wrong with an image is said to its sender.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     uvicorn.run(
         app,
         host=settings.host,

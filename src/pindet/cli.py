@@ -11,13 +11,21 @@ import typer
 import yaml
 from rich.console import Console
 
+from pindet.predict.command import predict_command
 from pindet.stage import CONF, PARAMS
+from pindet.tracking.commands import send_command, ui_command
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Reproducible object detection, pinned from the data to the served prediction.",
 )
+
+app.command("predict")(predict_command)
+app.command("ui")(ui_command)
+track = typer.Typer(no_args_is_help=True, help="What MLflow was told of the trainings.")
+track.command("send")(send_command)
+app.add_typer(track, name="track")
 
 
 @app.command()
@@ -61,6 +69,11 @@ def summary() -> None:
     from pindet.summary import show_summary
 
     show_summary(Console())
+
+
+@track.callback()
+def _track() -> None:
+    """Keep `send` a command of its own: Typer takes a single one for the group itself."""
 
 
 @app.command("plots-page")

@@ -7,10 +7,13 @@ import json
 import os
 import shutil
 import tarfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import cv2
+import numpy as np
 import pytest
 
 from pindet.data.coco import CocoSource
@@ -203,24 +206,41 @@ def test_a_split_that_stays_empty_is_said(
     assert [r.message.split()[0] for r in caplog.records if r.levelname == "WARNING"] == ["val", "test"]
 
 
-def test_images_are_read_one_at_a_time(tmp_path: Path, make_picture: Any) -> None:
-    for i in range(4):
-        make_picture(tmp_path / f"{i}.png", i)
-    log: list[str] = []
+class Picture:
+    """A rendered image that somebody holds in memory."""
 
-    class Watched(Listed):
+    def __init__(self, number: int) -> None:
+        self.pixels = np.full((48, 64, 3), number, np.uint8)
+
+    def read(self) -> bytes:
+        return bytes(cv2.imencode(".png", self.pixels)[1].tobytes())
+
+
+def test_few_images_are_in_memory_at_a_time(tmp_path: Path) -> None:
+    held: weakref.WeakSet[Picture] = weakref.WeakSet()
+    counts = []
+
+    class Rendered(Listed):
         def read(self) -> Iterator[Item | Rejection]:
-            for item in super().read():
-                assert isinstance(item, Item)
-                log.append(f"asked {item.name}")
-                yield item
+            for i in range(100):
+                picture = Picture(i)
+                held.add(picture)
+                yield Item(f"{i}.png", picture.read, [], "train")
+                del picture
+                counts.append(len(held))
 
-    def reading(name: str) -> Any:
-        def read() -> bytes:
-            log.append(f"read {name}")
-            return (tmp_path / name).read_bytes()
+    assert run(Rendered([]), tmp_path / "out").images["train"] == 100
+    assert max(counts) <= 30
 
-        return read
 
-    run(Watched([Item(f"{i}.png", reading(f"{i}.png"), [], "train") for i in range(4)]), tmp_path / "out")
-    assert log == [f"{what} {i}.png" for i in range(4) for what in ("asked", "read")]
+def test_an_error_of_the_source_is_passed_on(tmp_path: Path, make_picture: Any) -> None:
+    make_picture(tmp_path / "a.png", 0)
+
+    class Broken(Listed):
+        def read(self) -> Iterator[Item | Rejection]:
+            yield Item("a.png", (tmp_path / "a.png").read_bytes, [], "train")
+            raise SourceError("no label")
+
+    with pytest.raises(SourceError, match="no label"):
+        run(Broken([]), tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]

@@ -158,7 +158,8 @@ def test_the_files_agree_with_each_other(splits: Any, make_noisy: Any, run: Any)
         boxes, scores = table[:, :4].astype(np.float32), table[:, 4].astype(np.float32)
         found = Detections(boxes, scores, table[:, 5].astype(np.int64))
         rebuilt.append(compare_image("", found, truths[:, :4].astype(np.float32), truths[:, 4].astype(np.int64), 0.5))
-    assert counts_at(scored(rebuilt, len(CLASSES))[0], threshold).f1 == pytest.approx(result.metrics["test/f1"], abs=1e-6)
+    counts = counts_at(scored(rebuilt, len(CLASSES))[0], threshold)
+    assert counts.f1 == pytest.approx(result.metrics["test/f1"], abs=1e-6)
     assert [found.scores.tolist() for found in answers[1]] == [image.found.scores.tolist() for image in rebuilt]
     assert len([name for name in files if name.startswith("gallery/")]) == 3
 

@@ -237,14 +237,12 @@ class Servers:
         self.folder = folder
         self.started: list[Server] = []
 
-    def start(
-        self, source: Path | str, *flags: str, ready: bool = True, slow: float = 0, state: Path | None = None, **variables
-    ) -> Server:
+    def start(self, source: Path | str, *flags: str, ready: bool = True, slow: float = 0, **variables) -> Server:
         """Start ``python -m pindet_serve`` and wait until it is ready; ``slow``: seconds more for each inference."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        log, state = self.folder / f"server-{port}.log", state or self.folder / "state"
+        log, state = self.folder / f"server-{port}.log", self.folder / "state"
         program = ["-c", SLOW.format(seconds=slow)] if slow else ["-m", "pindet_serve"]
         options = [f"--source={source}", f"--port={port}", f"--state={state}", "--threads=1", "--engine=onnxruntime"]
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "serve")} | variables

@@ -28,6 +28,10 @@ class Slow:
         return [(canvas, canvas, canvas) for canvas in canvases]
 
 
+def unheard(*_):
+    pass
+
+
 def canvas(value):
     return np.array([value], np.uint8)
 
@@ -39,7 +43,7 @@ def model():
 
 @pytest.fixture
 def batcher():
-    made = Batcher(max_batch=4, max_wait_s=0, capacity=8, observe=lambda images, seconds: None)
+    made = Batcher(max_batch=4, max_wait_s=0, capacity=8, observe=unheard)
     made.start()
     yield made
     made.stop()
@@ -70,7 +74,7 @@ def test_nothing_waits_for_company_by_default(batcher, model):
 
 
 def test_waiting_for_company_can_be_asked_for(model):
-    batcher = Batcher(max_batch=2, max_wait_s=5, capacity=8, observe=lambda images, seconds: None)
+    batcher = Batcher(max_batch=2, max_wait_s=5, capacity=8, observe=unheard)
     batcher.start()
     model.gate.set()
     first = batcher.submit(model, canvas(1), FAR)
@@ -130,7 +134,7 @@ def test_the_queue_is_bounded_in_images(batcher):
 
 
 def test_what_waits_when_it_stops_is_answered(model):
-    batcher = Batcher(max_batch=1, max_wait_s=0, capacity=8, observe=lambda images, seconds: None)
+    batcher = Batcher(max_batch=1, max_wait_s=0, capacity=8, observe=unheard)
     batcher.start()
     held(batcher, model)
     waiting = batcher.submit(model, canvas(1), FAR)
@@ -143,7 +147,7 @@ def test_what_waits_when_it_stops_is_answered(model):
 
 def test_it_counts_what_it_ran(model):
     seen = []
-    batcher = Batcher(max_batch=4, max_wait_s=0, capacity=8, observe=lambda images, seconds: seen.append(images))
+    batcher = Batcher(max_batch=4, max_wait_s=0, capacity=8, observe=lambda images, _: seen.append(images))
     batcher.start()
     held(batcher, model)
     answers = [batcher.submit(model, canvas(1), FAR) for _ in range(3)]

@@ -240,7 +240,7 @@ def test_openvino_answers_alike(open_service, project, scene):
 
 
 def test_an_engine_that_is_not_installed_stops_the_start(open_service, project, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(SettingsError, match=r"pip install 'pindet-serve\[openvino\]'"):
         open_service(project, engine="openvino")
     assert open_service(project, engine="auto").model.engine == "onnxruntime"

@@ -72,7 +72,7 @@ def test_a_second_fetch_needs_no_source(remote, tmp_path):
     shutil.rmtree(remote)
     shutil.rmtree(folder)
 
-    def unreachable(file, target):
+    def unreachable(*_):
         raise OSError("gone")
 
     assert names(Store(tmp_path / "store").bundle(release, unreachable)) == names(tmp_path / "bundle")

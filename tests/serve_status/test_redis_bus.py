@@ -244,7 +244,7 @@ def test_starting_without_redis_works_and_it_may_come_later(redis_server, read, 
         await bus.start()
         await bus.publish("model.loaded", {})
         async with bus.subscribe() as events:
-            await read(events, until="snapshot")
+            await read(events, until="service.redis_lost")
             redis_server.start()
             await until(lambda: bus.state == "up")
             async with buses(redis_server, "b") as (b,):

@@ -119,6 +119,7 @@ def test_a_temporary_experiment_of_dvc_reaches_the_store_of_the_project(
     project: Path, runs: Callable[[str], list[Run]]
 ) -> None:
     child = Path(__file__).with_name("child.py")
+    project = project.rename(project.with_name("my project"))  # DVC can not copy a project at a path beyond ASCII
     (project / ".gitignore").write_text("/mlflow.db*\n/mlruns/\n/.pindet/\n/weights\n")
     (project / "dvc.yaml").write_text(DVC_YAML.format(python=sys.executable, child=child))
     (project / "params.yaml").write_text("seed: 0\n")
@@ -127,7 +128,6 @@ def test_a_temporary_experiment_of_dvc_reaches_the_store_of_the_project(
         "PYTHONPATH": os.pathsep.join([str(repository / "src"), str(repository / "serve")]),
         "DVC_NO_ANALYTICS": "true",
         "OMP_NUM_THREADS": "1",
-        "LC_ALL": "C.UTF-8",  # DVC can not make the copy at this path in an ASCII locale
     }
     dvc = [sys.executable, "-m", "dvc"]
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]

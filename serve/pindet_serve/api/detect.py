@@ -32,7 +32,7 @@ _BODY = {
     "required": True,
     "content": {"multipart/form-data": {"schema": _PARTS}} | {name: {"schema": _BINARY} for name in RAW_TYPES},
 }
-_ANSWERS = {
+_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "One answer per image; or, with Accept: image/jpeg or image/png, the picture with its boxes",
         "model": DetectAnswer,
@@ -110,8 +110,8 @@ def _picture_type(accept: str, images: int) -> str:
 
 async def _unless_gone(request: Request, finds: list[Any]) -> list[Found | Problem]:
     """Wait for the images; when the client goes away, take back those that are not run yet."""
-    work = asyncio.gather(*finds, return_exceptions=True)
-    gone = asyncio.ensure_future(_disconnected(request))
+    work: asyncio.Future[list[Any]] = asyncio.gather(*finds, return_exceptions=True)
+    gone: asyncio.Future[Any] = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():

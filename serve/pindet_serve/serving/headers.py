@@ -77,15 +77,18 @@ def read_header(data: bytes) -> Header:
 def _jpeg(data: bytes) -> tuple[int, int]:
     size = (0, 0)
     position = 2
-    while True:
-        position = data.index(b"\xff", position) if b"\xff" in data[position:] else len(data)
-        while data[position] == 0xFF:
+    for _ in range(_MOST_PARTS):
+        position = data.find(b"\xff", position)
+        if position < 0:
+            raise IndexError
+        marker = data[position + 1]
+        if marker == 0xFF:  # one of any number of fill bytes
             position += 1
-        marker = data[position]
-        position += 1
+            continue
+        position += 2
         if marker in _STANDALONE:
             continue
-        if marker == _END or marker == _START_OF_SCAN:
+        if marker in (_START_OF_SCAN, _END):
             break
         (length,) = struct.unpack_from(">H", data, position)
         if marker in _START_OF_FRAME:
@@ -97,16 +100,19 @@ def _jpeg(data: bytes) -> tuple[int, int]:
     return size
 
 
+_MOST_PARTS = 100_000
 _STANDALONE = frozenset([0x00, 0x01, *range(0xD0, 0xD8)])
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN, _END = 0xDA, 0xD9
 
 
 def _png(data: bytes) -> tuple[int, int]:
-    position, kind = 8, b""
-    while kind != b"IEND":
+    position = 8
+    for _ in range(_MOST_PARTS):
         length, kind = struct.unpack_from(">I4s", data, position)
         position += length + 12
+        if kind == b"IEND":
+            break
     if position > len(data):
         raise IndexError
     width, height = struct.unpack_from(">II", data, 16)
@@ -138,7 +144,7 @@ def _tiff(data: bytes) -> tuple[int, int]:
     (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
     (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
     start, step = start + (8 if big else 2), 20 if big else 12
-    if count * step > len(data):
+    if count > _MOST_PARTS:
         raise IndexError
     found = {}
     for position in range(start, start + count * step, step):
@@ -178,7 +184,9 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"v/1\1", "an OpenEXR image"),
     (b"data:", "a data: URL; send the bytes themselves"),
 )
-_BRANDS = {b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIF", b"msf1": "a HEIF", b"avif": "an AVIF", b"avis": "an AVIF"}
+_BRANDS = {
+    b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIF", b"msf1": "a HEIF", b"avif": "an AVIF", b"avis": "an AVIF",
+}  # fmt: skip
 _BASE64_STARTS = (b"/9j/", b"iVBORw0KGgo", b"UklGR")
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 from pindet_serve.status.cursor import Cursor, SlowReaderError
@@ -74,11 +74,11 @@ class Bus(ABC):
         """Stop carrying events."""
         self._loop = None
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        # redis-py loses a cancellation that coincides with a timeout of its own, so each is repeated until it is heard.
+        while waiting := [task for task in tasks if not task.done()]:
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting, timeout=0.1)
 
     async def publish(self, type: str, data: Mapping[str, Any]) -> None:
         """Tell everyone, from the loop's thread. Does not wait for the event to arrive anywhere.
@@ -104,15 +104,15 @@ class Bus(ABC):
 
         Who reads too slowly, or resumes from what is no longer held, gets a snapshot with ``reset`` true.
         """
-        yield self._events(last_id)
+        with Cursor(self.hub, last_id) as cursor:
+            yield self._events(cursor)
 
-    async def _events(self, last_id: str | None) -> AsyncIterator[Event]:
+    async def _events(self, cursor: Cursor) -> AsyncIterator[Event]:
         while True:
-            with Cursor(self.hub, last_id) as cursor, suppress(SlowReaderError):
-                while True:
-                    entry = await cursor.next()
-                    last_id = entry.event.id
-                    yield entry.event
+            try:
+                yield (await cursor.next()).event
+            except SlowReaderError:
+                cursor.start_over()
 
     def _publish_quietly(self, type: str, data: Mapping[str, Any]) -> None:
         try:

@@ -26,9 +26,14 @@ class Cursor:
     def __init__(self, hub: Hub, last_id: str | None = None, coalesce_after: int = 32) -> None:
         self._hub = hub
         self._coalesce_after = coalesce_after
-        first, self._next = hub.locate(last_id)
-        self._first: Entry | None = first
+        self._first: Entry | None
+        self._first, self._next = hub.locate(last_id)
         self._live_from = hub.end
+
+    def start_over(self) -> None:
+        """Go on with a flagged snapshot and what comes after it."""
+        self._first, self._next = self._hub.locate("")
+        self._live_from = self._hub.end
 
     def __enter__(self) -> Cursor:
         self._hub.readers += 1

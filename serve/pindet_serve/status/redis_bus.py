@@ -237,7 +237,7 @@ class RedisBus(Bus):
             return
         self._lost_at = time.monotonic()
         self._up.clear()
-        _log.warning("the status bus lost Redis, this replica tells only its own clients: %.200r", error)
+        _log.warning("the status bus lost Redis, this replica tells only its own clients: %s", str(error)[:200])
         self._tell_locally()
         self.hub.append_local("service.redis_lost", {"reason": f"{type(error).__name__}: {error}"[:200]})
 

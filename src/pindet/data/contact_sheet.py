@@ -18,6 +18,8 @@ from pindet.data.prepared import PreparedSplit
 
 COLUMNS, ROWS = 6, 2
 _CELL, _GAP, _TITLE = 300, 8, 30
+_MOST_NAMES = 60
+"""Of an image with more boxes the colours alone tell the classes: names would hide it."""
 _PAPER, _INK = (250, 250, 250), (30, 30, 30)
 _FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
@@ -28,35 +30,36 @@ def contact_sheet(splits: dict[str, PreparedSplit]) -> bytes:
     Returns:
         A JPEG; equal data give equal bytes.
     """
-    shown = {name: split for name, split in splits.items() if len(split)}
     classes = next(iter(splits.values())).classes
     width = COLUMNS * (_CELL + _GAP) + _GAP
-    legend = _legend(classes, width)
-    heights = [_TITLE + -(-len(_chosen(split)) // COLUMNS) * (_CELL + _GAP) for split in shown.values()]
-    sheet = Image.new("RGB", (width, sum(heights) + legend.height), _PAPER)
+    blocks = [_block(name, split, width) for name, split in splits.items() if len(split)]
+    blocks.append(_legend(classes, width))
+    sheet = Image.new("RGB", (width, sum(block.height for block in blocks)), _PAPER)
     top = 0
-    for (name, split), height in zip(shown.items(), heights, strict=True):
-        _draw_split(sheet, top, name, split)
-        top += height
-    sheet.paste(legend, (0, top))
+    for block in blocks:
+        sheet.paste(block, (0, top))
+        top += block.height
     out = io.BytesIO()
     sheet.save(out, "JPEG", quality=88)
     return out.getvalue()
 
 
-def _chosen(split: PreparedSplit) -> list[int]:
+def _block(name: str, split: PreparedSplit, width: int) -> Image.Image:
+    """A title and rows of images, each row as high as its highest image."""
     count = min(len(split), COLUMNS * ROWS)
-    return [i * len(split) // count for i in range(count)]
-
-
-def _draw_split(sheet: Image.Image, top: int, name: str, split: PreparedSplit) -> None:
+    cells = [_cell(split, i * len(split) // count) for i in range(count)]
+    rows = [cells[i : i + COLUMNS] for i in range(0, count, COLUMNS)]
+    heights = [max(cell.height for cell in row) + _GAP for row in rows]
+    block = Image.new("RGB", (width, _TITLE + sum(heights)), _PAPER)
     title = f"{name}: {len(split)} images, {sum(len(split.boxes(i)) for i in range(len(split)))} boxes"
-    ImageDraw.Draw(sheet).text((_GAP, top + 6), title, _INK, _font(16))
-    for k, i in enumerate(_chosen(split)):
-        row, column = divmod(k, COLUMNS)
-        cell = _cell(split, i)
-        x = _GAP + column * (_CELL + _GAP) + (_CELL - cell.width) // 2
-        sheet.paste(cell, (x, top + _TITLE + row * (_CELL + _GAP) + (_CELL - cell.height) // 2))
+    ImageDraw.Draw(block).text((_GAP, 6), title, _INK, _font(16))
+    top = _TITLE
+    for row, height in zip(rows, heights, strict=True):
+        for column, cell in enumerate(row):
+            x = _GAP + column * (_CELL + _GAP) + (_CELL - cell.width) // 2
+            block.paste(cell, (x, top + (height - _GAP - cell.height) // 2))
+        top += height
+    return block
 
 
 def _cell(split: PreparedSplit, i: int) -> Image.Image:
@@ -69,6 +72,8 @@ def _cell(split: PreparedSplit, i: int) -> Image.Image:
         x1, y1, x2, y2 = box
         colour = _colour(label, len(split.classes))
         draw.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=2)
+        if len(split.labels(i)) > _MOST_NAMES:
+            continue
         text = written(split.classes[label], label)
         left, high, right, low = draw.textbbox((0, 0), text, _font(11))
         tag_x = max(0, min(x1, size[0] - (right - left) - 4))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Sized
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from pindet.data.clean import clean
+from pindet.data.clean import Cleaned, clean
 from pindet.data.progress import shown
 from pindet.data.records import SPLITS, Item, Reason, Rejection, Source, SourceError
 from pindet.data.shards import Entry, write_json, write_split
@@ -17,6 +19,7 @@ from pindet.data.split import check_fractions, split_of, winning_splits
 from pindet.data.workspace import workspace
 
 logger = logging.getLogger(__name__)
+_THREADS = min(8, os.cpu_count() or 1)
 
 
 class TooManyRejectedError(ValueError):
@@ -43,7 +46,7 @@ def prepare(
     shard_count: int,
     max_rejected: int,
 ) -> Report:
-    """Clean, split and write ``source`` to the new folder ``output``; at most one image is in memory.
+    """Clean, split and write ``source`` to the new folder ``output``; only a few images are in memory at a time.
 
     Args:
         seed: of the split of items that have no official one.
@@ -108,13 +111,16 @@ def _collect(
     rejections: list[Rejection] = []
     names: set[tuple[str, str]] = set()
     total = len(source) if isinstance(source, Sized) else None
-    for record in shown(source.read(), "preparing images", total):
+    for record in shown(_cleaned(source), "preparing images", total):
         if isinstance(record, Rejection):
             rejections.append(record)
             continue
-        entry = _entry(record, spool, rejections, (seed, val_fraction, test_fraction))
-        if entry is None:
+        item, cleaned, found = record
+        rejections += found
+        if cleaned is None:
             continue
+        split = item.split or split_of(cleaned.digest, seed, val_fraction, test_fraction)
+        entry = _spooled(cleaned, split, spool)
         if (entry.split, entry.name) in names:
             detail = f"second image of this name in {entry.split}; rename one"
             rejections.append(Rejection(entry.name, Reason.DUPLICATE_NAME, detail, "dropped"))
@@ -124,12 +130,28 @@ def _collect(
     return entries, rejections
 
 
-def _entry(item: Item, spool: BinaryIO, rejections: list[Rejection], options: tuple[int, float, float]) -> Entry | None:
-    cleaned, found = clean(item)
-    rejections += found
-    if cleaned is None:
-        return None
-    split = item.split or split_of(cleaned.digest, *options)
+def _cleaned(source: Source) -> Iterator[Rejection | tuple[Item, Cleaned | None, list[Rejection]]]:
+    """Clean the items in threads (decoding leaves Python to the others), in their order, a few at a time."""
+    waiting: deque[tuple[Item, Future[tuple[Cleaned | None, list[Rejection]]]] | Rejection] = deque()
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for record in source.read():
+            waiting.append(record if isinstance(record, Rejection) else (record, pool.submit(clean, record)))
+            if len(waiting) > 2 * _THREADS:
+                yield _finished(waiting.popleft())
+        while waiting:
+            yield _finished(waiting.popleft())
+
+
+def _finished(
+    waiting: tuple[Item, Future[tuple[Cleaned | None, list[Rejection]]]] | Rejection,
+) -> Rejection | tuple[Item, Cleaned | None, list[Rejection]]:
+    if isinstance(waiting, Rejection):
+        return waiting
+    item, future = waiting
+    return item, *future.result()
+
+
+def _spooled(cleaned: Cleaned, split: str, spool: BinaryIO) -> Entry:
     offset = spool.tell()
     size = spool.write(cleaned.data)
     return Entry(cleaned.name, cleaned.digest, split, cleaned.width, cleaned.height, cleaned.boxes, offset, size)

@@ -73,11 +73,12 @@ def _lead(findings: Findings) -> str:
     counts, images = findings.test.counts, len(findings.test.images)
     kept = counts.true_positives + counts.false_positives
     classes = _count(len(findings.test.classes), "class", "classes")
+    right = counts.true_positives
+    answer = f"it finds {right} of them, and {right} of its {kept} detections are right."
     return (
         f"The detector was shown {_count(images, 'test image', 'test images')} that played no part in its training, "
         f"with {_count(counts.objects, 'object', 'objects')} of {classes}. Reporting what it is at least "
-        f"{findings.score_threshold:g} sure of, it finds {counts.true_positives} of the {counts.objects} objects, and "
-        f"{counts.true_positives} of its {_count(kept, 'detection', 'detections')} are right."
+        f"{findings.score_threshold:g} sure of, {answer if kept else 'it finds nothing.'}"
     )
 
 
