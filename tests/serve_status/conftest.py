@@ -1,4 +1,4 @@
-"""A real Redis server, and a server with the feed, on free ports."""
+"""Real servers on free ports: Redis, and one with the status feed."""
 
 import asyncio
 import contextlib
@@ -7,9 +7,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
+import uvicorn
+from fastapi import FastAPI
+from pindet_serve.status.memory_bus import MemoryBus
+from starlette.routing import WebSocketRoute
 
 
 class RedisServer:
@@ -59,23 +64,20 @@ class RedisServer:
         shutil.rmtree(self.folder / "appendonlydir")
 
 
-@pytest.fixture(scope="session")
-def redis_binary():
+@pytest.fixture
+def redis_server(tmp_path):
+    yield from running(tmp_path)
+
+
+@pytest.fixture
+def locked_redis_server(tmp_path):
+    yield from running(tmp_path, password="right")
+
+
+def running(folder, password=None):
     if not shutil.which("redis-server"):
         pytest.skip("redis-server is not installed")
-
-
-@pytest.fixture
-def redis_server(redis_binary, tmp_path):
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def locked_redis_server(redis_binary, tmp_path):
-    server = RedisServer(tmp_path, password="right")
+    server = RedisServer(folder, password)
     server.start()
     yield server
     server.stop()
@@ -103,6 +105,58 @@ def read():
             async for event in iterator:
                 seen.append(event)
                 if event.type == until or len(seen) == count:
-                    return seen
+                    break
+        return seen
 
     return events
+
+
+class FeedServer:
+    """A server in a thread that has nothing but the status feed."""
+
+    def __init__(self, feed, auth, bus):
+        self.bus, self.tasks = bus, None
+        app = FastAPI(lifespan=self._lifespan)
+        app.state.bus, app.state.auth = bus, auth
+        app.router.routes.append(WebSocketRoute("/ws/status", feed))
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000)
+        self.url = f"ws://127.0.0.1:{listener.getsockname()[1]}/ws/status"
+        config = uvicorn.Config(app, ws_per_message_deflate=False, log_level="warning", timeout_graceful_shutdown=1)
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [listener]})
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _):
+        self.loop = asyncio.get_running_loop()
+        await self.bus.start()
+        yield
+        await self.bus.stop()
+
+    def count_tasks(self):
+        async def count():
+            return len(asyncio.all_tasks())
+
+        return asyncio.run_coroutine_threadsafe(count(), self.loop).result(5)
+
+    def stop(self):
+        self.server.should_exit = True
+        self.thread.join(10)
+
+
+@pytest.fixture
+def serve_feed():
+    """Start a :class:`FeedServer`; the tests stop none."""
+    servers = []
+
+    def start(feed, auth, bus=None):
+        servers.append(FeedServer(feed, auth, bus or MemoryBus("replica-a")))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()

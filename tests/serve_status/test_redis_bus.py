@@ -142,7 +142,7 @@ def test_a_client_may_move_to_another_replica_during_an_outage(redis_server, rea
     asyncio.run(main())
 
 
-def test_redis_that_comes_back_empty_is_flagged_to_those_who_read(redis_server, read, until):
+def test_redis_that_comes_back_empty_is_flagged_to_those_who_read(redis_server, read):
     async def main():
         async with buses(redis_server, "a") as (a,), a.subscribe() as ours:
             await a.publish("job.progress", {"number": 0})

@@ -1,0 +1,160 @@
+import json
+import socket
+import time
+
+import pytest
+from pindet_serve.status.feed import Admission, StatusFeed
+from pindet_serve.status.memory_bus import MemoryBus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+
+class Auth:
+    """Admits everyone the same way."""
+
+    def __init__(self, admission=Admission()):  # noqa: B008 - frozen
+        self.admission = admission
+
+    async def admit(self, _):
+        return self.admission
+
+
+def receive(client, count=1):
+    return [json.loads(client.recv(timeout=5)) for _ in range(count)]
+
+
+def wait(condition):
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen within 5 s"
+        time.sleep(0.01)
+
+
+def test_a_client_gets_the_state_then_events_and_resumes_without_loss(serve_feed):
+    server = serve_feed(StatusFeed(), Auth())
+    with connect(server.url) as client:
+        (snapshot,) = receive(client)
+        server.bus.publish_soon("model.loaded", {"version": "人"})
+        (event,) = receive(client)
+    for number in range(5):
+        server.bus.publish_soon("job.progress", {"number": number})
+    with connect(f"{server.url}?last_id={event['id']}") as client:
+        again, *missed = receive(client, 6)
+
+    assert snapshot["type"] == again["type"] == "snapshot"
+    assert event.keys() == {"id", "type", "ts", "source", "data"}
+    assert event["data"] == {"version": "人"}
+    assert abs(event["ts"] - time.time()) < 60
+    assert [one["data"]["number"] for one in missed] == list(range(5))
+
+
+def test_pings_come_and_what_clients_say_is_discarded(serve_feed):
+    server = serve_feed(StatusFeed(), Auth(), MemoryBus("a", ping_seconds=0.05))
+    with connect(server.url) as client:
+        for number in range(10):
+            client.send(f"hello {number}")
+        types = [event["type"] for event in receive(client, 5)]
+        # The server answers protocol pings only when it reads.
+        assert client.ping().wait(5)
+
+    assert types == ["snapshot"] + ["ping"] * 4
+
+
+def test_clients_that_leave_leave_nothing_behind(serve_feed):
+    server = serve_feed(StatusFeed(), Auth(), MemoryBus("a", ping_seconds=0.05))
+    before = server.count_tasks()
+    clients = [connect(server.url) for _ in range(20)]
+    for client in clients:
+        receive(client)
+    assert server.bus.hub.readers == 20
+    assert server.count_tasks() == before + 20  # the one that the server itself makes for a connection
+    for client in clients[:10]:
+        client.close()
+    for client in clients[10:]:
+        client.socket.shutdown(socket.SHUT_RDWR)
+
+    wait(lambda: server.bus.hub.readers == 0 and server.count_tasks() == before)
+    assert not server.server.server_state.connections
+
+
+def test_a_client_that_does_not_read_is_closed_and_keeps_nobody_waiting(serve_feed):
+    server = serve_feed(StatusFeed(stall_seconds=0.2, grace_seconds=0.1), Auth())
+    slow, quick = connect(server.url, max_queue=1), connect(server.url)
+    receive(slow)
+    receive(quick)
+    slow.recv_bufsize = 0
+    slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    for number in range(400):
+        server.bus.publish_soon("model.loading", {"number": number, "text": "x" * 60_000})
+        assert receive(quick)[0]["data"]["number"] == number
+
+    wait(lambda: server.bus.hub.readers == 1)
+    # Past the server's own time limit for unread bytes the connection is gone too.
+    wait(lambda: len(server.server.server_state.connections) == 1)
+    slow.socket.close()
+    quick.close()
+
+
+def test_a_slow_client_that_reads_again_is_told_to_come_back(serve_feed):
+    server = serve_feed(StatusFeed(stall_seconds=0.3, grace_seconds=5), Auth())
+    with connect(server.url, max_queue=1) as slow:
+        receive(slow)
+        for number in range(300):
+            server.bus.publish_soon("model.loading", {"number": number, "text": "x" * 60_000})
+        time.sleep(0.8)
+        with pytest.raises(ConnectionClosed) as closed:
+            receive(slow, 1000)
+
+    assert closed.value.rcvd.code == 1013
+
+
+def test_a_client_too_far_behind_is_closed(serve_feed):
+    server = serve_feed(StatusFeed(), Auth(), MemoryBus("a", max_events=8))
+    with connect(server.url, max_queue=1) as slow:
+        receive(slow)
+        for number in range(400):
+            server.bus.publish_soon("model.loading", {"number": number, "text": "x" * 60_000})
+        time.sleep(0.5)
+        with pytest.raises(ConnectionClosed) as closed:
+            receive(slow, 1000)
+
+    assert closed.value.rcvd.code == 1013
+    assert "dropped before they were read" in closed.value.rcvd.reason
+
+
+def test_the_feed_ends_with_the_sign_in(serve_feed):
+    server = serve_feed(StatusFeed(), Auth(Admission(expires=time.time() + 0.3)))
+    with connect(server.url) as client:
+        receive(client)
+        with pytest.raises(ConnectionClosed) as closed:
+            receive(client, 2)
+
+    assert closed.value.rcvd.code == 4401
+    assert server.bus.hub.readers == 0
+
+
+@pytest.mark.parametrize(("code", "reason"), [(4401, "sign in"), (4403, "viewer needed")])
+def test_whoever_is_not_admitted_is_told_why_and_gets_nothing(serve_feed, code, reason):
+    server = serve_feed(StatusFeed(), Auth(Admission(code, reason)))
+    with connect(server.url) as client, pytest.raises(ConnectionClosed) as closed:
+        receive(client)
+
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (code, reason)
+
+
+def test_a_wrong_origin_is_not_even_accepted(serve_feed):
+    server = serve_feed(StatusFeed(), Auth(Admission(1008, "origin")))
+    with pytest.raises(InvalidStatus) as refused:
+        connect(server.url)
+
+    assert refused.value.response.status_code == 403
+
+
+def test_more_clients_than_allowed_are_asked_to_come_back(serve_feed):
+    server = serve_feed(StatusFeed(max_clients=1), Auth())
+    with connect(server.url) as first, connect(server.url) as second:
+        receive(first)
+        with pytest.raises(ConnectionClosed) as closed:
+            receive(second)
+
+    assert closed.value.rcvd.code == 1013
