@@ -44,14 +44,15 @@ class Settings:
     engine: str = _setting("auto", f"one of {', '.join(ENGINES)}")
     device: str = _setting("auto", f"one of {', '.join(DEVICES)}; a device that is missing stops the start")
     threads: int = _setting(0, "CPU threads of one inference; 0 takes every core")
-    max_batch: int = _setting(8, "most images in one inference")
+    max_batch: int = _setting(2, "most images in one inference; on a CPU more is no faster and takes memory")
     max_wait_ms: float = _setting(0.0, "how long an inference waits for more images")
     queue_size: int = _setting(64, "most images accepted and not yet answered; beyond it 503")
     deadline_s: float = _setting(10.0, "an image still waiting after that is not inferred any more; its answer is 503")
     max_body_mb: float = _setting(32.0, "largest request body, in MiB")
+    max_job_mb: float = _setting(1024.0, "largest input of a background job, in MiB")
     max_megapixels: float = _setting(50.0, "largest image, in millions of pixels")
     max_images: int = _setting(32, "most images in one request")
-    body_timeout_s: float = _setting(30.0, "longest time a client may take to send its body")
+    body_timeout_s: float = _setting(30.0, "longest time a client may take to send its body; a job's, between two parts of it")
     drain_s: float = _setting(20.0, "how long requests may go on after SIGTERM")
     log_level: str = _setting("info", f"one of {', '.join(LOG_LEVELS)}", "LOG_LEVEL")
     jwt_secret: str = _setting("", "signs the tokens; without it sign-in is off", "JWT_SECRET", flag=False)
@@ -88,6 +89,11 @@ class Settings:
         return int(self.max_body_mb * 2**20)
 
     @property
+    def max_job_bytes(self) -> int:
+        """The largest input of a job, in bytes."""
+        return int(self.max_job_mb * 2**20)
+
+    @property
     def max_pixels(self) -> int:
         """The largest image, in pixels."""
         return int(self.max_megapixels * 1e6)
@@ -95,7 +101,7 @@ class Settings:
 
 _LEAST = {
     "port": 0, "threads": 0, "max_batch": 1, "max_wait_ms": 0, "queue_size": 1, "deadline_s": 0.01, "drain_s": 0,
-    "max_body_mb": 0.001, "max_megapixels": 0.001, "max_images": 1, "body_timeout_s": 0.1,
+    "max_body_mb": 0.001, "max_job_mb": 0.001, "max_megapixels": 0.001, "max_images": 1, "body_timeout_s": 0.1,
 }  # fmt: skip
 
 

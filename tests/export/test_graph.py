@@ -92,7 +92,9 @@ def test_it_names_no_path_user_or_code(exported):
     names = [getpass.getuser(), socket.gethostname(), str(Path.cwd()), str(Path.home()), sys.prefix]
     for text in [*names, "/tmp", "/usr", "/home", ".py", "site-packages", "torch", "pytest", "squares", "traceback"]:
         assert len(text) < 4 or text.lower().encode() not in data, text
+    assert (exported.producer_name, exported.producer_version, exported.doc_string) == ("pindet", "", "")
     assert not exported.metadata_props
+    assert not exported.graph.metadata_props
     for part in (*exported.graph.node, *exported.graph.input, *exported.graph.output, *exported.graph.initializer):
         assert not part.metadata_props
         assert not part.doc_string

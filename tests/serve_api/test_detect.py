@@ -84,7 +84,7 @@ def test_the_parameters(client, scene):
         ({"score_threshold": "nan"}, "0 to 1|less than|greater than"),
         ({"score_threshold": "high"}, "valid number"),
         ({"max_detections": 0}, "greater than or equal to 1"),
-        ({"max_detections": 4}, "gives at most 3"),
+        ({"max_detections": 4}, "1 to 3 is allowed"),
         ({"classes": "green"}, r"unknown classes \['green'\]; allowed are"),
     ],
 )

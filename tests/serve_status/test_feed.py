@@ -1,6 +1,8 @@
 import json
 import socket
 import time
+from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import pytest
 from pindet_serve.status.feed import Admission, StatusFeed
@@ -63,36 +65,43 @@ def test_pings_come_and_what_clients_say_is_discarded(serve_feed):
 def test_clients_that_leave_leave_nothing_behind(serve_feed):
     server = serve_feed(StatusFeed(), Auth(), MemoryBus("a", ping_seconds=0.05))
     before = server.count_tasks()
-    clients = [connect(server.url) for _ in range(20)]
-    for client in clients:
-        receive(client)
-    assert server.bus.hub.readers == 20
-    assert server.count_tasks() == before + 20  # the one that the server itself makes for a connection
-    for client in clients[:10]:
-        client.close()
-    for client in clients[10:]:
-        client.socket.shutdown(socket.SHUT_RDWR)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(server.url)) for _ in range(20)]
+        for client in clients:
+            receive(client)
+        assert server.bus.hub.readers == 20
+        assert server.count_tasks() == before + 40  # the server's own for each, and one that listens
+        for client in clients[:10]:
+            client.socket.shutdown(socket.SHUT_RDWR)
 
     wait(lambda: server.bus.hub.readers == 0 and server.count_tasks() == before)
     assert not server.server.server_state.connections
 
 
+def silent_client(server):
+    """A socket that says hello and then reads nothing."""
+    address = (urlsplit(server.url).hostname, urlsplit(server.url).port)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(address)
+    client.sendall(
+        b"GET /ws/status HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    return client
+
+
 def test_a_client_that_does_not_read_is_closed_and_keeps_nobody_waiting(serve_feed):
     server = serve_feed(StatusFeed(stall_seconds=0.2, grace_seconds=0.1), Auth())
-    slow, quick = connect(server.url, max_queue=1), connect(server.url)
-    receive(slow)
-    receive(quick)
-    slow.recv_bufsize = 0
-    slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    for number in range(400):
-        server.bus.publish_soon("model.loading", {"number": number, "text": "x" * 60_000})
-        assert receive(quick)[0]["data"]["number"] == number
-
-    wait(lambda: server.bus.hub.readers == 1)
-    # Past the server's own time limit for unread bytes the connection is gone too.
-    wait(lambda: len(server.server.server_state.connections) == 1)
-    slow.socket.close()
-    quick.close()
+    with silent_client(server), connect(server.url) as quick:
+        wait(lambda: server.bus.hub.readers == 2)
+        receive(quick)
+        for number in range(200):
+            server.bus.publish_soon("model.loading", {"number": number, "text": "x" * 60_000})
+            assert receive(quick)[0]["data"]["number"] == number
+        wait(lambda: server.bus.hub.readers == 1)
+        # Past the listening socket's time limit for bytes that nobody takes, the connection is gone too.
+        wait(lambda: len(server.server.server_state.connections) == 1)
 
 
 def test_a_slow_client_that_reads_again_is_told_to_come_back(serve_feed):

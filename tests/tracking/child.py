@@ -16,7 +16,7 @@ root, resume = Path(sys.argv[1]), Path(sys.argv[2])
 settings = TrackingSettings(enabled=True, required=True, experiment="pindet")
 prepared = root / "data" / "prepared"
 with training_run(settings, root, {"seed": 0}, stage_key="key", dataset=prepared, resume=resume) as run:
-    run.log_metrics({"val/map": 0.5}, 0)
+    run.log_history([{"epoch": 0, "val/map": 0.5}])
     sys.stdout.write(f"{run.id}\n")
     sys.stdout.flush()
     if sys.argv[3:] == ["wait"]:

@@ -165,38 +165,40 @@ def start_child(project: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]
 
 
 class TinyModule(lightning.LightningModule):
-    """Logs a loss, and a measure that is undefined in the first epoch."""
+    """Has a history with a loss, and a measure that is undefined in the first epoch."""
 
-    def __init__(self, after_epoch: Callable[[int], None]) -> None:
+    def __init__(self, history: list[dict[str, float | None]], after_epoch: Callable[[int], None]) -> None:
         super().__init__()
         self.layer = torch.nn.Linear(2, 1)
+        self.history = history
         self._after_epoch = after_epoch
 
     def training_step(self, batch: list[torch.Tensor], batch_index: int) -> torch.Tensor:
         del batch_index
-        loss = self.layer(batch[0]).square().mean()
+        loss: torch.Tensor = self.layer(batch[0]).square().mean()
         self.log("train/loss", loss, on_step=False, on_epoch=True)
         return loss
 
-    def validation_step(self, batch: list[torch.Tensor], batch_index: int) -> None:
-        del batch, batch_index
-        value = float("nan") if self.current_epoch == 0 else 0.25 * self.current_epoch
-        self.log("val/map", value, on_step=False, on_epoch=True)
-
     def on_train_epoch_end(self) -> None:
-        self._after_epoch(self.current_epoch)
+        epoch = self.current_epoch
+        loss = float(self.trainer.callback_metrics["train/loss"])
+        self.history.append({"epoch": epoch, "train/loss": loss, "val/map": 0.25 * epoch if epoch else None})
+        self._after_epoch(epoch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 @pytest.fixture
-def fit(tmp_path: Path) -> Callable[..., None]:
-    """Trains for a number of epochs with the callbacks of a run."""
+def fit(tmp_path: Path) -> Callable[..., list[dict[str, float | None]]]:
+    """Trains for a number of epochs with the callbacks of a run, and returns the history, to which it adds."""
 
     def train(
-        callbacks: list[lightning.Callback], epochs: int = 3, after_epoch: Callable[[int], None] = lambda _: None
-    ) -> None:
+        callbacks: list[lightning.Callback],
+        epochs: int = 3,
+        after_epoch: Callable[[int], None] = lambda _: None,
+        history: list[dict[str, float | None]] | None = None,
+    ) -> list[dict[str, float | None]]:
         loader = DataLoader(TensorDataset(torch.ones(4, 2)), batch_size=2)
         trainer = lightning.Trainer(
             accelerator="cpu",
@@ -208,6 +210,8 @@ def fit(tmp_path: Path) -> Callable[..., None]:
             default_root_dir=tmp_path,
             callbacks=callbacks,
         )
-        trainer.fit(TinyModule(after_epoch), loader, loader)
+        module = TinyModule(history or [], after_epoch)
+        trainer.fit(module, loader)
+        return module.history
 
     return train

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
 )
 
-Fit = Callable[..., None]
+Fit = Callable[..., list[dict[str, float | None]]]
 Runs = Callable[[str], list[Run]]
 
 

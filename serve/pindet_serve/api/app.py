@@ -11,11 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 
-from pindet_serve.api import detect, health, model, problems
+from pindet_serve.api import detect, health, jobs, model, problems
 from pindet_serve.api.activity import Activity
 from pindet_serve.api.detecting import Detecting
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.middleware import RequestMiddleware
+from pindet_serve.jobs.runner import JobRunner
 from pindet_serve.serving.service import Service
 from pindet_serve.settings import Settings
 from pindet_serve.status.heartbeat import beat_forever
@@ -27,7 +28,8 @@ DESCRIPTION = "Finds objects in images with the model that DVC pinned. Every ans
 def create_app(settings: Settings) -> FastAPI:
     """Make the application; its start loads the model.
 
-    ``app.state`` holds ``settings``, ``metrics``, ``bus``, ``service``, ``detecting`` and ``activity``.
+    ``app.state`` holds ``settings``, ``metrics``, ``bus``, ``service``, ``detecting``,
+    ``jobs`` and ``activity``.
 
     Raises:
         ValueError: a setting that names something which is not there.
@@ -39,10 +41,11 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="pindet", version=_version(), description=DESCRIPTION, lifespan=_lifespan)
     app.state.settings, app.state.metrics, app.state.bus, app.state.service = settings, metrics, bus, service
     app.state.detecting = Detecting(service, settings, metrics)
+    app.state.jobs = JobRunner(settings.state / "jobs", service, settings)
     app.state.activity = Activity(service, bus.publish_soon)
     metrics.watch(service, lambda: bus.state == "up")
     problems.install(app)
-    for module in (detect, model, health):
+    for module in (detect, jobs, model, health):
         app.include_router(module.router)
     app.add_middleware(RequestMiddleware, settings=settings, service=service, metrics=metrics)
     return app
@@ -54,6 +57,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = state.service
     await state.bus.start()
     await asyncio.to_thread(service.start)
+    await asyncio.to_thread(state.jobs.start)
     heartbeat = asyncio.create_task(beat_forever(state.bus, state.activity.facts), name="heartbeat")
     try:
         yield
@@ -62,6 +66,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         with suppress(asyncio.CancelledError):
             await heartbeat
         state.detecting.close()
+        await asyncio.to_thread(state.jobs.stop)
         await asyncio.to_thread(service.stop)
         await state.bus.stop()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import time
 from typing import Annotated, Any
 
@@ -12,13 +11,14 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from pindet_serve.api import pictures
-from pindet_serve.api.detecting import Detecting, Found, Wanted
+from pindet_serve.api.detecting import Detecting, Found
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.problems import Problem
 from pindet_serve.api.schemas import HEADERS, DetectAnswer, problems
 from pindet_serve.api.uploads import RAW_TYPES, Upload, read_uploads
 from pindet_serve.serving.batcher import QueueFull
 from pindet_serve.serving.model import Model
+from pindet_serve.serving.wanted import Wanted
 from pindet_serve.settings import Settings
 
 router = APIRouter(tags=["detect"])
@@ -67,7 +67,7 @@ async def detect(
         batcher.check_room()  # before the body is read: a full server spends nothing on it
         uploads = await read_uploads(request, settings)
         model = request.state.model = detecting.service.model
-        wanted = _wanted(model, score_threshold, max_detections, classes)
+        wanted = checked(Wanted(score_threshold, max_detections, None if classes is None else tuple(classes)), model)
         picture = _picture_type(request.headers.get("accept", ""), len(uploads))
         with batcher.admission(len(uploads)):
             finds = [detecting.find(upload, model, wanted, deadline, bool(picture)) for upload in uploads]
@@ -83,17 +83,13 @@ async def detect(
     return _json(uploads, results, model, state.metrics)
 
 
-def _wanted(model: Model, score_threshold: float | None, max_detections: int | None, names: list[str] | None) -> Wanted:
-    if score_threshold is not None and math.isnan(score_threshold):
-        raise Problem(422, "Invalid parameters", "score_threshold is NaN; 0 to 1 is allowed")
-    most = model.manifest.max_detections
-    if max_detections is not None and max_detections > most:
-        raise Problem(422, "Invalid parameters", f"max_detections is {max_detections}; this model gives at most {most}")
-    known = model.manifest.classes
-    if unknown := sorted(set(names or ()) - set(known)):
-        raise Problem(422, "Invalid parameters", f"unknown classes {unknown}; allowed are {known}")
-    labels = None if names is None else {known.index(name) for name in names}
-    return Wanted(score_threshold, max_detections, labels)
+def checked(wanted: Wanted, model: Model) -> Wanted:
+    """Return ``wanted`` if the model can give it, else raise a problem."""
+    try:
+        wanted.check(model.manifest)
+    except ValueError as error:
+        raise Problem(422, "Invalid parameters", str(error)) from None
+    return wanted
 
 
 def _picture_type(accept: str, images: int) -> str:
@@ -144,7 +140,7 @@ def _json(uploads: list[Upload], results: list[Found | Problem], model: Model, m
     started = time.monotonic()
     release = model.release
     images = [
-        {"name": upload.name} | ({"error": result.body} if isinstance(result, Problem) else answer_of(result, model))
+        {"name": upload.name} | ({"error": result.body} if isinstance(result, Problem) else _answer(result, model))
         for upload, result in zip(uploads, results, strict=True)
     ]
     name = {"name": release.name, "version": release.version, "md5": release.bundle_md5}
@@ -153,28 +149,11 @@ def _json(uploads: list[Upload], results: list[Found | Problem], model: Model, m
     return Response(body, media_type="application/json")
 
 
-def answer_of(found: Found, model: Model) -> dict[str, Any]:
-    """One image's answer as JSON has it; coordinates to a hundredth of a pixel."""
-    rows = zip(
-        found.detections.boxes.astype(float).round(2).tolist(),
-        found.detections.scores.astype(float).round(4).tolist(),
-        found.detections.labels.tolist(),
-        strict=True,
-    )
-    detections = [
-        {
-            "label": model.manifest.classes[label],
-            "label_id": label,
-            "score": score,
-            "box": dict(zip(("x1", "y1", "x2", "y2"), box, strict=True)),
-        }
-        for box, score, label in rows
-    ]
+def _answer(found: Found, model: Model) -> dict[str, Any]:
     timing = {
         "decode_ms": round(1000 * found.decode_s, 2),
         "queue_ms": round(1000 * found.inferred.queue_s, 2),
         "inference_ms": round(1000 * found.inferred.inference_s, 2),
         "batch": found.inferred.batch,
     }
-    width, height = found.placement.image_width, found.placement.image_height
-    return {"image_width": width, "image_height": height, "detections": detections, "timing": timing}
+    return model.described(found.detections, found.placement) | {"timing": timing}

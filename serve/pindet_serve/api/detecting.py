@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -21,18 +20,10 @@ from pindet_serve.serving.batcher import Expired, Inferred
 from pindet_serve.serving.headers import TooManyPixelsError, UnsupportedTypeError, decode_checked
 from pindet_serve.serving.model import Model
 from pindet_serve.serving.service import Service
+from pindet_serve.serving.wanted import Wanted
 from pindet_serve.settings import Settings
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a request asks of its answers; ``None`` is the model's own. ``labels``: only these; ``None`` is all."""
-
-    score_threshold: float | None = None
-    max_detections: int | None = None
-    labels: Collection[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +61,7 @@ class Detecting:
         Args:
             upload: the image file.
             model: what is to answer.
-            wanted: thresholds and limits.
+            wanted: limits, checked against the model.
             deadline: time of ``time.monotonic`` from which it is not worth while.
             keep: whether the decoded image is wanted too.
 
@@ -86,13 +77,7 @@ class Detecting:
             problem = _problem(error, self._settings)
             self._metrics.refusals.labels(str(problem.status)).inc()
             raise problem from error
-        found = model.answer(
-            inferred.raw,
-            placement,
-            score_threshold=wanted.score_threshold,
-            max_detections=wanted.max_detections,
-            labels=wanted.labels,
-        )
+        found = model.answer(inferred.raw, placement, wanted)
         for phase, seconds in (("decode", decode_s), ("queue", inferred.queue_s), ("inference", inferred.inference_s)):
             self._metrics.phases.labels(phase).observe(seconds)
         self._metrics.observe_answer(model.manifest.classes, found)

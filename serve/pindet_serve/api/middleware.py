@@ -14,7 +14,7 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pindet_serve.api import logs
+from pindet_serve.api import jobs, logs
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.problems import Problem, internal_error
 from pindet_serve.serving.service import Service
@@ -53,7 +53,7 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, _Limited(receive, headers, self._settings), send_marked)
+            await self._app(scope, _Limited(receive, scope, headers, self._settings), send_marked)
         except Exception as error:
             _log.error("unforeseen error", exc_info=error)
             if status == 0:
@@ -90,12 +90,17 @@ class RequestMiddleware:
 
 
 class _Limited:
-    """A request's ``receive`` that raises a problem when the body is too large or too slow."""
+    """A request's ``receive`` that raises a problem when the body is too large or too slow.
 
-    def __init__(self, receive: Receive, headers: MutableMapping[bytes, str], settings: Settings) -> None:
-        self._receive, self._settings = receive, settings
-        self._until = time.monotonic() + settings.body_timeout_s
-        self._left = settings.max_body_bytes
+    The input of a job may be larger, and take as long as something keeps coming.
+    """
+
+    def __init__(self, receive: Receive, scope: Scope, headers: MutableMapping[bytes, str], settings: Settings) -> None:
+        self._receive, self._seconds = receive, settings.body_timeout_s
+        self._is_job = scope["path"] == jobs.PATH
+        self._most = settings.max_job_bytes if self._is_job else settings.max_body_bytes
+        self._until = time.monotonic() + self._seconds
+        self._left = self._most
         self._whole = False
         declared = headers.get(b"content-length", "")
         self._declared = int(declared) if declared.isdigit() else 0
@@ -103,23 +108,23 @@ class _Limited:
     async def __call__(self) -> Message:
         if self._whole:
             return await self._receive()
-        if self._declared > self._settings.max_body_bytes:
+        if self._declared > self._most:
             raise self._too_large()
         try:
             async with asyncio.timeout(self._until - time.monotonic()):
                 message = await self._receive()
         except TimeoutError:
-            detail = f"the body was not complete after {self._settings.body_timeout_s:g} s"
+            detail = f"the body was not complete after {self._seconds:g} s"
             raise Problem(408, "Request timeout", detail, headers={"Connection": "close"}) from None
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             self._whole = not message.get("more_body", False)
         if self._left < 0:
             raise self._too_large()
+        if self._is_job:
+            self._until = time.monotonic() + self._seconds
         return message
 
     def _too_large(self) -> Problem:
-        allowed = f"{self._settings.max_body_mb:g} MiB"
-        return Problem(
-            413, "Body too large", f"the body exceeds {allowed}, which is allowed", headers={"Connection": "close"}
-        )
+        detail = f"the body exceeds {self._most / 2**20:g} MiB, which is allowed"
+        return Problem(413, "Body too large", detail, headers={"Connection": "close"})

@@ -89,6 +89,18 @@ class ModelAnswer(ModelName):
     refused: str = Field(description="why the last load was refused; empty when it was not")
 
 
+class JobAnswer(BaseModel):
+    """How far a job is."""
+
+    id: str
+    kind: str = Field(description="video or zip")
+    created: float = Field(description="seconds since 1970")
+    status: str = Field(description="queued, running, finished or failed")
+    done: int = Field(description="frames that are done")
+    total: int | None = Field(description="frames there are, as far as the input tells")
+    error: str = Field(description="why it failed")
+
+
 class ReloadAnswer(BaseModel):
     """What a reload came to."""
 
@@ -132,6 +144,7 @@ _PROBLEMS = {
     422: "Invalid parameters",
     500: "The server failed",
     503: "No room in the queue, or no time left",
+    507: "No room on the disk",
 }
 
 

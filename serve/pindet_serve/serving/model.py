@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pindet_serve.letterbox import Letterbox, Placement
 from pindet_serve.manifest import Manifest
 from pindet_serve.serving.engines import chosen_engine, open_detector
 from pindet_serve.serving.release import Release
+from pindet_serve.serving.wanted import Wanted
 from pindet_serve.settings import Settings
 
 Raw = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
@@ -47,30 +47,42 @@ class Model:
         boxes, scores, labels = self.detector.infer(np.stack(canvases))
         return list(zip(boxes, scores, labels, strict=True))
 
-    def answer(
-        self,
-        raw: Raw,
-        placement: Placement,
-        *,
-        score_threshold: float | None = None,
-        max_detections: int | None = None,
-        labels: Collection[int] | None = None,
-    ) -> Detections:
+    def answer(self, raw: Raw, placement: Placement, wanted: Wanted) -> Detections:
         """The objects of one image, in its pixels, best first.
 
         Args:
             raw: what :meth:`infer` gave for it.
             placement: what :meth:`letterboxed` gave for it.
-            score_threshold: least score, 0 to 1; the bundle's default when ``None``.
-            max_detections: most objects; the bundle's own number when ``None``.
-            labels: only objects with one of these labels; every one when ``None``.
+            wanted: limits, checked against this model.
         """
-        threshold = self.manifest.score_threshold if score_threshold is None else score_threshold
-        limit = self.manifest.max_detections
-        found = _decode(*raw, placement, threshold, limit)
-        kept = np.arange(len(found)) if labels is None else np.flatnonzero(np.isin(found.labels, list(labels)))
-        kept = kept[: limit if max_detections is None else max_detections]
+        manifest = self.manifest
+        threshold = manifest.score_threshold if wanted.score_threshold is None else wanted.score_threshold
+        found = _decode(*raw, placement, threshold, manifest.max_detections)
+        kept = np.arange(len(found))
+        if wanted.classes is not None:
+            kept = np.flatnonzero(np.isin(found.labels, [manifest.classes.index(name) for name in wanted.classes]))
+        kept = kept[: wanted.max_detections]
         return Detections(found.boxes[kept], found.scores[kept], found.labels[kept])
+
+    def described(self, found: Detections, placement: Placement) -> dict[str, Any]:
+        """One image's answer as JSON has it; coordinates to a hundredth of a pixel."""
+        rows = zip(
+            found.boxes.astype(float).round(2).tolist(),
+            found.scores.astype(float).round(4).tolist(),
+            found.labels.tolist(),
+            strict=True,
+        )
+        detections = [
+            {
+                "label": self.manifest.classes[label],
+                "label_id": label,
+                "score": score,
+                "box": dict(zip(("x1", "y1", "x2", "y2"), box, strict=True)),
+            }
+            for box, score, label in rows
+        ]
+        width, height = placement.image_width, placement.image_height
+        return {"image_width": width, "image_height": height, "detections": detections}
 
 
 def load_model(release: Release, folder: Path, settings: Settings) -> Model:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pindet_serve.status.bus import Bus
@@ -79,19 +81,19 @@ class StatusFeed:
             code, reason = TRY_AGAIN_LATER, "too many clients"
         try:
             if code is None:
-                code, reason = await self._feed(bus, websocket, send, admission)
+                code, reason = await self._feed(bus, websocket, admission)
             async with asyncio.timeout(self._grace_seconds):
                 await websocket.close(code, reason)
-        except (WebSocketDisconnect, TimeoutError, RuntimeError, OSError) as error:
+        except (WebSocketDisconnect, TimeoutError, OSError) as error:
             _log.debug("a status client left: %r", error)
 
-    async def _feed(self, bus: Bus, websocket: WebSocket, send: Send, admission: Admission) -> tuple[int, str]:
+    async def _feed(self, bus: Bus, websocket: WebSocket, admission: Admission) -> tuple[int, str]:
         remaining = None if admission.expires is None else admission.expires - time.time()
         expiry = asyncio.timeout(remaining)
         try:
-            async with expiry:
+            async with expiry, _listening(websocket):
                 with Cursor(bus.hub, websocket.query_params.get("last_id")) as cursor:
-                    await self._send_all(cursor, websocket.receive, send)
+                    await self._send_all(cursor, websocket)
         except SlowReaderError as error:
             return TRY_AGAIN_LATER, f"too slow: {error}"
         except TimeoutError:
@@ -100,7 +102,7 @@ class StatusFeed:
             return EXPIRED, "the sign-in expired"
         raise AssertionError("a feed never ends by itself")
 
-    async def _send_all(self, cursor: Cursor, receive: Receive, send: Send) -> None:
+    async def _send_all(self, cursor: Cursor, websocket: WebSocket) -> None:
         loop = asyncio.get_running_loop()
         sent = 0
         async with asyncio.timeout(None) as stall:
@@ -111,21 +113,41 @@ class StatusFeed:
                     entry = await cursor.next()
                     sent = 0
                 stall.reschedule(loop.time() + self._stall_seconds)
-                await send({"type": "websocket.send", "text": entry.text})
+                await websocket.send({"type": "websocket.send", "text": entry.text})
                 sent += 1
                 if sent % _BURST == 0:
                     await asyncio.sleep(0)  # a long way to catch up must not keep the others waiting
-                if entry.event.type == "ping":
-                    await _discard(receive)
 
 
-async def _discard(receive: Receive) -> None:
-    """Throw away what a client has sent so far; without that the server stops hearing even its pongs."""
+@asynccontextmanager
+async def _listening(websocket: WebSocket) -> AsyncIterator[None]:
+    """Discard what the client says, and end the block as soon as it leaves or the server stops.
+
+    Raises:
+        WebSocketDisconnect: it left.
+    """
+    loop = asyncio.get_running_loop()
+    gone = asyncio.timeout(None)
+
+    def leave(_: asyncio.Task[None]) -> None:
+        if not stopped:
+            gone.reschedule(loop.time())
+
+    stopped = False
+    reader = asyncio.create_task(_discard(websocket))
+    reader.add_done_callback(leave)
     try:
-        while True:
-            async with asyncio.timeout(0):
-                message: Message = await receive()
-            if message["type"] == "websocket.disconnect":
-                raise WebSocketDisconnect(message.get("code", 1006))
-    except TimeoutError:
+        async with gone:
+            yield
+    except TimeoutError as error:
+        if gone.expired():
+            raise WebSocketDisconnect(1006) from error
+        raise
+    finally:
+        stopped = True
+        reader.cancel()
+
+
+async def _discard(websocket: WebSocket) -> None:
+    while (await websocket.receive())["type"] != "websocket.disconnect":
         pass

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import lightning
 
-Log = Callable[[Mapping[str, float], int], None]
+Row = Mapping[str, Any]
 
 
 class Curves(lightning.Callback):
-    """Passes on what a LightningModule logged during an epoch.
+    """Passes on the history of a LightningModule while it grows.
 
     It stands in for the curves of MLflow's autologging, which sends from within the training (a hung server holds it
-    up in every epoch) and sends undefined values.
+    up in every epoch) what ``trainer.callback_metrics`` says: undefined values too, and for a value that an epoch did
+    not log, that of the epoch before.
 
     Args:
-        log: takes the metrics and the epoch, counted from 0.
+        log: takes rows with ``epoch``, counted from 0, and metrics by name. The module's attribute ``history`` is a
+            list of such rows, which has that of an epoch once the next one starts or the training ends.
     """
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Callable[[Sequence[Row]], None]) -> None:
         self._log = log
+        self._passed_on = 0
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        del pl_module
-        if trainer.is_global_zero and not trainer.sanity_checking:
-            metrics: dict[str, Any] = {key: float(value) for key, value in trainer.callback_metrics.items()}
-            self._log(metrics, trainer.current_epoch)
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._pass_on(trainer, pl_module)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._pass_on(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        del exception
+        self._pass_on(trainer, pl_module)
+
+    def _pass_on(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        history = cast(Sequence[Row], pl_module.history)
+        if trainer.is_global_zero:
+            self._log(history[self._passed_on :])
+            self._passed_on = len(history)

@@ -35,34 +35,28 @@ class TrainingRun:
 
     Attributes:
         id: MLflow's id of the run; None: untracked.
-        callbacks: for the trainer.
     """
 
     def __init__(self, run_id: str | None = None, journal: Journal | None = None, sender: Sender | None = None) -> None:
         self.id = run_id
         self._journal = journal
         self._sender = sender
-        self._told: set[tuple[str, int]] = set()
 
     @property
     def callbacks(self) -> list[lightning.Callback]:
+        """For the trainer of a module with a ``history``, see :class:`pindet.tracking.curves.Curves`."""
         if self._journal is None:
             return []
         from pindet.tracking.curves import Curves
 
-        return [Curves(self.log_metrics)]
-
-    def log_metrics(self, metrics: Mapping[str, Any], epoch: int) -> None:
-        """Add the metrics of an epoch, except those that the run has for it and undefined ones."""
-        values = {key: value for key, value in flat_metrics(metrics).items() if (key, epoch) not in self._told}
-        self._told.update((key, epoch) for key in values)
-        if values:
-            self._tell("metrics", values=values, step=epoch, timestamp=_now())
+        return [Curves(self.log_history)]
 
     def log_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add what the callback has not seen of a history: rows with ``epoch``, counted from 0, and metrics."""
+        """Add rows of a history: ``epoch``, counted from 0, and metrics; undefined ones are left out."""
         for row in rows:
-            self.log_metrics({key: value for key, value in row.items() if key != "epoch"}, int(row["epoch"]))
+            values = flat_metrics({key: value for key, value in row.items() if key != "epoch"})
+            if values:
+                self._tell("metrics", values=values, step=int(row["epoch"]), timestamp=_now())
 
     def log_files(self, source: Path, artifact_path: str) -> None:
         """Add a file, or a folder's content, as artifacts below ``artifact_path``."""

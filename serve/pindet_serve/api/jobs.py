@@ -1,0 +1,141 @@
+"""``/v1/jobs``: videos and archives in the background."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, Response
+
+from pindet_serve.api.detect import checked
+from pindet_serve.api.problems import Problem
+from pindet_serve.api.schemas import HEADERS, JobAnswer, problems
+from pindet_serve.jobs.frames import UnreadableInputError, kind_of
+from pindet_serve.jobs.job import INPUT, Job
+from pindet_serve.jobs.runner import JobRunner, TooManyJobs
+from pindet_serve.serving.wanted import Wanted
+
+PATH = "/v1/jobs"
+router = APIRouter(tags=["jobs"])
+_TYPES = (
+    "video/mp4", "video/quicktime", "video/x-matroska", "video/webm", "video/x-msvideo", "application/zip",
+    "application/octet-stream",
+)  # fmt: skip
+_BODY = {"required": True, "content": {name: {"schema": {"type": "string", "format": "binary"}} for name in _TYPES}}
+
+
+@router.post(
+    PATH,
+    status_code=202,
+    responses={202: {"headers": HEADERS}} | problems(400, 408, 413, 415, 422, 500, 503, 507),
+    openapi_extra={"requestBody": _BODY},
+)
+async def create(
+    request: Request,
+    score_threshold: Annotated[float | None, Query(ge=0, le=1, description="least score; the model's default")] = None,
+    max_detections: Annotated[int | None, Query(ge=1, description="most objects an image; the model's default")] = None,
+    classes: Annotated[list[str] | None, Query(description="only objects of these classes; repeat it")] = None,
+) -> JobAnswer:
+    """Detect in every frame of a video, or every image of a zip archive, sent as the body.
+
+    Progress is told on the status feed as ``service.job``; the job survives a restart of the server.
+    """
+    runner: JobRunner = request.app.state.jobs
+    wanted = Wanted(score_threshold, max_detections, None if classes is None else tuple(classes))
+    checked(wanted, request.app.state.service.model)
+    try:
+        folder = runner.reserve()
+    except TooManyJobs as error:
+        raise Problem(503, "Too many jobs", str(error), headers={"Retry-After": "60"}) from None
+    except OSError as error:
+        raise _no_room(error) from error
+    try:
+        kind = await _receive(request, folder / INPUT)
+        return _described(await run_in_threadpool(runner.submit, folder, kind, wanted))
+    except UnreadableInputError as error:
+        raise Problem(400, "Unreadable input", str(error)) from None
+    except OSError as error:
+        raise _no_room(error) from error
+    finally:
+        if runner.get(folder.name) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@router.get(PATH, responses={200: {"headers": HEADERS}} | problems(500))
+async def every(request: Request) -> list[JobAnswer]:
+    """All jobs, the newest first."""
+    return [_described(job) for job in request.app.state.jobs.list()]
+
+
+@router.get(PATH + "/{job_id}", responses={200: {"headers": HEADERS}} | problems(404, 422, 500))
+async def one(request: Request, job_id: str) -> JobAnswer:
+    """How far a job is."""
+    return _described(_job(request, job_id))
+
+
+@router.get(
+    PATH + "/{job_id}/result",
+    response_class=FileResponse,
+    responses={200: {"content": {"application/x-ndjson": {}}, "headers": HEADERS}} | problems(404, 409, 422, 500),
+)
+async def result(request: Request, job_id: str) -> FileResponse:
+    """The result of a finished job: one JSON object a line, for each frame, in order."""
+    job = _job(request, job_id)
+    if job.status != "finished":
+        raise Problem(409, "Not finished", f"the job is {job.status}, {job.done} frames are done; {job.error}")
+    path = request.app.state.jobs.result(job)
+    return FileResponse(path, media_type="application/x-ndjson", filename=f"{job.id}.jsonl")
+
+
+@router.delete(
+    PATH + "/{job_id}",
+    status_code=204,
+    response_class=Response,
+    responses={204: {"headers": HEADERS}} | problems(404, 422, 500),
+)
+async def remove(request: Request, job_id: str) -> None:
+    """Cancel a job if it still runs, and delete its input and result."""
+    await run_in_threadpool(request.app.state.jobs.remove, _job(request, job_id))
+
+
+async def _receive(request: Request, path: Path) -> str:
+    """Write the body to a file as it comes, and say what it is."""
+    size, kind = 0, ""
+    start = b""
+    with path.open("wb") as file:
+        async for chunk in request.stream():
+            if len(start) < 16:
+                start += chunk
+                kind = kind_of(start)
+                if len(start) >= 16 and not kind:
+                    break
+            size += len(chunk)
+            await run_in_threadpool(file.write, chunk)
+    if size == 0 and not start:
+        raise Problem(400, "No input", "the body is empty; send a video or a zip archive")
+    if not kind:
+        raise Problem(415, "Unsupported type", f"the body starts with {start[:8].hex(' ')}; allowed are {_ALLOWED}")
+    return kind
+
+
+_ALLOWED = "MP4, QuickTime, Matroska, WebM, AVI, and zip"
+
+
+def _job(request: Request, job_id: str) -> Job:
+    job: Job | None = request.app.state.jobs.get(job_id)
+    if job is None:
+        raise Problem(404, "No such job", f"there is no job {job_id!r}; it may have been deleted")
+    return job
+
+
+def _described(job: Job) -> JobAnswer:
+    fields: dict[str, Any] = job.to_dict()
+    del fields["wanted"]
+    return JobAnswer(**fields)
+
+
+def _no_room(error: OSError) -> Problem:
+    return Problem(507, "No room", f"the job can not be kept: {error.strerror or error}")
