@@ -142,7 +142,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with tempfile.TemporaryDirectory(prefix="pindet-benchmark-", dir=arguments.folder) as folder:
         figures = measure(arguments.images, Path(folder).resolve())
-    sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+        # Before the folder goes: removing so many files can take minutes on a busy disk.
+        sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        ws_max_size=settings.max_body_bytes + 1024,
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
         lifespan="on",
     )

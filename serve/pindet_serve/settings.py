@@ -52,7 +52,7 @@ class Settings:
     max_job_mb: float = _setting(1024.0, "largest input of a background job, in MiB")
     max_megapixels: float = _setting(50.0, "largest image, in millions of pixels")
     max_images: int = _setting(32, "most images in one request")
-    body_timeout_s: float = _setting(30.0, "longest time a client may take to send its body; a job's, between two parts of it")
+    body_timeout_s: float = _setting(30.0, "longest time for a body to come; for a job's, between two parts of it")
     drain_s: float = _setting(20.0, "how long requests may go on after SIGTERM")
     log_level: str = _setting("info", f"one of {', '.join(LOG_LEVELS)}", "LOG_LEVEL")
     jwt_secret: str = _setting("", "signs the tokens; without it sign-in is off", "JWT_SECRET", flag=False)

@@ -12,7 +12,7 @@ from pindet.models.pindet import Pindet
 TINY: dict[str, Any] = {
     "image_height": 64,
     "image_width": 96,
-    "backbone": "mobilenetv3_small_050",
+    "backbone": "test_efficientnet",
     "backbone_weights": "none",
     "neck_channels": 16,
     "neck_blocks": 1,

@@ -75,7 +75,7 @@ def test_the_graph_exports_with_a_free_batch(tiny: Callable[..., Pindet]) -> Non
         ({"neck_channels": 7}, "neck_channels is 7"),
         ({"neck_blocks": -1}, "neck_blocks is -1"),
         ({"distance_bins": 1}, "distance_bins 1"),
-        ({"backbone": "resnet1888"}, "'resnet1888'"),
+        ({"backbone": "test_resnett"}, "'test_resnett'"),
     ],
 )
 def test_a_wrong_argument_is_named(tiny: Callable[..., Pindet], wrong: dict[str, Any], message: str) -> None:

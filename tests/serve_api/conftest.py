@@ -264,8 +264,10 @@ class Servers:
 @pytest.fixture
 def start_server(tmp_path):
     servers = Servers(tmp_path)
-    yield servers.start
-    servers.stop()
+    try:
+        yield servers.start
+    finally:
+        servers.stop()
 
 
 @pytest.fixture(scope="session")
@@ -273,11 +275,14 @@ def server(tmp_path_factory):
     """One server for all tests that only ask it."""
     folder = tmp_path_factory.mktemp("server")
     servers = Servers(folder)
-    yield servers.start(write_project(folder / "project"), "--max-megapixels=20", "--max-body-mb=4", "--max-images=8")
-    servers.stop()
+    flags = ["--max-megapixels=20", "--max-body-mb=4", "--max-images=8"]
+    try:
+        yield servers.start(write_project(folder / "project"), *flags)
+    finally:
+        servers.stop()
 
 
-def wait_until_ready(server: Server, seconds: float = 20) -> None:
+def wait_until_ready(server: Server, seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if server.process.poll() is not None:

@@ -42,12 +42,12 @@ def test_send_says_what_it_sent_and_what_it_kept(app: typer.Typer, project: Path
     run_id = connection.client.create_run(connection.experiment_id).info.run_id
     header = {"store": store.shown, "experiment": "pindet"}
     mine = Journal(store.journals / f"{run_id}.jsonl", {**header, "run_id": run_id})
-    mine.append("metrics", values={"val/map": 0.5}, step=0, timestamp=1)
+    mine.append("metrics", rows=[{"values": {"val/map": 0.5}, "step": 0, "timestamp": 1}])
     mine.append("params", values={"x": "1"})
-    mine.append("metrics", values={"refused for good: a&b": 1.0}, step=0, timestamp=1)
+    mine.append("metrics", rows=[{"values": {"refused for good: a&b": 1.0}, "step": 0, "timestamp": 1}])
     mine.append("tags", values={"pindet.weights_md5": "abc"})
     later = Journal(store.journals / "evaluate-abc-1.jsonl", {**header, "weights_md5": "abc"})
-    later.append("metrics", values={"test/map": 0.25}, step=0, timestamp=1)
+    later.append("metrics", rows=[{"values": {"test/map": 0.25}, "step": 0, "timestamp": 1}])
     elsewhere = {**header, "store": "http://elsewhere", "weights_md5": "abc"}
     other = Journal(store.journals / "export-abc-1.jsonl", elsewhere)
     other.append("tags", values={"pindet.bundle_md5": "x"})

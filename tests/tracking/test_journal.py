@@ -54,7 +54,7 @@ def test_everything_arrives_in_order_once_the_store_is_back(tmp_path: Path, capl
     journal = Journal(tmp_path / "j.jsonl", {})
     sender = Sender(journal, send)
     for number in range(3):
-        journal.append("metrics", number=number)
+        journal.append("params", number=number)
         sender.wake()
     until = time.monotonic() + 5
     while sender.last_error is None and time.monotonic() < until:
@@ -77,3 +77,20 @@ def test_an_unfinished_journal_is_reported_as_such(tmp_path: Path) -> None:
     journal.append("end")
     assert not Sender(journal, send).finish(5)
     assert kinds(journal) == ["end"]
+
+
+def test_a_store_that_takes_its_time_gets_everything_in_few_requests(tmp_path: Path) -> None:
+    requests: list[Entry] = []
+
+    def send(entry: Entry) -> None:
+        time.sleep(0.2)
+        requests.append(entry)
+
+    journal = Journal(tmp_path / "j.jsonl", {})
+    journal.append("params")
+    for step in range(120):
+        journal.append("metrics", rows=[{"step": step}])
+    journal.append("end")
+    assert Sender(journal, send).finish(0.5)
+    assert [len(entry.get("rows", [])) for entry in requests] == [0, 50, 50, 20, 0]
+    assert [row["step"] for entry in requests for row in entry.get("rows", [])] == list(range(120))

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 
-from pindet_serve.api import detect, health, jobs, model, problems
+from pindet_serve.api import detect, health, jobs, model, problems, stream
 from pindet_serve.api.activity import Activity
 from pindet_serve.api.detecting import Detecting
 from pindet_serve.api.metrics import Metrics
@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.activity = Activity(service, bus.publish_soon)
     metrics.watch(service, lambda: bus.state == "up")
     problems.install(app)
-    for module in (detect, jobs, model, health):
+    for module in (detect, jobs, model, health, stream):
         app.include_router(module.router)
     app.add_middleware(RequestMiddleware, settings=settings, service=service, metrics=metrics)
     return app

@@ -5,19 +5,19 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from pindet_serve.api.metrics import CONTENT_TYPE, Metrics
-from pindet_serve.api.schemas import HEADERS, Check, HealthAnswer
+from pindet_serve.api.schemas import HEADERS, Check, HealthAnswer, answers
 from pindet_serve.serving.service import Service
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health", responses={200: {"headers": HEADERS}})
+@router.get("/health", responses=answers(200))
 async def health(request: Request) -> HealthAnswer:
     """How the server is; always 200 while it can say so."""
     return _health(request)
 
 
-@router.get("/health/live", responses={200: {"headers": HEADERS}})
+@router.get("/health/live", responses=answers(200))
 async def live() -> dict[str, str]:
     """Whether the process runs."""
     return {"status": "ok"}
@@ -25,7 +25,7 @@ async def live() -> dict[str, str]:
 
 @router.get(
     "/health/ready",
-    responses={200: {"headers": HEADERS}, 503: {"description": "Not ready", "model": HealthAnswer, "headers": HEADERS}},
+    responses=answers(200) | {503: {"description": "Not ready", "model": HealthAnswer, "headers": HEADERS}},
 )
 async def ready(request: Request, response: Response) -> HealthAnswer:
     """Whether requests should be sent here: warm, the inference thread alive, room in the queue."""
@@ -35,7 +35,7 @@ async def ready(request: Request, response: Response) -> HealthAnswer:
     return answer
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}, "headers": HEADERS}})
+@router.get("/metrics", response_class=Response, responses=answers(200, "text/plain"))
 async def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
     figures: Metrics = request.app.state.metrics
@@ -56,6 +56,7 @@ def _health(request: Request) -> HealthAnswer:
     }
     watched = {
         "release": Check(ok=not service.refused, detail=service.refused or "the last load succeeded"),
+        "bus": Check(ok=state.bus.state == "up", detail=f"{state.bus.backend}, {state.bus.dropped} events dropped"),
     }
     unready = not all(check.ok for check in needed.values())
     degraded = not all(check.ok for check in watched.values())

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, Response
 
 from pindet_serve.api.detect import checked
 from pindet_serve.api.problems import Problem
-from pindet_serve.api.schemas import HEADERS, JobAnswer, problems
+from pindet_serve.api.schemas import JobAnswer, answers, problems
 from pindet_serve.jobs.frames import UnreadableInputError, kind_of
 from pindet_serve.jobs.job import INPUT, Job
 from pindet_serve.jobs.runner import JobRunner, TooManyJobs
@@ -30,7 +30,7 @@ _BODY = {"required": True, "content": {name: {"schema": {"type": "string", "form
 @router.post(
     PATH,
     status_code=202,
-    responses={202: {"headers": HEADERS}} | problems(400, 408, 413, 415, 422, 500, 503, 507),
+    responses=answers(202) | problems(400, 408, 413, 415, 422, 500, 503, 507),
     openapi_extra={"requestBody": _BODY},
 )
 async def create(
@@ -41,7 +41,7 @@ async def create(
 ) -> JobAnswer:
     """Detect in every frame of a video, or every image of a zip archive, sent as the body.
 
-    Progress is told on the status feed as ``service.job``; the job survives a restart of the server.
+    Progress is told on the status feed as ``job.running``; the job survives a restart of the server.
     """
     runner: JobRunner = request.app.state.jobs
     wanted = Wanted(score_threshold, max_detections, None if classes is None else tuple(classes))
@@ -64,13 +64,13 @@ async def create(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@router.get(PATH, responses={200: {"headers": HEADERS}} | problems(500))
+@router.get(PATH, responses=answers(200) | problems(500))
 async def every(request: Request) -> list[JobAnswer]:
     """All jobs, the newest first."""
-    return [_described(job) for job in request.app.state.jobs.list()]
+    return [_described(job) for job in request.app.state.jobs.every()]
 
 
-@router.get(PATH + "/{job_id}", responses={200: {"headers": HEADERS}} | problems(404, 422, 500))
+@router.get(PATH + "/{job_id}", responses=answers(200) | problems(404, 422, 500))
 async def one(request: Request, job_id: str) -> JobAnswer:
     """How far a job is."""
     return _described(_job(request, job_id))
@@ -79,7 +79,7 @@ async def one(request: Request, job_id: str) -> JobAnswer:
 @router.get(
     PATH + "/{job_id}/result",
     response_class=FileResponse,
-    responses={200: {"content": {"application/x-ndjson": {}}, "headers": HEADERS}} | problems(404, 409, 422, 500),
+    responses=answers(200, "application/x-ndjson") | problems(404, 409, 422, 500),
 )
 async def result(request: Request, job_id: str) -> FileResponse:
     """The result of a finished job: one JSON object a line, for each frame, in order."""
@@ -94,7 +94,7 @@ async def result(request: Request, job_id: str) -> FileResponse:
     PATH + "/{job_id}",
     status_code=204,
     response_class=Response,
-    responses={204: {"headers": HEADERS}} | problems(404, 422, 500),
+    responses=answers(204) | problems(404, 422, 500),
 )
 async def remove(request: Request, job_id: str) -> None:
     """Cancel a job if it still runs, and delete its input and result."""

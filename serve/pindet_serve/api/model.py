@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from pindet_serve.api.problems import Problem
-from pindet_serve.api.schemas import HEADERS, ModelAnswer, ReloadAnswer, problems
+from pindet_serve.api.schemas import ModelAnswer, ReloadAnswer, answers, problems
 from pindet_serve.manifest import BundleError
 from pindet_serve.serving.service import Busy, Service
 
 _T = TypeVar("_T")
 router = APIRouter(tags=["model"])
-_OK: dict[int | str, dict[str, Any]] = {200: {"headers": HEADERS}}
 
 
-@router.get("/v1/model", responses=_OK | problems(500))
+@router.get("/v1/model", responses=answers(200) | problems(500))
 async def model(request: Request) -> ModelAnswer:
     """The lineage of what is served."""
     return _described(request.app.state.service)
 
 
-@router.post("/v1/model/reload", responses=_OK | problems(409, 422, 500))
+@router.post("/v1/model/reload", responses=answers(200) | problems(409, 422, 500))
 async def reload(
     request: Request,
     accept_classes: Annotated[bool, Query(description="serve it even if its class names differ")] = False,
@@ -35,7 +34,7 @@ async def reload(
     return ReloadAnswer(changed=changed, model=_described(service))
 
 
-@router.post("/v1/model/rollback", responses=_OK | problems(409, 422, 500))
+@router.post("/v1/model/rollback", responses=answers(200) | problems(409, 422, 500))
 async def rollback(request: Request) -> ReloadAnswer:
     """Serve the release before this one; a restart keeps to it until another is released."""
     service: Service = request.app.state.service

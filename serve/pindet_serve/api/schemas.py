@@ -159,3 +159,9 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in statuses
     }
+
+
+def answers(status: int, *media_types: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI response of success, with its headers and, where it is no JSON, its media types."""
+    content: dict[str, Any] = {name: {} for name in media_types}
+    return {status: {"headers": HEADERS} | ({"content": content} if content else {})}

@@ -33,9 +33,11 @@ class Guard(ABC):
     async def identify(self, connection: HTTPConnection) -> Principal | None:
         """Who is asking: ``None`` without a valid proof."""
 
+    @abstractmethod
     async def start(self) -> None:
         """Begin to keep up with changes of users."""
 
+    @abstractmethod
     async def stop(self) -> None:
         """Stop that."""
 
@@ -76,6 +78,12 @@ class OpenGuard(Guard):
     """Sign-in is off: everyone is an administrator. Only for a server that only its own machine can reach."""
 
     sign_in = False
+
+    async def start(self) -> None:
+        """Nothing to keep up with."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
 
     async def identify(self, connection: HTTPConnection) -> Principal | None:
         """Everyone."""

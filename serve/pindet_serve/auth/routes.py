@@ -30,7 +30,7 @@ Admin = Annotated[Principal, Depends(require("admin"))]
 def _sign_in(request: Request) -> SignIn:
     guard: Guard = request.app.state.auth
     if not isinstance(guard, SignIn):
-        raise Problem(409, "Sign-in is off", "this server has no users and needs no token; set JWT_SECRET to change that")
+        raise Problem(409, "Sign-in is off", "this server has no users and needs no token; JWT_SECRET turns sign-in on")
     return guard
 
 

@@ -93,7 +93,7 @@ class SignIn(Guard):
             user = await asyncio.to_thread(self.users.get, name)
         except SQLAlchemyError as error:
             raise Problem(
-                503, "Sign-in is not possible now", "the database of users is away; try again", headers={"Retry-After": "5"}
+                503, "The database is away", "signing in is not possible now; try again", headers={"Retry-After": "5"}
             ) from error
         fits = await self.passwords.verify(user.password_hash if user else None, password)
         # Several guesses at once must not all slip in before the first has failed.

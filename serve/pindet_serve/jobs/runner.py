@@ -57,7 +57,7 @@ class JobRunner:
     def __init__(self, root: Path, service: Service, settings: Settings) -> None:
         self._root, self._service, self._settings = root, service, settings
         self._jobs: dict[str, Job] = {}
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.RLock())
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
         self._next_progress = 0.0
@@ -89,7 +89,7 @@ class JobRunner:
             TooManyJobs: enough wait already.
             OSError: it can not be made.
         """
-        waiting = sum(job.status in ("queued", "running") for job in self._jobs.values())
+        waiting = sum(job.status in ("queued", "running") for job in self.every())
         if waiting >= MOST_WAITING:
             raise TooManyJobs(f"{waiting} jobs wait already; try again later, or delete one")
         folder = self._root / uuid.uuid4().hex
@@ -112,9 +112,11 @@ class JobRunner:
         self._tell(job)
         return job
 
-    def list(self) -> list[Job]:
+    def every(self) -> list[Job]:
         """All jobs, the newest first."""
-        return sorted(list(self._jobs.values()), key=lambda job: job.created, reverse=True)
+        with self._changed:
+            jobs = [*self._jobs.values()]
+        return sorted(jobs, key=lambda job: job.created, reverse=True)
 
     def get(self, job_id: str) -> Job | None:
         """One job, if there is one of that id."""
@@ -129,10 +131,10 @@ class JobRunner:
         with self._changed:
             self._jobs.pop(job.id, None)
         shutil.rmtree(self._root / job.id, ignore_errors=True)
-        self._service.publish("service.job", {"id": job.id, "status": "deleted"})
+        self._service.publish("job.deleted", {"id": job.id})
 
     def _forget_old(self) -> None:
-        old = [job for job in self.list() if job.status in ("finished", "failed")][MOST_KEPT:]
+        old = [job for job in self.every() if job.status in ("finished", "failed")][MOST_KEPT:]
         for job in old:
             self._jobs.pop(job.id, None)
             shutil.rmtree(self._root / job.id, ignore_errors=True)
@@ -234,5 +236,5 @@ class JobRunner:
 
     def _tell(self, job: Job) -> None:
         self._next_progress = time.monotonic() + PROGRESS_EVERY_S
-        progress = {"id": job.id, "status": job.status, "done": job.done, "total": job.total, "error": job.error}
-        self._service.publish("service.job", progress)
+        progress = {"id": job.id, "done": job.done, "total": job.total, "error": job.error}
+        self._service.publish(f"job.{job.status}", progress)

@@ -28,10 +28,11 @@ class NormedConv(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Convolve, normalise and, where the BatchNorm has an activation, activate."""
-        if not self.training:
+        mixed = torch.is_autocast_enabled(features.device.type)
+        if not self.training and not mixed:  # the graph that is exported: its reader folds constants itself
             plain: Tensor = self.norm(self.conv(features))
             return plain
-        if self._full_precision and features.device.type == "cpu":
+        if mixed and self._full_precision and features.device.type == "cpu":
             with torch.autocast("cpu", enabled=False):
                 return self._activated(self._folded(features.float()).to(features.dtype))
         return self._activated(self._folded(features))

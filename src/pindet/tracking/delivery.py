@@ -65,11 +65,11 @@ class Delivery:
         self._client.log_batch(self._run_id, tags=[RunTag(key, value) for key, value in entry["values"].items()])
 
     def _metrics(self, entry: Entry) -> None:
-        step = int(entry["step"])
         metrics = [
-            Metric(key, value, entry["timestamp"], step)
-            for key, value in entry["values"].items()
-            if not self._resumed or step not in self._steps_of(key)
+            Metric(key, value, row["timestamp"], row["step"])
+            for row in entry["rows"]
+            for key, value in row["values"].items()
+            if not self._resumed or row["step"] not in self._steps_of(key)
         ]
         for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
             self._client.log_batch(self._run_id, metrics=metrics[start : start + MAX_METRICS_PER_BATCH])

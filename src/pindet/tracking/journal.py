@@ -16,10 +16,13 @@ logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
+_MOST_ROWS = 50
 
 
 class Journal:
     """A file of JSON lines, each an entry ``{"kind": …, …}``, after a header that says where they belong.
+
+    Entries of the kind ``metrics`` have ``rows``, each with ``values`` by name, ``step`` and ``timestamp`` (ms).
 
     Args:
         path: the ``.jsonl`` file; a journal that is there already is continued. A folder of the same name without
@@ -103,10 +106,18 @@ class Sender:
         self._wake.set()
 
     def finish(self, seconds: float) -> bool:
-        """Try once more for at most so long; return whether everything has arrived. The thread ends with it."""
+        """Try once more, and return whether everything has arrived. The thread ends with it.
+
+        Args:
+            seconds: how long to wait for the next entry to arrive; ten times as long for all of them.
+        """
         self._finishing.set()
         self._wake.set()
-        self._thread.join(seconds)
+        for _ in range(10):
+            before = self._position
+            self._thread.join(seconds)
+            if not self._thread.is_alive() or self._position == before:
+                break
         return not self._thread.is_alive() and self._drained()
 
     def _work(self) -> None:
@@ -125,7 +136,7 @@ class Sender:
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _send_all(self) -> bool:
-        for entry, after in self._journal.entries(self._position):
+        for entry, after in _merged(self._journal.entries(self._position)):
             try:
                 self._send(entry)
             except Exception as error:
@@ -141,6 +152,20 @@ class Sender:
 
     def _drained(self) -> bool:
         return next(self._journal.entries(self._position), None) is None
+
+
+def _merged(entries: Iterator[tuple[Entry, int]]) -> Iterator[tuple[Entry, int]]:
+    """Make one entry of metrics that follow each other: a request each would take a slow store long."""
+    held: tuple[Entry, int] | None = None
+    for entry, after in entries:
+        if held and held[0]["kind"] == entry["kind"] == "metrics" and len(held[0]["rows"]) < _MOST_ROWS:
+            held = ({"kind": "metrics", "rows": held[0]["rows"] + entry["rows"]}, after)
+            continue
+        if held:
+            yield held
+        held = (entry, after)
+    if held:
+        yield held
 
 
 def _parse(line: bytes) -> Entry:

@@ -31,7 +31,7 @@ def log_evaluation(
     """
     journal = _journal(settings, root, weights_md5, "evaluate")
     if journal:
-        journal.append("metrics", values=flat_metrics(metrics), step=0, timestamp=_now())
+        journal.append("metrics", rows=[_row(flat_metrics(metrics))])
         journal.append_files(report, "evaluate")
         send_now(find_store(root), journal)
 
@@ -58,7 +58,7 @@ def log_export(
     if journal:
         journal.append("tags", values={"pindet.bundle_md5": bundle_md5})
         values = flat_metrics(parity, "export/parity") | flat_metrics(latency, "export/latency")
-        journal.append("metrics", values=values, step=0, timestamp=_now())
+        journal.append("metrics", rows=[_row(values)])
         send_now(find_store(root), journal)
 
 
@@ -75,6 +75,5 @@ def _journal(settings: TrackingSettings, root: Path, weights_md5: str, stage: st
     return Journal(store.journals / f"{stage}-{weights_md5}-{os.getpid()}.jsonl", header)
 
 
-def _now() -> int:
-    """Milliseconds, as MLflow has them."""
-    return int(time.time() * 1000)
+def _row(values: dict[str, float]) -> dict[str, Any]:
+    return {"values": values, "step": 0, "timestamp": int(time.time() * 1000)}  # ms, as MLflow has them

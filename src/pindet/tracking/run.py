@@ -56,7 +56,8 @@ class TrainingRun:
         for row in rows:
             values = flat_metrics({key: value for key, value in row.items() if key != "epoch"})
             if values:
-                self._tell("metrics", values=values, step=int(row["epoch"]), timestamp=_now())
+                told = {"values": values, "step": int(row["epoch"]), "timestamp": _now()}
+                self._tell("metrics", rows=[told])
 
     def log_files(self, source: Path, artifact_path: str) -> None:
         """Add a file, or a folder's content, as artifacts below ``artifact_path``."""

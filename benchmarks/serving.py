@@ -1,0 +1,252 @@
+"""How much of the engine's speed reaches a client: one run, its figures as ratios.
+
+    python benchmarks/serving.py --source . --seconds 8
+
+Everything is measured on the same bundle, images and machine, one after the other. A machine that does other work
+meanwhile gives no figures worth keeping. Needs what ``requirements/dev.txt`` installs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+from pindet_serve.images import decode_image
+from pindet_serve.serving.batcher import Batcher
+from pindet_serve.serving.model import Model
+from pindet_serve.serving.service import Service
+from pindet_serve.serving.wanted import Wanted
+from pindet_serve.settings import Settings
+from rich.console import Console
+from rich.table import Table
+
+CLIENTS = 16
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Load:
+    """What clients saw: (status, seconds, has Retry-After) of each request, and how long they went on."""
+
+    answers: list[tuple[int, float, bool]]
+    seconds: float
+
+    def rate(self) -> float:
+        """Requests answered with 200, a second."""
+        return sum(status == 200 for status, *_ in self.answers) / self.seconds
+
+    def quantile(self, quantile: float) -> float:
+        """Of the seconds of requests answered with 200."""
+        return float(np.quantile([seconds for status, seconds, _ in self.answers if status == 200], quantile))
+
+
+def photographs(count: int = 24) -> list[bytes]:
+    """JPEG files of 640x480 that cost a decoder what photographs do."""
+    random = np.random.default_rng(0)
+    images = (cv2.GaussianBlur(random.integers(0, 256, (480, 640, 3), np.uint8), (0, 0), 3) for _ in range(count))
+    return [cv2.imencode(".jpg", cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX))[1].tobytes() for image in images]
+
+
+def batcher_share(model: Model, settings: Settings, seconds: float) -> float:
+    """Images a second through the batcher, always full, over those of the bare engine on the same batches."""
+    sizes: list[int] = []
+    canvas, _ = model.letterboxed(decode_image(photographs(1)[0]))
+    batcher = Batcher(max_batch=settings.max_batch, max_wait_s=0, capacity=64, observe=lambda size, _: sizes.append(size))
+    batcher.start()
+    started = time.perf_counter()
+    waiting: list[Future[object]] = []
+    while time.perf_counter() - started < seconds:
+        while len(waiting) < 4 * settings.max_batch:
+            waiting.append(batcher.submit(model, canvas, float("inf")))  # type: ignore[arg-type]
+        waiting.pop(0).result()
+    for left in waiting:
+        left.result()
+    batcher.stop()
+    through = sum(sizes) / (time.perf_counter() - started)
+    started = time.perf_counter()
+    for size in sizes:
+        model.infer([canvas] * size)
+    return through * (time.perf_counter() - started) / sum(sizes)
+
+
+def bare_rate(model: Model, settings: Settings, files: list[bytes], seconds: float) -> float:
+    """Images a second of decoding in a pool and inferring in one thread, and nothing else."""
+
+    def prepared(number: int) -> object:
+        return model.letterboxed(decode_image(files[number % len(files)]))
+
+    count = 0
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        pending = [pool.submit(prepared, number) for number in range(4 * settings.max_batch)]
+        started = time.perf_counter()
+        while time.perf_counter() - started < seconds:
+            batch = [pending.pop(0).result() for _ in range(settings.max_batch)]
+            pending += [pool.submit(prepared, count + number) for number in range(settings.max_batch)]
+            raws = model.infer([canvas for canvas, _ in batch])  # type: ignore[attr-defined]
+            for raw, (_, placement) in zip(raws, batch, strict=True):  # type: ignore[misc]
+                model.answer(raw, placement, Wanted())
+            count += settings.max_batch
+        return count / (time.perf_counter() - started)
+
+
+@contextmanager
+def serving(command: list[str], port: int) -> Iterator[psutil.Process]:
+    """Run a server until it is not needed any more."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 60
+        while not _answers(port):
+            if process.poll() is not None or time.monotonic() > until:
+                raise SystemExit(f"the server did not start: {' '.join(command)}")
+            time.sleep(0.1)
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def load(port: int, files: list[bytes], seconds: float, clients: int, rate: float = 0) -> Load:
+    """Ask from some connections, each as fast as it is answered, or all together ``rate`` times a second."""
+    answers: list[tuple[int, float, bool]] = []
+    until = time.perf_counter() + seconds
+
+    def ask(number: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        due = time.perf_counter() + (number / rate if rate else 0)
+        while (now := time.perf_counter()) < until:
+            if rate and now < due:
+                time.sleep(min(due, until) - now)
+                continue
+            due += clients / rate if rate else 0
+            started = time.perf_counter()
+            body = files[(number + len(answers)) % len(files)]
+            connection.request("POST", "/v1/detect", body, {"Content-Type": "image/jpeg"})
+            response = connection.getresponse()
+            response.read()
+            answers.append((response.status, time.perf_counter() - started, bool(response.getheader("Retry-After"))))
+        connection.close()
+
+    started = time.perf_counter()
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return Load(answers, time.perf_counter() - started)
+
+
+def idle_overhead_ms(port: int, model: Model, files: list[bytes], seconds: float) -> float:
+    """Median of a request with nothing else going on, less that of decoding and inferring the same images here."""
+    served: list[float] = []
+    alone: list[float] = []
+    until = time.perf_counter() + seconds
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    while time.perf_counter() < until:
+        file = files[len(served) % len(files)]
+        started = time.perf_counter()
+        connection.request("POST", "/v1/detect", file, {"Content-Type": "image/jpeg"})
+        connection.getresponse().read()
+        middle = time.perf_counter()
+        model.detector.detect([decode_image(file)])
+        served.append(middle - started)
+        alone.append(time.perf_counter() - middle)
+    connection.close()
+    return 1000 * (statistics.median(served) - statistics.median(alone))
+
+
+def overload(port: int, files: list[bytes], process: psutil.Process, rate: float, seconds: float) -> dict[str, float]:
+    """Four times what the server can do, offered steadily."""
+    before = process.memory_info().rss
+    seen = load(port, files, seconds, clients=256, rate=4 * rate)
+    refused = [answer for answer in seen.answers if answer[0] == 503]
+    return {
+        "overload: p99 of those answered, s": seen.quantile(0.99),
+        "overload: share refused with 503": len(refused) / len(seen.answers),
+        "overload: of those with Retry-After": sum(retry for *_, retry in refused) / max(1, len(refused)),
+        "overload: answers that are neither": sum(status not in (200, 503) for status, *_ in seen.answers),
+        "overload: memory grown, MiB": (process.memory_info().rss - before) / 2**20,
+    }
+
+
+def measure(settings: Settings, seconds: float) -> dict[str, float]:
+    """Measure everything once."""
+    service = Service(settings)
+    service.start()
+    model, files = service.model, photographs()
+    figures = {"batcher over bare engine": batcher_share(model, settings, seconds)}
+    bare = bare_rate(model, settings, files, seconds)
+    figures["bare loop, images/s"] = bare
+    ports = _free_ports(2)
+    options = [f"--source={settings.source}", f"--state={settings.state}-server", f"--threads={settings.threads}"]
+    with serving([sys.executable, "-m", "pindet_serve", f"--port={ports[0]}", *options], ports[0]) as process:
+        saturated = load(ports[0], files, seconds, CLIENTS)
+        figures["HTTP over bare loop"] = saturated.rate() / bare
+        figures["idle: p50 over decode and engine, ms"] = idle_overhead_ms(ports[0], model, files, seconds)
+        figures |= overload(ports[0], files, process, saturated.rate(), seconds)
+    bundle = str(settings.state / "store" / "bundles" / model.release.bundle_md5.removesuffix(".dir"))
+    with serving([sys.executable, str(FOLDER / "plain_handler.py"), bundle, str(ports[1])], ports[1]):
+        plain = load(ports[1], files, seconds, CLIENTS)
+    figures["HTTP over a plain handler, throughput"] = saturated.rate() / plain.rate()
+    figures["HTTP over a plain handler, p99"] = saturated.quantile(0.99) / plain.quantile(0.99)
+    service.stop()
+    return figures
+
+
+def main() -> None:
+    """Measure and show."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", default=".", help="as for pindet-serve")
+    parser.add_argument("--seconds", type=float, default=8, help="how long each figure is measured")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads of one inference; 0 takes every core")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(source=arguments.source, state=Path(folder) / "state", threads=arguments.threads)
+        figures = measure(settings, arguments.seconds)
+    if arguments.json:
+        sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+        return
+    table = Table("figure", "value")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:.3f}")
+    Console().print(table)
+
+
+def _answers(port: int) -> bool:
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""``WS /v1/stream``: frames in, detections out, never behind by more than a frame."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from pindet_serve.api.detecting import Detecting
+from pindet_serve.api.problems import Problem
+from pindet_serve.api.uploads import Upload
+from pindet_serve.serving.batcher import QueueFull
+from pindet_serve.serving.wanted import Wanted
+from pindet_serve.settings import Settings
+
+router = APIRouter()
+POLICY_VIOLATION, TOO_BIG = 1008, 1009
+
+
+class _Latest:
+    """Holds the newest frame only; an older one that nobody took is dropped."""
+
+    def __init__(self) -> None:
+        self._frame: tuple[int, bytes] | None = None
+        self._came = asyncio.Event()
+        self.received = 0
+
+    def put(self, data: bytes) -> None:
+        self._frame = (self.received, data)
+        self.received += 1
+        self._came.set()
+
+    async def take(self) -> tuple[int, bytes]:
+        await self._came.wait()
+        self._came.clear()
+        assert self._frame is not None
+        return self._frame
+
+
+@router.websocket("/v1/stream")
+async def stream(websocket: WebSocket) -> None:
+    """Answer each frame, a binary message that is one image file, with one JSON text.
+
+    Query: ``score_threshold``, ``max_detections``, ``classes`` as for ``/v1/detect``. An answer is ``{frame, dropped,
+    model, image_width, image_height, detections}`` or ``{frame, dropped, error}``; ``frame`` counts the frames received
+    from 0, ``dropped`` those that were left out because newer ones came meanwhile. Closed with 1008 for wrong
+    parameters or a text message, 1009 for a frame that is too large.
+    """
+    detecting: Detecting = websocket.app.state.detecting
+    settings: Settings = websocket.app.state.settings
+    await websocket.accept()
+    try:
+        wanted = _wanted(websocket)
+        wanted.check(detecting.service.model.manifest)
+    except ValueError as error:
+        await websocket.close(POLICY_VIOLATION, str(error)[:120])
+        return
+    latest = _Latest()
+    answering = asyncio.create_task(_answer_all(websocket, latest, detecting, settings, wanted))
+    try:
+        await _receive_all(websocket, latest, settings, answering)
+    finally:
+        answering.cancel()
+        with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
+            await answering
+
+
+async def _receive_all(
+    websocket: WebSocket, latest: _Latest, settings: Settings, answering: asyncio.Task[None]
+) -> None:
+    while not answering.done():
+        message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        data = message.get("bytes")
+        if data is None:
+            await websocket.close(POLICY_VIOLATION, "a text message; send each frame as one binary message")
+            return
+        if len(data) > settings.max_body_bytes:
+            await websocket.close(TOO_BIG, f"a frame exceeds {settings.max_body_mb:g} MiB")
+            return
+        latest.put(data)
+
+
+async def _answer_all(
+    websocket: WebSocket, latest: _Latest, detecting: Detecting, settings: Settings, wanted: Wanted
+) -> None:
+    answered = 0
+    while True:
+        number, data = await latest.take()
+        answer = await _answer(data, detecting, settings, wanted)
+        answered += 1
+        numbers = {"frame": number, "dropped": number + 1 - answered}
+        await websocket.send_text(json.dumps(numbers | answer, ensure_ascii=False))
+
+
+async def _answer(data: bytes, detecting: Detecting, settings: Settings, wanted: Wanted) -> dict[str, Any]:
+    model = detecting.service.model
+    try:
+        wanted.check(model.manifest)
+        with detecting.service.batcher.admission(1):
+            deadline = time.monotonic() + settings.deadline_s
+            found = await detecting.find(Upload("", data), model, wanted, deadline)
+    except Problem as problem:
+        return {"error": problem.body}
+    except QueueFull as full:
+        return {"error": Problem(503, "Overloaded", str(full)).body}
+    except ValueError as error:
+        return {"error": Problem(422, "Invalid parameters", str(error)).body}
+    release = model.release
+    name = {"name": release.name, "version": release.version, "md5": release.bundle_md5}
+    return {"model": name} | model.described(found.detections, found.placement)
+
+
+def _wanted(websocket: WebSocket) -> Wanted:
+    query = websocket.query_params
+    threshold, most, classes = query.get("score_threshold"), query.get("max_detections"), query.getlist("classes")
+    return Wanted(
+        None if threshold is None else float(threshold),
+        None if most is None else int(most),
+        tuple(classes) if classes else None,
+    )

@@ -1,0 +1,215 @@
+"""Training as a whole: it learns, repeats itself to the bit, and goes on where it was killed."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from pindet.data.prepared import PreparedSplit
+from pindet.models.contract import Target
+from pindet.models.pindet import Pindet
+from pindet.training.module import TrainingDivergedError
+from pindet.training.resume import remove_resume_state
+from pindet.training.runtime import Runtime
+from pindet.training.settings import TrainingSettings
+from pindet.training.train import TrainingResult, train
+
+Splits = tuple[PreparedSplit, PreparedSplit]
+Fit = Callable[..., TrainingResult]
+
+
+class Killed(Exception):
+    pass
+
+
+class Kill(Callback):
+    """Ends the process, or raises, at a batch of an epoch."""
+
+    def __init__(self, epoch: int, batch: int, how: str = "raise") -> None:
+        self._at = (epoch, batch)
+        self._how = how
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *args: Any, **kwargs: Any) -> None:
+        del kwargs
+        if (trainer.current_epoch, args[3]) == self._at:
+            if self._how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise Killed
+
+
+@pytest.fixture
+def fit(
+    tmp_path: Path,
+    splits: Splits,
+    model: Callable[..., Pindet],
+    settings: Callable[..., TrainingSettings],
+    runtime: Runtime,
+) -> Fit:
+    """Trains a fresh tiny model with replaced settings."""
+
+    def run(
+        *, seed: int = 0, workers: int = 0, resume: str = "resume", callbacks: Sequence[Callback] = (), **replaced: Any
+    ) -> TrainingResult:
+        torch.manual_seed(os.getpid())  # the caller's random state must not matter
+        return train(
+            model(),
+            settings(**replaced),
+            *splits,
+            seed=seed,
+            runtime=Runtime(accelerator="cpu", devices=1, workers=workers) if workers else runtime,
+            resume=tmp_path / resume,
+            callbacks=callbacks,
+        )
+
+    return run
+
+
+def same(one: TrainingResult, other: TrainingResult) -> bool:
+    assert one.state_dict.keys() == other.state_dict.keys()
+    weights = all(torch.equal(one.state_dict[name], other.state_dict[name]) for name in one.state_dict)
+    return weights and one.history == other.history
+
+
+def test_it_learns_four_images(fit: Fit) -> None:
+    result = fit(epochs=40, validate_every=20, batch_size=3, lr=0.01, augmentation={})
+    losses = [row["train/loss"] for row in result.history]
+    assert losses[-1] is not None and losses[0] is not None and losses[-1] < losses[0] / 4
+    measured = result.history[-1]["val/map_50"]
+    assert measured is not None and measured > 0.5
+
+
+def test_the_history_has_a_row_an_epoch(fit: Fit) -> None:
+    history = fit(epochs=4, validate_every=2).history
+    assert [row["epoch"] for row in history] == [0, 1, 2, 3]
+    keys = ["epoch", "lr", "train/loss", "train/class", "train/box", "train/distance", "val/map", "val/map_50", "val/map_75"]
+    assert all(sorted(row) == sorted(keys) for row in history)
+    assert [row["val/map"] is None for row in history] == [True, False, True, False]
+    for row in history:
+        parts = [row[f"train/{name}"] for name in ("class", "box", "distance")]
+        assert sum(value for value in parts if value is not None) == pytest.approx(row["train/loss"], rel=1e-5)
+
+
+def test_metrics_reach_callbacks_at_each_epoch(fit: Fit) -> None:
+    seen: list[set[str]] = []
+
+    class Watch(Callback):
+        def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+            del pl_module
+            seen.append(set(trainer.callback_metrics))
+
+    fit(epochs=2, callbacks=[Watch()])
+    assert all({"train/loss", "train/box", "val/map", "val/map_50"} <= names for names in seen)
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_same_bits_twice(fit: Fit, precision: str) -> None:
+    assert same(fit(resume="a", precision=precision), fit(resume="b", precision=precision))
+
+
+def test_another_seed_gives_another_model(fit: Fit) -> None:
+    assert not same(fit(resume="a", epochs=1), fit(resume="b", epochs=1, seed=1))
+
+
+def test_workers_change_nothing(fit: Fit) -> None:
+    assert same(fit(resume="a"), fit(resume="b", workers=2))
+
+
+@pytest.mark.parametrize(("epoch", "batch"), [(0, 1), (1, 0), (1, 2), (2, 2)])
+def test_a_killed_training_ends_in_the_same_bits(fit: Fit, tmp_path: Path, epoch: int, batch: int) -> None:
+    whole = fit(resume="whole")
+    with pytest.raises(Killed):
+        fit(callbacks=[Kill(epoch, batch)])
+    kept = list((tmp_path / "resume").glob("*.ckpt"))
+    assert [path.name[:10] for path in kept] == ([f"epoch-{epoch - 1:04d}"] if epoch else [])
+    epochs: list[int] = []
+
+    class Count(Callback):
+        def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+            del pl_module
+            epochs.append(trainer.current_epoch)
+
+    assert same(fit(callbacks=[Count()]), whole)
+    assert epochs == list(range(epoch, 3))
+    assert same(fit(), whole)  # all epochs are done: nothing is trained again
+    remove_resume_state(tmp_path / "resume")
+    assert not (tmp_path / "resume").exists()
+
+
+def test_a_process_killed_by_the_system_goes_on(fit: Fit, tmp_path: Path) -> None:
+    process = multiprocessing.get_context("fork").Process(target=fit, kwargs={"callbacks": [Kill(2, 1, "kill")]})
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert [path.name[:10] for path in (tmp_path / "resume").glob("*.ckpt")] == ["epoch-0001"]
+    assert same(fit(), fit(resume="whole"))
+
+
+def test_a_damaged_state_is_passed_over(fit: Fit, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(Killed):
+        fit(callbacks=[Kill(1, 0)])
+    (state,) = (tmp_path / "resume").glob("*.ckpt")
+    content = bytearray(state.read_bytes())
+    content[len(content) // 2] ^= 1
+    state.write_bytes(content)
+    with caplog.at_level(logging.WARNING, "pindet"):
+        assert same(fit(), fit(resume="whole"))
+    assert "is damaged and is not used" in caplog.text
+
+
+def test_a_foreign_state_is_passed_over(fit: Fit, caplog: pytest.LogCaptureFixture) -> None:
+    fit(seed=1)
+    with caplog.at_level(logging.WARNING, "pindet"):
+        assert same(fit(), fit(resume="whole"))
+    assert "belongs to another training" in caplog.text
+
+
+def test_a_loss_that_is_no_number_stops(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Pindet.loss
+    steps: list[int] = []
+
+    def broken(self: Pindet, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
+        steps.append(1)
+        factor = float("nan") if len(steps) == 5 else 1.0
+        return {name: value * factor for name, value in plain(self, images, targets).items()}
+
+    monkeypatch.setattr(Pindet, "loss", broken)
+    with pytest.raises(TrainingDivergedError, match=r"epoch 1, step 1 .*try a lower training\.lr"):
+        fit()
+
+
+def test_frozen_stages_keep_their_weights(fit: Fit, model: Callable[..., Pindet]) -> None:
+    start = model()
+    start.initialise(0)
+    result = fit(epochs=1, frozen_stages=2, ema_decay=0.0)
+    unchanged = {
+        name
+        for name, value in start.state_dict().items()
+        if torch.equal(value, result.state_dict[name]) and "running" not in name and "num_batches" not in name
+    }
+    assert {n for n in unchanged if n.startswith("backbone.body.blocks.1.")}
+    assert not {n for n in unchanged if n.startswith(("backbone.body.blocks.2.", "neck", "head")) and "weight" in n}
+
+
+def test_data_and_model_must_fit(
+    tmp_path: Path, splits: Splits, model: Callable[..., Pindet], settings: Callable[..., TrainingSettings], runtime: Runtime
+) -> None:
+    with pytest.raises(ValueError, match="the model has 3 classes, the training data 2"):
+        train(model(num_classes=3), settings(), *splits, seed=0, runtime=runtime, resume=tmp_path)
+
+
+def test_the_callers_settings_come_back(fit: Fit) -> None:
+    before = torch.are_deterministic_algorithms_enabled(), logging.getLogger("lightning.pytorch").level
+    fit(epochs=1)
+    assert (torch.are_deterministic_algorithms_enabled(), logging.getLogger("lightning.pytorch").level) == before
