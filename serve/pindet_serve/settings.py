@@ -56,6 +56,11 @@ class Settings:
     drain_s: float = _setting(20.0, "how long requests may go on after SIGTERM")
     log_level: str = _setting("info", f"one of {', '.join(LOG_LEVELS)}", "LOG_LEVEL")
     jwt_secret: str = _setting("", "signs the tokens; without it sign-in is off", "JWT_SECRET", flag=False)
+    jwt_secret_previous: str = _setting(
+        "", "a former JWT_SECRET whose tokens are still good", "JWT_SECRET_PREVIOUS", flag=False
+    )
+    token_minutes: float = _setting(60.0, "how long a sign-in lasts")
+    allowed_origins: str = _setting("", "web origins, with commas between, whose pages may open sockets here")
     redis_url: str = _setting("", "status bus on Redis; without it the bus is in memory", "REDIS_URL", flag=False)
     redis_password: str = _setting("", "password of the Redis bus", "REDIS_PASSWORD", flag=False)
     database_url: str = _setting("", "history in PostgreSQL; without it SQLite in state", "DATABASE_URL", flag=False)
@@ -101,6 +106,7 @@ class Settings:
 
 _LEAST = {
     "port": 0, "threads": 0, "max_batch": 1, "max_wait_ms": 0, "queue_size": 1, "deadline_s": 0.01, "drain_s": 0,
+    "token_minutes": 1,
     "max_body_mb": 0.001, "max_job_mb": 0.001, "max_megapixels": 0.001, "max_images": 1, "body_timeout_s": 0.1,
 }  # fmt: skip
 

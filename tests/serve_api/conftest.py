@@ -282,6 +282,17 @@ def server(tmp_path_factory):
         servers.stop()
 
 
+@pytest.fixture(scope="session")
+def guarded_server(tmp_path_factory):
+    """A server with sign-in, and no user yet."""
+    folder = tmp_path_factory.mktemp("guarded")
+    servers = Servers(folder)
+    try:
+        yield servers.start(write_project(folder / "project"), JWT_SECRET="0f9d2c4b6a8e1735f0b1c2d3e4a59687")
+    finally:
+        servers.stop()
+
+
 def wait_until_ready(server: Server, seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -133,6 +133,14 @@ def test_the_queue_is_bounded_in_images(batcher):
     batcher.check_room()
 
 
+def test_what_would_wait_too_long_is_not_admitted():
+    batcher = Batcher(max_batch=1, max_wait_s=0, capacity=100, observe=unheard, patience_s=1)
+    with batcher.admission(10):
+        batcher.check_room()
+        with batcher.admission(11), pytest.raises(QueueFull):  # 21 images of 50 ms, as is assumed before the first
+            batcher.check_room()
+
+
 def test_what_waits_when_it_stops_is_answered(model):
     batcher = Batcher(max_batch=1, max_wait_s=0, capacity=8, observe=unheard)
     batcher.start()

@@ -196,6 +196,11 @@ def test_routing_errors_are_problems_too(client, method, path, status):
     assert response.headers["content-type"] == "application/problem+json"
 
 
+def test_a_wrong_method_is_told_the_right_ones(client):
+    assert client.options("/v1/jobs/0").headers["allow"] == "DELETE, GET"
+    assert client.get("/v1/detect").headers["allow"] == "POST"
+
+
 def test_the_figures(client, scene):
     raw(client, png(scene()))
     lines = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line[0] != "#")

@@ -8,6 +8,7 @@ from pindet_serve.auth.opening import create_first_admin, open_guard
 from pindet_serve.auth.tokens import Tokens
 from pindet_serve.history.database import Database
 from pindet_serve.status.memory_bus import MemoryBus
+from sqlalchemy.exc import OperationalError
 from starlette.websockets import WebSocketDisconnect
 
 
@@ -90,7 +91,7 @@ def test_a_ticket_ends_after_its_time_and_lasts_no_longer_than_the_sign_in(guard
 
 
 def test_the_feed_ends_with_the_token(app, guard, users):
-    guard.tokens.token_seconds = 0.5
+    guard.tokens.token_seconds = 1.5
     began = time.time()
     short = guard.tokens.issue("viewer", "viewer", users.get("viewer").generation)
     headers = {"Authorization": f"Bearer {short}"}
@@ -99,7 +100,7 @@ def test_the_feed_ends_with_the_token(app, guard, users):
             while True:
                 socket.receive_json()
         assert closed.value.code == 4401
-    assert time.time() - began > 0.5
+    assert 0.4 < time.time() - began < 10  # a token's end counts in whole seconds
 
 
 def test_a_key_is_changed_without_signing_anyone_out_and_then_retired():
@@ -145,9 +146,7 @@ def test_signing_in_without_the_database_is_503_and_tokens_stay_valid(client, gu
 
 
 def break_database(monkeypatch, guard):
-    from sqlalchemy.exc import OperationalError
-
-    def fail():
+    def fail(**_):
         raise OperationalError("select", {}, Exception("gone"))
 
     monkeypatch.setattr(guard.users._database, "begin", fail)

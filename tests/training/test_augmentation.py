@@ -68,7 +68,7 @@ def test_each_colour_change_changes_colours_alone(change: str) -> None:
     image[..., 2] = 30
     seen = [apply(seed, image, **{change: 0.4}) for seed in range(6)]
     assert all((boxes == seen[0][1]).all() for _, boxes, _ in seen)
-    assert len({frame[60, 60].tobytes() for frame, _, _ in seen}) == 6
+    assert len({frame.tobytes() for frame, _, _ in seen}) == 6
 
 
 def test_grey_stays_grey_when_saturation_and_hue_change() -> None:
@@ -84,7 +84,10 @@ def test_an_image_without_objects() -> None:
     assert kept.shape == (0,)
 
 
-@pytest.mark.parametrize(("name", "value"), [("horizontal_flip", 1.1), ("scale", 0.95), ("hue", 0.6), ("visible", -0.1)])
+WRONG = [("horizontal_flip", 1.1), ("scale", 0.95), ("hue", 0.6), ("visible", -0.1)]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
 def test_a_wrong_value_is_named(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"augmentation\.{name} is {value}; 0 to"):
         Augmentation(**(STILL | {name: value}))

@@ -29,8 +29,8 @@ Splits = tuple[PreparedSplit, PreparedSplit]
 Fit = Callable[..., TrainingResult]
 
 
-class Killed(Exception):
-    pass
+class KilledError(Exception):
+    """Stands for whatever ends a process."""
 
 
 class Kill(Callback):
@@ -45,7 +45,7 @@ class Kill(Callback):
         if (trainer.current_epoch, args[3]) == self._at:
             if self._how == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
-            raise Killed
+            raise KilledError
 
 
 @pytest.fixture
@@ -92,7 +92,8 @@ def test_it_learns_four_images(fit: Fit) -> None:
 def test_the_history_has_a_row_an_epoch(fit: Fit) -> None:
     history = fit(epochs=4, validate_every=2).history
     assert [row["epoch"] for row in history] == [0, 1, 2, 3]
-    keys = ["epoch", "lr", "train/loss", "train/class", "train/box", "train/distance", "val/map", "val/map_50", "val/map_75"]
+    keys = ["epoch", "lr", *(f"train/{name}" for name in ("loss", "class", "box", "distance"))]
+    keys += ["val/map", "val/map_50", "val/map_75"]
     assert all(sorted(row) == sorted(keys) for row in history)
     assert [row["val/map"] is None for row in history] == [True, False, True, False]
     for row in history:
@@ -129,7 +130,7 @@ def test_workers_change_nothing(fit: Fit) -> None:
 @pytest.mark.parametrize(("epoch", "batch"), [(0, 1), (1, 0), (1, 2), (2, 2)])
 def test_a_killed_training_ends_in_the_same_bits(fit: Fit, tmp_path: Path, epoch: int, batch: int) -> None:
     whole = fit(resume="whole")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(callbacks=[Kill(epoch, batch)])
     kept = list((tmp_path / "resume").glob("*.ckpt"))
     assert [path.name[:10] for path in kept] == ([f"epoch-{epoch - 1:04d}"] if epoch else [])
@@ -157,7 +158,7 @@ def test_a_process_killed_by_the_system_goes_on(fit: Fit, tmp_path: Path) -> Non
 
 
 def test_a_damaged_state_is_passed_over(fit: Fit, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(callbacks=[Kill(1, 0)])
     (state,) = (tmp_path / "resume").glob("*.ckpt")
     content = bytearray(state.read_bytes())
@@ -203,7 +204,11 @@ def test_frozen_stages_keep_their_weights(fit: Fit, model: Callable[..., Pindet]
 
 
 def test_data_and_model_must_fit(
-    tmp_path: Path, splits: Splits, model: Callable[..., Pindet], settings: Callable[..., TrainingSettings], runtime: Runtime
+    tmp_path: Path,
+    splits: Splits,
+    model: Callable[..., Pindet],
+    settings: Callable[..., TrainingSettings],
+    runtime: Runtime,
 ) -> None:
     with pytest.raises(ValueError, match="the model has 3 classes, the training data 2"):
         train(model(num_classes=3), settings(), *splits, seed=0, runtime=runtime, resume=tmp_path)

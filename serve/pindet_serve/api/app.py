@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
@@ -16,20 +18,28 @@ from pindet_serve.api.activity import Activity
 from pindet_serve.api.detecting import Detecting
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.middleware import RequestMiddleware
+from pindet_serve.auth import routes as sign_in
+from pindet_serve.auth.guard import Guard
+from pindet_serve.auth.opening import open_guard
+from pindet_serve.history.audit import AuditEntry
+from pindet_serve.history.database import Database
 from pindet_serve.jobs.runner import JobRunner
 from pindet_serve.serving.service import Service
 from pindet_serve.settings import Settings
+from pindet_serve.status import routes as status
+from pindet_serve.status.bus import Bus
 from pindet_serve.status.heartbeat import beat_forever
 from pindet_serve.status.opening import open_bus
 
+_log = logging.getLogger(__name__)
 DESCRIPTION = "Finds objects in images with the model that DVC pinned. Every answer names that model."
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Make the application; its start loads the model.
 
-    ``app.state`` holds ``settings``, ``metrics``, ``bus``, ``service``, ``detecting``,
-    ``jobs`` and ``activity``.
+    ``app.state`` holds ``settings``, ``metrics``, ``bus``, ``auth``, ``audit``, ``service``, ``detecting``, ``jobs``
+    and ``activity``.
 
     Raises:
         ValueError: a setting that names something which is not there.
@@ -37,18 +47,36 @@ def create_app(settings: Settings) -> FastAPI:
     metrics = Metrics()
     source = f"{socket.gethostname()}-{os.getpid()}"
     bus = open_bus(settings.redis_url or None, source, password=settings.redis_password or None)
+    database = Database(settings.database_url or f"sqlite:///{settings.state / 'history.db'}")
     service = Service(settings, publish=bus.publish_soon, observe=metrics.observe_batch)
     app = FastAPI(title="pindet", version=_version(), description=DESCRIPTION, lifespan=_lifespan)
     app.state.settings, app.state.metrics, app.state.bus, app.state.service = settings, metrics, bus, service
+    app.state.audit = _audit
+    app.state.auth = _guard(settings, database, bus)
     app.state.detecting = Detecting(service, settings, metrics)
     app.state.jobs = JobRunner(settings.state / "jobs", service, settings)
     app.state.activity = Activity(service, bus.publish_soon)
     metrics.watch(service, lambda: bus.state == "up")
     problems.install(app)
-    for module in (detect, jobs, model, health, stream):
+    for module in (detect, jobs, model, health, stream, sign_in, status):
         app.include_router(module.router)
     app.add_middleware(RequestMiddleware, settings=settings, service=service, metrics=metrics)
     return app
+
+
+def _guard(settings: Settings, database: Database, bus: Bus) -> Guard:
+    return open_guard(
+        [settings.jwt_secret, settings.jwt_secret_previous] if settings.jwt_secret else [],
+        database,
+        bus.claim,
+        _audit,
+        token_seconds=60 * settings.token_minutes,
+        allowed_origins=[origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()],
+    )
+
+
+def _audit(entry: AuditEntry) -> None:
+    _log.info("audit", extra={"fields": {"audit": asdict(entry)}})
 
 
 @asynccontextmanager
@@ -56,6 +84,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     service: Service = state.service
     await state.bus.start()
+    await state.auth.start()
     await asyncio.to_thread(service.start)
     await asyncio.to_thread(state.jobs.start)
     heartbeat = asyncio.create_task(beat_forever(state.bus, state.activity.facts), name="heartbeat")
@@ -68,6 +97,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         state.detecting.close()
         await asyncio.to_thread(state.jobs.stop)
         await asyncio.to_thread(service.stop)
+        await state.auth.stop()
         await state.bus.stop()
 
 

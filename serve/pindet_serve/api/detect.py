@@ -7,7 +7,7 @@ import json
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from pindet_serve.api import pictures
@@ -16,12 +16,13 @@ from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.problems import Problem
 from pindet_serve.api.schemas import HEADERS, DetectAnswer, problems
 from pindet_serve.api.uploads import RAW_TYPES, Upload, read_uploads
+from pindet_serve.auth.require import require
 from pindet_serve.serving.batcher import QueueFull
 from pindet_serve.serving.model import Model
 from pindet_serve.serving.wanted import Wanted
 from pindet_serve.settings import Settings
 
-router = APIRouter(tags=["detect"])
+router = APIRouter(tags=["detect"], dependencies=[Depends(require("viewer"))])
 _BINARY = {"type": "string", "format": "binary"}
 _PARTS = {
     "type": "object",
@@ -44,7 +45,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 
 @router.post(
     "/v1/detect",
-    responses=_ANSWERS | problems(400, 406, 408, 413, 415, 422, 500, 503),
+    responses=_ANSWERS | problems(400, 401, 403, 406, 408, 413, 415, 422, 500, 503),
     openapi_extra={"requestBody": _BODY},
 )
 async def detect(

@@ -6,20 +6,21 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, Response
 
 from pindet_serve.api.detect import checked
 from pindet_serve.api.problems import Problem
 from pindet_serve.api.schemas import JobAnswer, answers, problems
+from pindet_serve.auth.require import require
 from pindet_serve.jobs.frames import UnreadableInputError, kind_of
 from pindet_serve.jobs.job import INPUT, Job
 from pindet_serve.jobs.runner import JobRunner, TooManyJobs
 from pindet_serve.serving.wanted import Wanted
 
 PATH = "/v1/jobs"
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], dependencies=[Depends(require("viewer"))])
 _TYPES = (
     "video/mp4", "video/quicktime", "video/x-matroska", "video/webm", "video/x-msvideo", "application/zip",
     "application/octet-stream",
@@ -30,7 +31,7 @@ _BODY = {"required": True, "content": {name: {"schema": {"type": "string", "form
 @router.post(
     PATH,
     status_code=202,
-    responses=answers(202) | problems(400, 408, 413, 415, 422, 500, 503, 507),
+    responses=answers(202) | problems(400, 401, 403, 408, 413, 415, 422, 500, 503, 507),
     openapi_extra={"requestBody": _BODY},
 )
 async def create(
@@ -64,13 +65,13 @@ async def create(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@router.get(PATH, responses=answers(200) | problems(500))
+@router.get(PATH, responses=answers(200) | problems(401, 403, 500))
 async def every(request: Request) -> list[JobAnswer]:
     """All jobs, the newest first."""
     return [_described(job) for job in request.app.state.jobs.every()]
 
 
-@router.get(PATH + "/{job_id}", responses=answers(200) | problems(404, 422, 500))
+@router.get(PATH + "/{job_id}", responses=answers(200) | problems(401, 403, 404, 422, 500))
 async def one(request: Request, job_id: str) -> JobAnswer:
     """How far a job is."""
     return _described(_job(request, job_id))
@@ -79,7 +80,7 @@ async def one(request: Request, job_id: str) -> JobAnswer:
 @router.get(
     PATH + "/{job_id}/result",
     response_class=FileResponse,
-    responses=answers(200, "application/x-ndjson") | problems(404, 409, 422, 500),
+    responses=answers(200, "application/x-ndjson") | problems(401, 403, 404, 409, 422, 500),
 )
 async def result(request: Request, job_id: str) -> FileResponse:
     """The result of a finished job: one JSON object a line, for each frame, in order."""
@@ -94,7 +95,7 @@ async def result(request: Request, job_id: str) -> FileResponse:
     PATH + "/{job_id}",
     status_code=204,
     response_class=Response,
-    responses=answers(204) | problems(404, 422, 500),
+    responses=answers(204) | problems(401, 403, 404, 422, 500),
 )
 async def remove(request: Request, job_id: str) -> None:
     """Cancel a job if it still runs, and delete its input and result."""

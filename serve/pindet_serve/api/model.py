@@ -3,52 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from pindet_serve.api.problems import Problem
 from pindet_serve.api.schemas import ModelAnswer, ReloadAnswer, answers, problems
+from pindet_serve.auth.principal import Principal
+from pindet_serve.auth.require import require
+from pindet_serve.history.audit import AuditEntry
 from pindet_serve.manifest import BundleError
 from pindet_serve.serving.service import Busy, Service
 
 _T = TypeVar("_T")
+Operator = Annotated[Principal, Depends(require("operator"))]
 router = APIRouter(tags=["model"])
 
 
-@router.get("/v1/model", responses=answers(200) | problems(500))
+@router.get("/v1/model", dependencies=[Depends(require("viewer"))], responses=answers(200) | problems(401, 403, 500))
 async def model(request: Request) -> ModelAnswer:
     """The lineage of what is served."""
     return _described(request.app.state.service)
 
 
-@router.post("/v1/model/reload", responses=answers(200) | problems(409, 422, 500))
+@router.post(
+    "/v1/model/reload",
+    responses=answers(200) | problems(401, 403, 409, 422, 500),
+)
 async def reload(
     request: Request,
+    operator: Operator,
     accept_classes: Annotated[bool, Query(description="serve it even if its class names differ")] = False,
 ) -> ReloadAnswer:
     """Serve what the source pins now; a release that is refused (409) leaves the present one serving."""
     service: Service = request.app.state.service
-    changed = await _carried_out(lambda: service.reload(accept_classes=accept_classes))
+    changed = await _carried_out(lambda: service.reload(accept_classes=accept_classes), request, operator)
     return ReloadAnswer(changed=changed, model=_described(service))
 
 
-@router.post("/v1/model/rollback", responses=answers(200) | problems(409, 422, 500))
-async def rollback(request: Request) -> ReloadAnswer:
+@router.post(
+    "/v1/model/rollback",
+    responses=answers(200) | problems(401, 403, 409, 422, 500),
+)
+async def rollback(request: Request, operator: Operator) -> ReloadAnswer:
     """Serve the release before this one; a restart keeps to it until another is released."""
     service: Service = request.app.state.service
-    await _carried_out(service.rollback)
+    await _carried_out(service.rollback, request, operator)
     return ReloadAnswer(changed=True, model=_described(service))
 
 
-async def _carried_out(action: Callable[[], _T]) -> _T:
+async def _carried_out(action: Callable[[], _T], request: Request, operator: Principal) -> _T:
+    entry = AuditEntry(
+        actor=operator.name,
+        action=request.url.path.removeprefix("/v1/").replace("/", "."),
+        target=request.app.state.service.model.release.bundle_md5,
+        address=request.client.host if request.client else "",
+    )
     try:
-        return await run_in_threadpool(action)
-    except BundleError as error:
-        raise Problem(409, "Release refused", str(error)) from error
-    except Busy as error:
-        raise Problem(409, "Busy", str(error), headers={"Retry-After": "5"}) from error
+        done = await run_in_threadpool(action)
+    except (BundleError, Busy) as error:
+        request.app.state.audit(replace(entry, outcome="refused", details={"reason": str(error)}))
+        title, headers = ("Busy", {"Retry-After": "5"}) if isinstance(error, Busy) else ("Release refused", {})
+        raise Problem(409, title, str(error), headers=headers) from error
+    request.app.state.audit(entry)
+    return done
 
 
 def _described(service: Service) -> ModelAnswer:

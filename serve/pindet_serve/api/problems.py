@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -66,10 +67,20 @@ async def _validation(_: Request, error: Exception) -> Response:
     return Problem(422, "Invalid parameters", detail, errors=errors).response()
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    title = HTTPStatus(error.status_code).phrase
-    return Problem(error.status_code, title, str(error.detail), headers=error.headers).response()
+    title, detail, headers = HTTPStatus(error.status_code).phrase, str(error.detail), dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # Starlette names the methods of the first route of a path, not of all.
+        allowed = sorted(_methods(request))
+        headers["Allow"] = ", ".join(allowed)
+        detail = f"{request.method} is not allowed here; allowed are {headers['Allow']}"
+    return Problem(error.status_code, title, detail, headers=headers).response()
+
+
+def _methods(request: Request) -> set[str]:
+    matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in matching for method in getattr(route, "methods", None) or ()}
 
 
 def internal_error() -> Response:

@@ -85,7 +85,7 @@ class ModelAnswer(ModelName):
     metrics: dict[str, float] = Field(description="test metrics of the bundle")
     data_md5: str = Field(description="DVC's md5 of the prepared data it was trained on")
     lineage: dict[str, Any] = Field(description="commit, MLflow run, who released it and when")
-    can_roll_back: bool
+    can_roll_back: bool = Field(description="whether there is a release before this one")
     refused: str = Field(description="why the last load was refused; empty when it was not")
 
 

@@ -16,6 +16,7 @@ from pindet_serve.api.uploads import Upload
 from pindet_serve.serving.batcher import QueueFull
 from pindet_serve.serving.wanted import Wanted
 from pindet_serve.settings import Settings
+from pindet_serve.status.feed import EXPIRED
 
 router = APIRouter()
 POLICY_VIOLATION, TOO_BIG = 1008, 1009
@@ -48,11 +49,19 @@ async def stream(websocket: WebSocket) -> None:
     Query: ``score_threshold``, ``max_detections``, ``classes`` as for ``/v1/detect``. An answer is ``{frame, dropped,
     model, image_width, image_height, detections}`` or ``{frame, dropped, error}``; ``frame`` counts the frames received
     from 0, ``dropped`` those that were left out because newer ones came meanwhile. Closed with 1008 for wrong
-    parameters or a text message, 1009 for a frame that is too large.
+    parameters or a text message, 1009 for a frame that is too large, 4401 without a valid sign-in, 4403 without the
+    right.
     """
     detecting: Detecting = websocket.app.state.detecting
     settings: Settings = websocket.app.state.settings
+    admission = await websocket.app.state.auth.admit(websocket)
+    if admission.close_code == POLICY_VIOLATION:  # before it is accepted: the origin's page learns nothing
+        await websocket.close(POLICY_VIOLATION, admission.reason)
+        return
     await websocket.accept()
+    if admission.close_code is not None:
+        await websocket.close(admission.close_code, admission.reason)
+        return
     try:
         wanted = _wanted(websocket)
         wanted.check(detecting.service.model.manifest)
@@ -61,8 +70,12 @@ async def stream(websocket: WebSocket) -> None:
         return
     latest = _Latest()
     answering = asyncio.create_task(_answer_all(websocket, latest, detecting, settings, wanted))
+    remaining = None if admission.expires is None else admission.expires - time.time()
     try:
-        await _receive_all(websocket, latest, settings, answering)
+        async with asyncio.timeout(remaining):
+            await _receive_all(websocket, latest, settings, answering)
+    except TimeoutError:
+        await websocket.close(EXPIRED, "the sign-in expired")
     finally:
         answering.cancel()
         with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):

@@ -63,7 +63,7 @@ class Users:
             raise UserError(f"the role is {role!r}; allowed are {', '.join(ROLES)}")
         user = User(name, password_hash, role, True, _new_generation(), time.time_ns() // 1_000_000)
         try:
-            with self._database.begin() as connection:
+            with self._database.begin(write=True) as connection:
                 connection.execute(insert(users).values(**_values(user)))
         except IntegrityError as error:
             raise UserError(f"the name {name} is taken") from error
@@ -119,7 +119,7 @@ class Users:
 
     @contextmanager
     def _changing(self) -> Iterator[Connection]:
-        with self._database.begin() as connection:
+        with self._database.begin(write=True) as connection:
             if self._database.backend == "postgresql":
                 # Two who each remove the other administrator must not both find one left. SQLite has one writer.
                 connection.execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 5000
+_MIGRATING = threading.Lock()  # Alembic keeps its state in globals
 
 
 class DatabaseUrlError(ValueError):
@@ -40,21 +41,23 @@ class Database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         self._engine = _engine(self.url, timeout_s)
         self._migrated = False
-        self._migrating = threading.Lock()
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self, *, write: bool = False) -> Iterator[Connection]:
         """A transaction on tables of the newest version.
+
+        Args:
+            write: it will write; SQLite then waits for other writers now, where it can, not in the middle.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database is away, full, or broken.
         """
         if not self._migrated:
-            with self._migrating:
+            with _MIGRATING:
                 if not self._migrated:
                     self._migrate()
                     self._migrated = True
-        with self._engine.begin() as connection:
+        with self._engine.execution_options(immediate=write).begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -64,7 +67,7 @@ class Database:
     def _migrate(self) -> None:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        with self._engine.begin() as connection:
+        with self._engine.execution_options(immediate=True).begin() as connection:
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 
@@ -88,6 +91,7 @@ def _engine(url: URL, timeout_s: int) -> Engine:
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url, connect_args={"timeout": _BUSY_MS / 1000})
         event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
         return engine
     options = f"-c statement_timeout={timeout_s * 1000} -c lock_timeout={timeout_s * 1000}"
     try:
@@ -115,3 +119,10 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+    # Python's own idea of when a transaction begins leaves out what changes tables.
+    connection.isolation_level = None
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -60,13 +60,21 @@ class Batcher:
         max_batch: most images in one inference.
         max_wait_s: how long an incomplete batch waits for more images.
         capacity: most images admitted and not yet answered.
+        patience_s: images that would have to wait longer than that, as far as can be told, are not admitted.
         observe: called after each inference with its number of images and its seconds.
     """
 
     def __init__(
-        self, *, max_batch: int, max_wait_s: float, capacity: int, observe: Callable[[int, float], None]
+        self,
+        *,
+        max_batch: int,
+        max_wait_s: float,
+        capacity: int,
+        observe: Callable[[int, float], None],
+        patience_s: float = math.inf,
     ) -> None:
         self._max_batch, self._max_wait_s, self.capacity = max_batch, max_wait_s, capacity
+        self._patience_s = patience_s
         self._observe = observe
         self._waiting: deque[_Item] = deque()
         self._changed = threading.Condition()
@@ -104,8 +112,7 @@ class Batcher:
             QueueFull: there is no room; nothing is held.
         """
         with self._changed:
-            if self._admitted + images > self.capacity:
-                raise QueueFull(self._retry_after_s())
+            self._check_room(images)
             self._admitted += images
         try:
             yield
@@ -116,8 +123,7 @@ class Batcher:
     def check_room(self) -> None:
         """Raise QueueFull when not even one image more would be admitted."""
         with self._changed:
-            if self._admitted >= self.capacity:
-                raise QueueFull(self._retry_after_s())
+            self._check_room(1)
 
     def submit(self, model: Model, canvas: Image, deadline: float) -> Future[Inferred]:
         """Queue one letterboxed image; ``deadline`` is a time of ``time.monotonic``.
@@ -132,8 +138,10 @@ class Batcher:
             self._changed.notify()
         return item.answer
 
-    def _retry_after_s(self) -> int:
-        return max(1, math.ceil(self._admitted * self._seconds_per_image))
+    def _check_room(self, images: int) -> None:
+        wait_s = self._admitted * self._seconds_per_image
+        if self._admitted + images > self.capacity or wait_s > self._patience_s:
+            raise QueueFull(max(1, math.ceil(min(wait_s, 60))))
 
     def _run(self) -> None:
         while True:
@@ -156,7 +164,7 @@ class Batcher:
                 if batch and self._waiting[0].model is not batch[0].model:
                     break
                 item = self._waiting.popleft()
-                if _is_wanted(item):
+                if self._is_wanted(item):
                     batch.append(item)
             return batch
 
@@ -175,7 +183,7 @@ class Batcher:
             self._fail(batch, error)
             return
         seconds = time.monotonic() - started
-        self._seconds_per_image += 0.1 * (seconds / len(batch) - self._seconds_per_image)
+        self._seconds_per_image += 0.2 * (seconds / len(batch) - self._seconds_per_image)
         for item, raw in zip(batch, answers, strict=True):
             item.answer.set_result(Inferred(raw, started - item.submitted, seconds, len(batch)))
         self._observe(len(batch), seconds)
@@ -188,12 +196,13 @@ class Batcher:
         for item in batch:
             self._infer([item])
 
-
-def _is_wanted(item: _Item) -> bool:
-    """Claim an image for running, unless it was cancelled or came to its deadline."""
-    if not item.answer.set_running_or_notify_cancel():
+    def _is_wanted(self, item: _Item) -> bool:
+        """Claim an image for running, unless it was cancelled or would come after its deadline."""
+        if not item.answer.set_running_or_notify_cancel():
+            return False
+        # A wrong estimate must not keep everything from running, and so from being corrected.
+        expected_s = min(self._seconds_per_image * self._max_batch, (item.deadline - item.submitted) / 4)
+        if time.monotonic() + expected_s < item.deadline:
+            return True
+        item.answer.set_exception(Expired())
         return False
-    if time.monotonic() < item.deadline:
-        return True
-    item.answer.set_exception(Expired())
-    return False

@@ -64,6 +64,7 @@ class Service:
             max_wait_s=settings.max_wait_ms / 1000,
             capacity=settings.queue_size,
             observe=observe,
+            patience_s=settings.deadline_s,
         )
 
     @property

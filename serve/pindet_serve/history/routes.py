@@ -1,0 +1,95 @@
+"""History over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, Query, Request
+from sqlalchemy.exc import SQLAlchemyError
+
+from pindet_serve.api.problems import Problem
+from pindet_serve.auth.require import require
+from pindet_serve.history.archive import Archive, Span
+from pindet_serve.history.schemas import DeedPage, ImagePage, Statistics
+
+router = APIRouter(tags=["history"])
+T = TypeVar("T")
+_DAY_MS = 24 * 3600 * 1000
+_MOST_STEPS = 10_000
+_LARGEST = 2**53
+
+Since = Annotated[int | None, Query(ge=0, le=_LARGEST, description="ms since 1970; a day before until_ms if absent")]
+Until = Annotated[int | None, Query(ge=1, le=_LARGEST, description="ms since 1970; now if absent")]
+Limit = Annotated[int, Query(ge=1, le=500, description="most entries of the page")]
+Before = Annotated[int | None, Query(ge=1, le=_LARGEST, description="only entries with a smaller id")]
+
+
+def _span(since_ms: Since = None, until_ms: Until = None) -> Span:
+    until = time.time_ns() // 1_000_000 + 1 if until_ms is None else until_ms
+    try:
+        return Span(max(0, until - _DAY_MS) if since_ms is None else since_ms, until)
+    except ValueError as error:
+        raise Problem(422, "Invalid parameters", str(error)) from error
+
+
+def _archive(request: Request) -> Archive:
+    archive: Archive = request.app.state.history.archive
+    return archive
+
+
+Within = Annotated[Span, Depends(_span)]
+Stored = Annotated[Archive, Depends(_archive)]
+
+
+@router.get("/v1/detections", dependencies=[Depends(require("viewer"))])
+async def list_detections(
+    span: Within,
+    archive: Stored,
+    limit: Limit = 100,
+    before_id: Before = None,
+    label: Annotated[str | None, Query(max_length=255, description="only images with this class")] = None,
+    request_id: Annotated[str | None, Query(max_length=64, description="only images of this request")] = None,
+) -> ImagePage:
+    """What was detected, newest first."""
+    rows = await _read(
+        archive.detections, span, limit=limit, before_id=before_id, label=label, request_id=request_id
+    )
+    return ImagePage.model_validate({"images": rows, "next_before_id": _next(rows, limit)})
+
+
+@router.get("/v1/statistics", dependencies=[Depends(require("viewer"))])
+async def statistics(
+    span: Within,
+    archive: Stored,
+    step_ms: Annotated[int, Query(ge=1000, le=366 * _DAY_MS, description="length of a step of the series")] = 3_600_000,
+) -> Statistics:
+    """Totals, by class, by model, and over time."""
+    steps = (span.until_ms - span.since_ms) / step_ms
+    if steps > _MOST_STEPS:
+        raise Problem(
+            422, "Invalid parameters", f"the series would have {steps:.0f} steps; at most {_MOST_STEPS} are allowed"
+        )
+    return Statistics.model_validate(await _read(archive.statistics, span, step_ms))
+
+
+@router.get("/v1/audit", dependencies=[Depends(require("admin"))])
+async def list_deeds(span: Within, archive: Stored, limit: Limit = 100, before_id: Before = None) -> DeedPage:
+    """Who did what, newest first."""
+    rows = await _read(archive.audit, span, limit=limit, before_id=before_id)
+    return DeedPage.model_validate({"deeds": rows, "next_before_id": _next(rows, limit)})
+
+
+def _next(rows: list[dict[str, Any]], limit: int) -> int | None:
+    return rows[-1]["id"] if len(rows) == limit else None
+
+
+async def _read(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    try:
+        return await asyncio.to_thread(call, *arguments, **named)
+    except SQLAlchemyError as error:
+        raise Problem(
+            503, "The database is away", "history can not be read now; try again", headers={"Retry-After": "5"}
+        ) from error
