@@ -13,7 +13,8 @@ from pindet.export.operating import read_operating_point
 from pindet.files import write_json
 from pindet.models.store import load_trained
 from pindet.params import Params
-from pindet.stage import run_stage, scratch
+from pindet.project import scratch
+from pindet.stage import run_stage
 from pindet.tracking.results import log_export
 
 PREPARED = Path("data/prepared")

@@ -9,7 +9,8 @@ from pindet.data.prepared import PreparedSplit
 from pindet.digests import stage_key
 from pindet.models.store import save_trained
 from pindet.params import Params
-from pindet.stage import run_stage, scratch
+from pindet.project import scratch
+from pindet.stage import run_stage
 from pindet.tracking.run import training_run
 from pindet.training.history import write_history
 from pindet.training.train import train

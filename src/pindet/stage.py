@@ -13,19 +13,12 @@ from pathlib import Path
 import yaml
 
 from pindet.params import Params, load_params
+from pindet.project import scratch
 
 logger = logging.getLogger(__name__)
 
 PARAMS = Path("params.yaml")
 CONF = Path("conf")
-SCRATCH = Path(".pindet")
-"""Git-ignored folder for what must not be hashed: resume state, latencies, journals, tracebacks."""
-
-
-def scratch(*parts: str) -> Path:
-    """A path in the scratch folder of the main project, also from the temporary copy that an experiment runs in."""
-    # DVC sets DVC_ROOT to the project that started the experiment.
-    return Path(os.environ.get("DVC_ROOT", Path.cwd())).resolve().joinpath(SCRATCH, *parts)
 
 
 def run_stage(name: str, work: Callable[[Params], None]) -> None:
@@ -34,7 +27,7 @@ def run_stage(name: str, work: Callable[[Params], None]) -> None:
     The exit status is 0, or 1 after an error; an error of the user's (``ValueError``, ``OSError``) is one log
     message, with the traceback in ``.pindet/errors/<name>.txt``.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    _log_what_concerns_the_reader()
     try:
         params = load_params(PARAMS)
         logger.info("%s: %s", name, overrides_in_force(PARAMS, CONF))
@@ -45,6 +38,14 @@ def run_stage(name: str, work: Callable[[Params], None]) -> None:
         path.write_text(traceback.format_exc(), encoding="utf-8")
         logger.error("%s failed: %s\n(traceback: %s)", name, error, path)
         sys.exit(1)
+
+
+def _log_what_concerns_the_reader() -> None:
+    """The project's own progress, and warnings of the libraries."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("pindet"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # MLflow has a handler of its own
 
 
 def overrides_in_force(params: Path, conf: Path) -> str:

@@ -20,10 +20,11 @@ def target(*boxes: list[float], labels: list[int] | None = None) -> Target:
 
 def run(targets: list[Target], boxes: Tensor | None = None, scores: Tensor | None = None) -> Assignment:
     n, a = len(targets), len(CENTRES)
-    whole = torch.tensor([0.0, 0.0, 16.0, 16.0]).expand(n, a, 4)
-    return assign(
-        CENTRES, 8.0, whole if boxes is None else boxes, torch.full((n, a, 2), 0.25) if scores is None else scores, targets
-    )
+    if boxes is None:
+        boxes = torch.tensor([0.0, 0.0, 16.0, 16.0]).expand(n, a, 4)
+    if scores is None:
+        scores = torch.full((n, a, 2), 0.25)
+    return assign(CENTRES, 8.0, boxes, scores, targets)
 
 
 def test_the_points_inside_a_box_answer_for_it() -> None:

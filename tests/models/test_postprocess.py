@@ -52,7 +52,8 @@ def test_equals_brute_force(seed: int, post: Postprocess) -> None:
 
 def test_equal_boxes_of_two_classes_both_stay() -> None:
     boxes = torch.tensor([[[0.0, 0.0, 9.0, 9.0]]])
-    ((_, scores, labels),) = select(boxes, torch.tensor([[[0.9, 0.8]]]), Postprocess(nms_iou_threshold=0.5, max_detections=5))
+    post = Postprocess(nms_iou_threshold=0.5, max_detections=5)
+    ((_, scores, labels),) = select(boxes, torch.tensor([[[0.9, 0.8]]]), post)
     assert labels.tolist() == [0, 1]
     assert scores.tolist() == pytest.approx([0.9, 0.8])
 

@@ -46,7 +46,12 @@ def drawn(height: int, width: int, box: tuple[int, int, int, int]) -> np.ndarray
 
 @pytest.mark.parametrize(
     ("height", "width", "box"),
-    [(128, 128, (10, 20, 50, 90)), (256, 512, (100, 40, 300, 200)), (60, 40, (4, 8, 30, 52)), (700, 90, (9, 70, 63, 560))],
+    [
+        (128, 128, (10, 20, 50, 90)),
+        (256, 512, (100, 40, 300, 200)),
+        (60, 40, (4, 8, 30, 52)),
+        (700, 90, (9, 70, 63, 560)),
+    ],
 )
 def test_a_drawn_box_is_found_where_it_was_drawn(height: int, width: int, box: tuple[int, int, int, int]) -> None:
     (found,) = Predictor(RedFinder(), POST)([drawn(height, width, box)])

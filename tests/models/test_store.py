@@ -74,5 +74,5 @@ def test_what_does_not_load_is_named(tmp_path: Path, tiny: Callable[..., Pindet]
 
 
 def test_class_names_must_fit(tmp_path: Path, tiny: Callable[..., Pindet], tiny_config: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="3 class names .* for a model of 2"):
+    with pytest.raises(ValueError, match=r"3 class names .* for a model of 2"):
         save(tmp_path, tiny(num_classes=2), tiny_config)

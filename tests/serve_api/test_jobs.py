@@ -158,3 +158,11 @@ def test_requests_go_on_beside_a_job(start_server, project, video, scene):
     statuses = [httpx.post(f"{server.url}/v1/detect", content=png(scene()), timeout=10).status_code for _ in range(5)]
     assert statuses == [200] * 5
     assert ended(server, job)["done"] == 12
+
+
+def test_a_disk_that_takes_nothing_costs_the_job_only(start_server, project, archive, scene):
+    server = start_server(project)
+    (server.state / "jobs").write_text("where the jobs' folder would be")
+    response = create(server, archive)
+    assert (response.status_code, response.json()["title"]) == (507, "No room")
+    assert httpx.post(f"{server.url}/v1/detect", content=png(scene())).status_code == 200

@@ -16,7 +16,7 @@ from pindet_serve.history.database import Database
 from pindet_serve.status import routes as status_routes
 from pindet_serve.status.memory_bus import MemoryBus
 
-SECRET = "1f0c0a" * 11
+SECRET = "0123456789abcdef" * 5
 PASSWORD = "long enough 人"
 
 

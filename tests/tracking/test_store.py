@@ -14,7 +14,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from pindet.tracking.store import TrackingError, connect, find_store, main_root, migrate
+from pindet.project import main_root
+from pindet.tracking.store import TrackingError, connect, find_store, migrate
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"

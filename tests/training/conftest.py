@@ -61,7 +61,7 @@ class Rectangles:
         path = self._folder / f"{split}-{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
-        return Item(path.name, path, boxes, 64, 48, split)
+        return Item(path.name, path.read_bytes, boxes, split)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from fastapi.security import OAuth2PasswordRequestForm
 from sqlalchemy.exc import SQLAlchemyError
 
 from pindet_serve.api.problems import Problem
+from pindet_serve.api.schemas import answers, problems
 from pindet_serve.auth.guard import Guard
 from pindet_serve.auth.passwords import PasswordError
 from pindet_serve.auth.principal import Principal
@@ -23,6 +24,7 @@ from pindet_serve.history.audit import AuditEntry
 
 router = APIRouter(tags=["sign-in"])
 T = TypeVar("T")
+_USERS = problems(401, 403, 409, 500, 503)
 Viewer = Annotated[Principal, Depends(require("viewer"))]
 Admin = Annotated[Principal, Depends(require("admin"))]
 
@@ -37,7 +39,7 @@ def _sign_in(request: Request) -> SignIn:
 SignedIn = Annotated[SignIn, Depends(_sign_in)]
 
 
-@router.post("/v1/auth/token")
+@router.post("/v1/auth/token", responses=answers(200) | problems(401, 409, 422, 429, 500, 503))
 async def token(
     request: Request, response: Response, form: Annotated[OAuth2PasswordRequestForm, Depends()], guard: SignedIn
 ) -> TokenAnswer:
@@ -49,26 +51,26 @@ async def token(
     )
 
 
-@router.post("/v1/auth/ticket")
+@router.post("/v1/auth/ticket", responses=answers(200) | problems(401, 403, 409, 500))
 async def ticket(response: Response, principal: Viewer, guard: SignedIn) -> TicketAnswer:
     """Get a ticket that opens one socket within 30 s, for browsers, which can not send a token with it."""
     response.headers["Cache-Control"] = "no-store"
     return TicketAnswer(ticket=guard.tokens.issue_ticket(principal), expires_in=int(TICKET_SECONDS))
 
 
-@router.get("/v1/auth/me")
+@router.get("/v1/auth/me", responses=answers(200) | problems(401, 403, 500))
 async def me(request: Request, principal: Viewer) -> Me:
     """Who the token is of."""
     return Me(name=principal.name, role=principal.role, sign_in=request.app.state.auth.sign_in)
 
 
-@router.get("/v1/users")
+@router.get("/v1/users", responses=answers(200) | _USERS)
 async def list_users(_: Admin, guard: SignedIn) -> list[UserAnswer]:
     """All users."""
     return [UserAnswer.of(user) for user in await _stored(guard.users.all)]
 
 
-@router.post("/v1/users", status_code=201)
+@router.post("/v1/users", status_code=201, responses=answers(201) | problems(422) | _USERS)
 async def create_user(request: Request, new: NewUser, admin: Admin, guard: SignedIn) -> UserAnswer:
     """Add a user."""
     hash = await _stored(guard.passwords.hash, new.password, new.name)
@@ -78,7 +80,7 @@ async def create_user(request: Request, new: NewUser, admin: Admin, guard: Signe
     return UserAnswer.of(user)
 
 
-@router.patch("/v1/users/{name}")
+@router.patch("/v1/users/{name}", responses=answers(200) | problems(404, 422) | _USERS)
 async def change_user(request: Request, name: str, change: UserChange, admin: Admin, guard: SignedIn) -> UserAnswer:
     """Change a user's role or password, or whether it may sign in."""
     hash = await _stored(guard.passwords.hash, change.password, name) if change.password else None
@@ -89,7 +91,7 @@ async def change_user(request: Request, name: str, change: UserChange, admin: Ad
     return UserAnswer.of(user)
 
 
-@router.delete("/v1/users/{name}", status_code=204)
+@router.delete("/v1/users/{name}", status_code=204, responses=answers(204) | problems(404, 422) | _USERS)
 async def remove_user(request: Request, name: str, admin: Admin, guard: SignedIn) -> None:
     """Remove a user."""
     await _stored(guard.users.remove, name)

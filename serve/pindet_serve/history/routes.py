@@ -11,12 +11,14 @@ from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from pindet_serve.api.problems import Problem
+from pindet_serve.api.schemas import answers, problems
 from pindet_serve.auth.require import require
 from pindet_serve.history.archive import Archive, Span
 from pindet_serve.history.schemas import DeedPage, ImagePage, Statistics
 
 router = APIRouter(tags=["history"])
 T = TypeVar("T")
+_ANSWERS = answers(200) | problems(401, 403, 422, 500, 503)
 _DAY_MS = 24 * 3600 * 1000
 _MOST_STEPS = 10_000
 _LARGEST = 2**53
@@ -44,7 +46,7 @@ Within = Annotated[Span, Depends(_span)]
 Stored = Annotated[Archive, Depends(_archive)]
 
 
-@router.get("/v1/detections", dependencies=[Depends(require("viewer"))])
+@router.get("/v1/detections", dependencies=[Depends(require("viewer"))], responses=_ANSWERS)
 async def list_detections(
     span: Within,
     archive: Stored,
@@ -60,7 +62,7 @@ async def list_detections(
     return ImagePage.model_validate({"images": rows, "next_before_id": _next(rows, limit)})
 
 
-@router.get("/v1/statistics", dependencies=[Depends(require("viewer"))])
+@router.get("/v1/statistics", dependencies=[Depends(require("viewer"))], responses=_ANSWERS)
 async def statistics(
     span: Within,
     archive: Stored,
@@ -75,7 +77,7 @@ async def statistics(
     return Statistics.model_validate(await _read(archive.statistics, span, step_ms))
 
 
-@router.get("/v1/audit", dependencies=[Depends(require("admin"))])
+@router.get("/v1/audit", dependencies=[Depends(require("admin"))], responses=_ANSWERS)
 async def list_deeds(span: Within, archive: Stored, limit: Limit = 100, before_id: Before = None) -> DeedPage:
     """Who did what, newest first."""
     rows = await _read(archive.audit, span, limit=limit, before_id=before_id)

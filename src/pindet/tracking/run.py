@@ -240,7 +240,7 @@ def _autolog(connection: Connection, run_id: str) -> Iterator[None]:
     try:
         try:
             mlflow.start_run(run_id=run_id)
-            mlflow.pytorch.autolog(log_models=False, checkpoint=False, log_every_n_epoch=_NEVER)
+            mlflow.pytorch.autolog(log_models=False, checkpoint=False, log_every_n_epoch=_NEVER, silent=True)
         except MlflowException as error:
             logger.warning("MLflow's autologging is off: %s", reason(error, connection.store))
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sqlite3
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
+
+from pindet.project import main_root
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,22 +105,6 @@ def find_store(root: Path) -> Store:
     elif ":" not in uri:
         uri = (project / uri).as_uri()
     return Store(uri, project)
-
-
-def main_root(root: Path) -> Path:
-    """Return the project that ``root`` is a temporary copy of, or ``root`` itself.
-
-    DVC tells a stage with ``DVC_ROOT``, which counts only where ``root`` lies below it: a pipeline that another
-    pipeline starts inherits the variable of the outer one.
-    """
-    root = root.resolve()
-    told = os.environ.get("DVC_ROOT")
-    if told and root.is_relative_to(Path(told).resolve()):
-        return Path(told).resolve()
-    for parent in root.parents:
-        if parent.parts[-3:] == (".dvc", "tmp", "exps"):
-            return parent.parents[2]
-    return root
 
 
 def connect(store: Store, experiment: str) -> Connection:
