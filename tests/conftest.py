@@ -76,7 +76,8 @@ def s3_server(tmp_path_factory):
     ]  # fmt: skip
     ports = dict(zip(flags, free_ports(len(flags)), strict=True))
     command = [
-        str(weed), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", *(f"-{flag}={port}" for flag, port in ports.items()),
+        str(weed), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",
+        *(f"-{flag}={port}" for flag, port in ports.items()),
         f"-s3.config={folder / 's3.json'}", "-master.telemetry=false", "-master.volumeSizeLimitMB=64",
         "-volume.max=50",
     ]  # fmt: skip

@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
 from pindet.summary import NothingToSummarizeError, show_summary
-from rich.console import Console
 
 
 def pindet(*arguments, cwd):

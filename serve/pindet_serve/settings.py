@@ -63,6 +63,8 @@ class Settings:
     allowed_origins: str = _setting("", "web origins, with commas between, whose pages may open sockets here")
     redis_url: str = _setting("", "status bus on Redis; without it the bus is in memory", "REDIS_URL", flag=False)
     redis_password: str = _setting("", "password of the Redis bus", "REDIS_PASSWORD", flag=False)
+    detection_days: float = _setting(30.0, "how long history is kept; 0 keeps all")
+    audit_days: float = _setting(365.0, "how long it is kept who did what; 0 keeps all")
     database_url: str = _setting("", "history in PostgreSQL; without it SQLite in state", "DATABASE_URL", flag=False)
 
     def __post_init__(self) -> None:
@@ -106,7 +108,7 @@ class Settings:
 
 _LEAST = {
     "port": 0, "threads": 0, "max_batch": 1, "max_wait_ms": 0, "queue_size": 1, "deadline_s": 0.01, "drain_s": 0,
-    "token_minutes": 1,
+    "token_minutes": 1, "detection_days": 0, "audit_days": 0,
     "max_body_mb": 0.001, "max_job_mb": 0.001, "max_megapixels": 0.001, "max_images": 1, "body_timeout_s": 0.1,
 }  # fmt: skip
 

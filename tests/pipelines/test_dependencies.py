@@ -1,4 +1,4 @@
-"""dvc.yaml names every module that a stage imports: a change of code that changes a result makes the stage run again."""
+"""dvc.yaml names every module that a stage imports: changed code makes the stages run again that it changes."""
 
 from pathlib import Path
 

@@ -31,7 +31,8 @@ def changed_stages(said):
 def test_the_first_run_makes_everything_and_says_which_overrides_are_in_force(finished):
     for stage in STAGES:
         assert re.search(rf"{stage}: overrides in force: -S \+experiment=tiny", finished.said)
-    for path in ("metrics.json", "models/bundle/model.onnx", "reports/evaluate/report.html", "reports/train/history.csv"):
+    made = ["metrics.json", "models/bundle/model.onnx", "reports/evaluate/report.html", "reports/train/history.csv"]
+    for path in made:
         assert (finished.root / path).stat().st_size > 0
     summary = finished.run("pindet", "summary")
     assert "reports/evaluate/report.html" in summary
@@ -52,8 +53,9 @@ def test_no_number_in_the_metrics_is_undefined(finished):
 
 
 def test_repro_never_composes_and_an_experiment_always_does(project):
-    edited = (project.root / "params.yaml").read_text(encoding="utf-8").replace("gallery_images: 12", "gallery_images: 3")
-    (project.root / "params.yaml").write_text(edited, encoding="utf-8")
+    params = project.root / "params.yaml"
+    edited = params.read_text(encoding="utf-8").replace("gallery_images: 12", "gallery_images: 3")
+    params.write_text(edited, encoding="utf-8")
     assert changed_stages(project.dvc("repro", "--dry")) == ["evaluate", "export"]
     assert project.params["evaluation"]["gallery_images"] == 3
     said = project.dvc("exp", "run", *NO_TRAINING)

@@ -211,6 +211,7 @@ class Server:
     url: str
     log: Path
     state: Path
+    hold: Path
 
     def lines(self) -> list[dict]:
         """What it has logged so far."""
@@ -221,10 +222,15 @@ class Server:
 
 
 SLOW = """
-import time
+import pathlib, time
 from pindet_serve.detector import Detector
 infer = Detector.infer
-Detector.infer = lambda self, images: (time.sleep({seconds}), infer(self, images))[1]
+def slow(self, images):
+    time.sleep({seconds})
+    while pathlib.Path({hold!r}).exists():
+        time.sleep(0.01)
+    return infer(self, images)
+Detector.infer = slow
 from pindet_serve.__main__ import main
 main()
 """
@@ -238,18 +244,22 @@ class Servers:
         self.started: list[Server] = []
 
     def start(self, source: Path | str, *flags: str, ready: bool = True, slow: float = 0, **variables) -> Server:
-        """Start ``python -m pindet_serve`` and wait until it is ready; ``slow``: seconds more for each inference."""
+        """Start ``python -m pindet_serve`` and wait until it is ready.
+
+        ``slow``: seconds more for each inference, which then also waits while the file ``hold`` exists.
+        """
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         log, state = self.folder / f"server-{port}.log", self.folder / "state"
-        program = ["-c", SLOW.format(seconds=slow)] if slow else ["-m", "pindet_serve"]
+        hold = self.folder / f"hold-{port}"
+        program = ["-c", SLOW.format(seconds=slow, hold=str(hold))] if slow else ["-m", "pindet_serve"]
         options = [f"--source={source}", f"--port={port}", f"--state={state}", "--threads=1", "--engine=onnxruntime"]
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "serve")} | variables
         with log.open("w") as output:
             command = [sys.executable, *program, *options, *flags]
             process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
-        server = Server(process, f"http://127.0.0.1:{port}", log, state)
+        server = Server(process, f"http://127.0.0.1:{port}", log, state, hold)
         self.started.append(server)
         if ready:
             wait_until_ready(server)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from concurrent.futures import CancelledError
 
 import numpy as np
@@ -131,6 +132,18 @@ def test_the_queue_is_bounded_in_images(batcher):
             assert batcher.admitted == 8
     assert batcher.admitted == 0
     batcher.check_room()
+
+
+def test_it_lets_go_of_a_model_that_it_ran(batcher):
+    model = Slow()
+    model.gate.set()
+    seen = weakref.ref(model)
+    batcher.submit(model, canvas(1), FAR).result(5)
+    del model
+    until = time.monotonic() + 5
+    while seen() is not None:
+        assert time.monotonic() < until, "the batcher still holds it"
+        time.sleep(0.01)
 
 
 def test_what_would_wait_too_long_is_not_admitted():

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import time
 
 import httpx
 import numpy as np
@@ -194,6 +195,18 @@ def test_routing_errors_are_problems_too(client, method, path, status):
     response = client.request(method, path)
     assert (response.status_code, response.json()["status"]) == (status, status)
     assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_what_was_found_is_in_the_history(client, scene):
+    response = raw(client, png(scene()), classes="red")
+    query = {"request_id": response.headers["x-request-id"]}
+    until = time.monotonic() + 15
+    while not (found := client.get("/v1/detections", params=query).json()["images"]):
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.1)
+    (entry,) = found
+    assert (entry["image_width"], entry["image_height"]) == (200, 120)
+    assert [item["label"] for item in entry["detections"]] == ["red"]
 
 
 def test_a_wrong_method_is_told_the_right_ones(client):

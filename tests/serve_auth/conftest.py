@@ -25,6 +25,11 @@ def password():
     return PASSWORD
 
 
+@pytest.fixture
+def secret():
+    return SECRET
+
+
 @pytest.fixture(scope="session")
 def database_file(tmp_path_factory):
     """A database with the users ``viewer``, ``operator`` and ``admin``, each in the role of its name, one password."""

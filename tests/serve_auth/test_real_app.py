@@ -1,10 +1,12 @@
 """Every route of the server × everyone who may ask."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from fastapi.testclient import TestClient
 from pindet_serve.api.app import create_app
+from pindet_serve.serving.service import Service
 from pindet_serve.settings import Settings
 from starlette.websockets import WebSocketDisconnect
 
@@ -41,10 +43,13 @@ SOCKETS = ("/ws/status", "/v1/stream")
 
 @pytest.fixture(scope="module")
 def served(database_file, tmp_path_factory):
-    """The application, not started: who is let in is decided before anything else."""
+    """The application, not started, with a name for a model: who is let in is decided before anything else."""
     state = tmp_path_factory.mktemp("state")
     shutil.copy(database_file, state / "history.db")
-    return create_app(Settings(state=state, source=str(state), jwt_secret="0123456789abcdef" * 5))
+    release = SimpleNamespace(version="v1", bundle_md5="0" * 32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Service, "model", SimpleNamespace(release=release))
+        yield create_app(Settings(state=state, source=str(state), jwt_secret="0123456789abcdef" * 5))
 
 
 def test_the_tables_name_every_route(served):

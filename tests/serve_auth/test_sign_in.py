@@ -4,7 +4,7 @@ import time
 import pytest
 from fastapi.testclient import TestClient
 from pindet_serve.auth.lockout import Lockout
-from pindet_serve.auth.opening import create_first_admin, open_guard
+from pindet_serve.auth.opening import open_guard
 from pindet_serve.auth.tokens import Tokens
 from pindet_serve.history.database import Database
 from pindet_serve.status.memory_bus import MemoryBus
@@ -129,11 +129,11 @@ def test_without_sign_in_everyone_is_an_administrator_from_this_machine_only(app
     assert here.post("/v1/auth/ticket").status_code == 409
     with here.websocket_connect("ws://localhost:8000/ws/status", headers={"Origin": "http://localhost:8000"}) as socket:
         assert socket.receive_json()["type"] == "snapshot"
-    with (
-        pytest.raises(WebSocketDisconnect),
-        elsewhere.websocket_connect("ws://localhost:8000/ws/status", headers={"Origin": "http://evil.example:8000"}),
-    ):
-        pass
+    with pytest.raises(WebSocketDisconnect) as refused:
+        elsewhere.websocket_connect(
+            "ws://evil.example:8000/ws/status", headers={"Origin": "http://evil.example:8000"}
+        ).__enter__()
+    assert refused.value.code == 1008
 
 
 def test_signing_in_without_the_database_is_503_and_tokens_stay_valid(client, guard, proofs, password, monkeypatch):
@@ -173,13 +173,48 @@ def test_the_directory_keeps_up_and_survives_an_outage(guard, users, monkeypatch
     assert len([record for record in caplog.records if "last copy" in record.message]) == 1
 
 
-def test_the_first_administrator_is_made_once(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/new.db")
-    assert create_first_admin(database, "root", "a long password")
-    assert not create_first_admin(database, "other", "a long password")
-    with pytest.raises(ValueError, match="10 to 256 are allowed"):
-        create_first_admin(database, "root", "short")
-    database.close()
+def test_the_first_administrator_is_made_once_the_database_is_there(tmp_path, secret, deeds, caplog):
+    def start(name, until):
+        database = Database(f"sqlite:///{tmp_path}/history.db")
+        guard = open_guard(
+            [secret], database, MemoryBus("a").claim, deeds.append, first_admin=(name, "a long password")
+        )
+        guard.directory._refresh_seconds = 0.02
+
+        async def main():
+            await guard.start()
+            await until(guard)
+            await guard.stop()
+
+        asyncio.run(main())
+        names = [user.name for user in guard.users.all()]
+        database.close()
+        return names
+
+    async def the_file_is_freed(guard):
+        while "last copy serves" not in caplog.text:
+            await asyncio.sleep(0.01)
+        (tmp_path / "history.db").rmdir()
+        while guard.directory._known is None:
+            await asyncio.sleep(0.01)
+
+    async def it_knows(guard):
+        while guard.directory._known is None:
+            await asyncio.sleep(0.01)
+
+    (tmp_path / "history.db").mkdir()  # SQLite can not open it
+
+    assert start("root", the_file_is_freed) == ["root"]
+    assert start("other", it_knows) == ["root"]
+
+
+@pytest.mark.parametrize(
+    ("first_admin", "reason"),
+    [(("root", "short"), "10 to 256 are allowed"), (("a b", "a long password"), "allowed are")],
+)
+def test_a_first_administrator_that_can_not_be_stops_the_start(database, secret, deeds, first_admin, reason):
+    with pytest.raises(ValueError, match=reason):
+        open_guard([secret], database, MemoryBus("a").claim, deeds.append, first_admin=first_admin)
 
 
 def test_locks_double_up_to_the_longest_and_are_forgotten(monkeypatch):

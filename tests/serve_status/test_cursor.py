@@ -34,6 +34,26 @@ def test_a_reader_far_behind_skips_what_is_superseded_and_nothing_else():
     assert rest(cursor) == [("model.loading", 1), ("heartbeat", 3), ("model.loaded", 4), ("heartbeat", 5)]
 
 
+def test_the_progress_of_one_job_does_not_supersede_that_of_another():
+    hub = hub_with()
+    cursor = Cursor(hub, coalesce_after=0)
+    cursor.ready()
+    for number, job in enumerate(["one", "two", "one"]):
+        hub.append((hub.head[0] + 1, 0, 0), encode_body("job.running", 0.0, "a", {"id": job, "number": number}))
+
+    assert rest(cursor) == [("job.running", 1), ("job.running", 2)]
+
+
+@pytest.mark.parametrize(
+    ("last_id", "reset"),
+    [("1-0", False), ("1-5-3", False), ("3-0", False), ("3-0-7", False), ("0-9", True), ("3-1", True), ("4-0", True)],
+)
+def test_resuming_works_from_what_all_have_and_from_what_another_replica_told_after_it(last_id, reset):
+    hub = hub_with("model.loading", "model.loaded")
+
+    assert Cursor(hub, last_id).ready().event.data["reset"] is reset
+
+
 def test_a_reader_that_keeps_up_skips_nothing():
     hub = hub_with()
     cursor = Cursor(hub, coalesce_after=3)

@@ -63,7 +63,7 @@ def test_pings_come_and_what_clients_say_is_discarded(serve_feed):
 
 
 def test_clients_that_leave_leave_nothing_behind(serve_feed):
-    server = serve_feed(StatusFeed(), Auth(), MemoryBus("a", ping_seconds=0.05))
+    server = serve_feed(StatusFeed(), Auth())
     before = server.count_tasks()
     with ExitStack() as stack:
         clients = [stack.enter_context(connect(server.url)) for _ in range(20)]

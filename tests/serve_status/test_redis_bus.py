@@ -7,7 +7,9 @@ from pindet_serve.status.memory_bus import MemoryBus
 from pindet_serve.status.opening import open_bus
 from pindet_serve.status.redis_bus import RedisBus, Timing
 
-QUICK = Timing(answer=0.3, silence=0.1, first_retry=0.02, longest_retry=0.1)
+QUICK = Timing(answer=0.5, silence=0.1, first_retry=0.02, longest_retry=0.1)
+
+PATIENT = Timing(answer=5, silence=0.1, first_retry=0.02, longest_retry=0.1)
 
 
 @asynccontextmanager
@@ -98,7 +100,7 @@ def test_a_restart_of_redis_loses_and_repeats_nothing(redis_server, read, until)
             await a.publish("heartbeat", {"queue": 0})
             at_once = await read(ours, until="heartbeat")
             redis_server.start()
-            await until(lambda: a.state == b.state == "up")
+            await until(lambda: a.state == b.state == "up" and not len(a._outbox) and not len(b._outbox))
             await a.publish("job.progress", {"number": 2})
             await a.publish("model.loaded", {})
             after = await read(ours, until="model.loaded")
@@ -256,9 +258,28 @@ def test_starting_without_redis_works_and_it_may_come_later(redis_server, read, 
     asyncio.run(main())
 
 
-def test_an_outage_longer_than_the_outbox_drops_the_oldest_and_counts_them(redis_server, until):
+def test_who_reads_before_redis_comes_is_not_told_the_past_as_news(redis_server, read, until):
     async def main():
         async with buses(redis_server, "a") as (a,):
+            await a.publish("job.progress", {"number": 0})
+            await until(lambda: a.hub.end == 1)
+        redis_server.stop()
+        bus = RedisBus(redis_server.url, "b", timing=QUICK)
+        await bus.start()
+        async with bus.subscribe() as events:
+            await read(events, until="service.redis_lost")
+            redis_server.start()
+            assert numbers(await read(events, until="service.redis_back")) == []
+        async with bus.subscribe(bus.hub.entry(bus.hub.end - 2).event.id) as events:
+            assert not (await read(events, count=1))[0].data["reset"]
+        await bus.stop()
+
+    asyncio.run(main())
+
+
+def test_an_outage_longer_than_the_outbox_drops_the_oldest_and_counts_them(redis_server, until):
+    async def main():
+        async with buses(redis_server, "a", timing=PATIENT) as (a,):
             redis_server.stop()
             await until(lambda: a.state == "down")
             for number in range(1200):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
@@ -21,8 +19,9 @@ from pindet_serve.api.middleware import RequestMiddleware
 from pindet_serve.auth import routes as sign_in
 from pindet_serve.auth.guard import Guard
 from pindet_serve.auth.opening import open_guard
-from pindet_serve.history.audit import AuditEntry
-from pindet_serve.history.database import Database
+from pindet_serve.history import routes as records
+from pindet_serve.history.history import History, open_history
+from pindet_serve.history.recorder import Keeping
 from pindet_serve.jobs.runner import JobRunner
 from pindet_serve.serving.service import Service
 from pindet_serve.settings import Settings
@@ -31,15 +30,14 @@ from pindet_serve.status.bus import Bus
 from pindet_serve.status.heartbeat import beat_forever
 from pindet_serve.status.opening import open_bus
 
-_log = logging.getLogger(__name__)
 DESCRIPTION = "Finds objects in images with the model that DVC pinned. Every answer names that model."
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Make the application; its start loads the model.
 
-    ``app.state`` holds ``settings``, ``metrics``, ``bus``, ``auth``, ``audit``, ``service``, ``detecting``, ``jobs``
-    and ``activity``.
+    ``app.state`` holds ``settings``, ``metrics``, ``bus``, ``auth``, ``history``, ``service``, ``detecting``,
+    ``jobs`` and ``activity``.
 
     Raises:
         ValueError: a setting that names something which is not there.
@@ -47,36 +45,33 @@ def create_app(settings: Settings) -> FastAPI:
     metrics = Metrics()
     source = f"{socket.gethostname()}-{os.getpid()}"
     bus = open_bus(settings.redis_url or None, source, password=settings.redis_password or None)
-    database = Database(settings.database_url or f"sqlite:///{settings.state / 'history.db'}")
+    keeping = Keeping(detection_days=settings.detection_days, audit_days=settings.audit_days)
+    history = open_history(settings.database_url or None, settings.state, source, keeping)
     service = Service(settings, publish=bus.publish_soon, observe=metrics.observe_batch)
     app = FastAPI(title="pindet", version=_version(), description=DESCRIPTION, lifespan=_lifespan)
     app.state.settings, app.state.metrics, app.state.bus, app.state.service = settings, metrics, bus, service
-    app.state.audit = _audit
-    app.state.auth = _guard(settings, database, bus)
+    app.state.history = history
+    app.state.auth = _guard(settings, history, bus)
     app.state.detecting = Detecting(service, settings, metrics)
     app.state.jobs = JobRunner(settings.state / "jobs", service, settings)
     app.state.activity = Activity(service, bus.publish_soon)
-    metrics.watch(service, lambda: bus.state == "up")
+    metrics.watch(service, bus.describe, history.describe)
     problems.install(app)
-    for module in (detect, jobs, model, health, stream, sign_in, status):
+    for module in (detect, jobs, model, health, stream, sign_in, records, status):
         app.include_router(module.router)
     app.add_middleware(RequestMiddleware, settings=settings, service=service, metrics=metrics)
     return app
 
 
-def _guard(settings: Settings, database: Database, bus: Bus) -> Guard:
+def _guard(settings: Settings, history: History, bus: Bus) -> Guard:
     return open_guard(
         [settings.jwt_secret, settings.jwt_secret_previous] if settings.jwt_secret else [],
-        database,
+        history.database,
         bus.claim,
-        _audit,
+        history.audit,
         token_seconds=60 * settings.token_minutes,
         allowed_origins=[origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()],
     )
-
-
-def _audit(entry: AuditEntry) -> None:
-    _log.info("audit", extra={"fields": {"audit": asdict(entry)}})
 
 
 @asynccontextmanager
@@ -84,6 +79,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     service: Service = state.service
     await state.bus.start()
+    await state.history.start()
     await state.auth.start()
     await asyncio.to_thread(service.start)
     await asyncio.to_thread(state.jobs.start)
@@ -98,6 +94,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(state.jobs.stop)
         await asyncio.to_thread(service.stop)
         await state.auth.stop()
+        await state.history.stop()
         await state.bus.stop()
 
 

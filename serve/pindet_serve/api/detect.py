@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -16,13 +17,16 @@ from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.problems import Problem
 from pindet_serve.api.schemas import HEADERS, DetectAnswer, problems
 from pindet_serve.api.uploads import RAW_TYPES, Upload, read_uploads
+from pindet_serve.auth.principal import Principal
 from pindet_serve.auth.require import require
+from pindet_serve.history.records import DetectionRecord
 from pindet_serve.serving.batcher import QueueFull
 from pindet_serve.serving.model import Model
 from pindet_serve.serving.wanted import Wanted
 from pindet_serve.settings import Settings
 
-router = APIRouter(tags=["detect"], dependencies=[Depends(require("viewer"))])
+router = APIRouter(tags=["detect"])
+Viewer = Annotated[Principal, Depends(require("viewer"))]
 _BINARY = {"type": "string", "format": "binary"}
 _PARTS = {
     "type": "object",
@@ -50,6 +54,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 )
 async def detect(
     request: Request,
+    viewer: Viewer,
     score_threshold: Annotated[float | None, Query(ge=0, le=1, description="least score; the model's default")] = None,
     max_detections: Annotated[int | None, Query(ge=1, description="most objects an image; the model's default")] = None,
     classes: Annotated[list[str] | None, Query(description="only objects of these classes; repeat it")] = None,
@@ -79,9 +84,12 @@ async def detect(
     if len(results) == 1 and isinstance(results[0], Problem):
         raise results[0]
     state.activity.note(started, results)
+    images = _images(uploads, results, model)
+    for record in _records(request, viewer, images, model):
+        state.history.record(record)
     if picture and isinstance(results[0], Found):
         return await _picture(detecting, results[0], model, picture)
-    return _json(uploads, results, model, state.metrics)
+    return _json(images, model, state.metrics)
 
 
 def checked(wanted: Wanted, model: Model) -> Wanted:
@@ -137,13 +145,35 @@ async def _picture(detecting: Detecting, found: Found, model: Model, media_type:
     return Response(data, media_type=media_type)
 
 
-def _json(uploads: list[Upload], results: list[Found | Problem], model: Model, metrics: Metrics) -> Response:
-    started = time.monotonic()
-    release = model.release
-    images = [
+def _images(uploads: list[Upload], results: list[Found | Problem], model: Model) -> list[dict[str, Any]]:
+    return [
         {"name": upload.name} | ({"error": result.body} if isinstance(result, Problem) else _answer(result, model))
         for upload, result in zip(uploads, results, strict=True)
     ]
+
+
+def _records(
+    request: Request, viewer: Principal, images: list[dict[str, Any]], model: Model
+) -> Iterator[DetectionRecord]:
+    for image in images:
+        if "error" not in image:
+            timing = image["timing"]
+            yield DetectionRecord(
+                request_id=request.state.request_id,
+                actor=viewer.name,
+                model_version=model.release.version,
+                model_md5=model.release.bundle_md5,
+                image_width=image["image_width"],
+                image_height=image["image_height"],
+                elapsed_ms=timing["decode_ms"] + timing["queue_ms"] + timing["inference_ms"],
+                objects=image["detections"],
+                image_name=image["name"] or None,
+            )
+
+
+def _json(images: list[dict[str, Any]], model: Model, metrics: Metrics) -> Response:
+    started = time.monotonic()
+    release = model.release
     name = {"name": release.name, "version": release.version, "md5": release.bundle_md5}
     body = json.dumps({"model": name, "images": images}, ensure_ascii=False, allow_nan=False).encode()
     metrics.phases.labels("encode").observe(time.monotonic() - started)

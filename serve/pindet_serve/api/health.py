@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
 from pindet_serve.api.metrics import CONTENT_TYPE, Metrics
@@ -56,10 +58,18 @@ def _health(request: Request) -> HealthAnswer:
     }
     watched = {
         "release": Check(ok=not service.refused, detail=service.refused or "the last load succeeded"),
-        "bus": Check(ok=state.bus.state == "up", detail=f"{state.bus.backend}, {state.bus.dropped} events dropped"),
+        "bus": _part(state.bus.describe()),
+        "history": _part(state.history.describe()),
     }
     unready = not all(check.ok for check in needed.values())
     degraded = not all(check.ok for check in watched.values())
     return HealthAnswer(
         status="unready" if unready else "degraded" if degraded else "ok", checks=needed | watched
     )
+
+
+def _part(seen: dict[str, Any]) -> Check:
+    details = [f"{seen['backend']} is {seen['state']}", f"{seen['dropped']} dropped"]
+    if "waiting" in seen:
+        details.append(f"{seen['waiting']} waiting")
+    return Check(ok=seen["state"] == "up", detail=", ".join(details))

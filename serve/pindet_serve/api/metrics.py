@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pindet_serve.detections import Detections
 from pindet_serve.serving.service import Service
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Describe = Callable[[], dict[str, Any]]
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SCORES = tuple(step / 10 for step in range(1, 11))
 
@@ -54,9 +56,9 @@ class Metrics:
             self.detections.labels(classes[label]).inc()
             self.scores.observe(score)
 
-    def watch(self, service: Service, bus_is_up: Callable[[], bool]) -> None:
+    def watch(self, service: Service, bus: Describe, history: Describe) -> None:
         """Read the state of the server whenever the figures are asked for."""
-        self._registry.register(_State(service, bus_is_up))
+        self._registry.register(_State(service, {"bus": bus, "history": history}))
 
     def text(self) -> bytes:
         """The figures in Prometheus' text format."""
@@ -64,15 +66,18 @@ class Metrics:
 
 
 class _State(Collector):
-    def __init__(self, service: Service, bus_is_up: Callable[[], bool]) -> None:
-        self._service, self._bus_is_up = service, bus_is_up
+    def __init__(self, service: Service, watched: dict[str, Describe]) -> None:
+        self._service, self._watched = service, watched
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         service = self._service
         yield GaugeMetricFamily("pindet_queue_images", "Images admitted, not answered", service.batcher.admitted)
         yield GaugeMetricFamily("pindet_queue_capacity", "Images admitted at most", service.batcher.capacity)
         yield GaugeMetricFamily("pindet_release_refused", "1 while the last load was refused", bool(service.refused))
-        yield GaugeMetricFamily("pindet_bus_up", "1 while the status bus carries", self._bus_is_up())
+        for name, describe in self._watched.items():
+            seen = describe()
+            yield GaugeMetricFamily(f"pindet_{name}_up", f"1 while the {name} works", seen["state"] == "up")
+            yield CounterMetricFamily(f"pindet_{name}_dropped", f"What the {name} lost", seen["dropped"])
         release = service.model.release
         labels = {"name": release.name, "version": release.version, "md5": release.bundle_md5}
         info = GaugeMetricFamily("pindet_model_info", "The model that answers", labels=[*labels, "engine"])

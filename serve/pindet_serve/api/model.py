@@ -64,10 +64,10 @@ async def _carried_out(action: Callable[[], _T], request: Request, operator: Pri
     try:
         done = await run_in_threadpool(action)
     except (BundleError, Busy) as error:
-        request.app.state.audit(replace(entry, outcome="refused", details={"reason": str(error)}))
+        request.app.state.history.audit(replace(entry, outcome="refused", details={"reason": str(error)}))
         title, headers = ("Busy", {"Retry-After": "5"}) if isinstance(error, Busy) else ("Release refused", {})
         raise Problem(409, title, str(error), headers=headers) from error
-    request.app.state.audit(entry)
+    request.app.state.history.audit(entry)
     return done
 
 

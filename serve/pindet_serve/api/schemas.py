@@ -142,8 +142,9 @@ _PROBLEMS = {
     413: "Too many bytes, pixels or images",
     415: "A type that is not served",
     422: "Invalid parameters",
+    429: "Too many failures",
     500: "The server failed",
-    503: "No room in the queue, or no time left",
+    503: "No room in the queue, no time left, or the database is away",
     507: "No room on the disk",
 }
 
@@ -155,7 +156,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {
             "description": _PROBLEMS[status],
             "content": {"application/problem+json": {"schema": schema}},
-            "headers": HEADERS | (_RETRY if status == 503 else {}),
+            "headers": HEADERS | (_RETRY if status in (429, 503) else {}),
         }
         for status in statuses
     }

@@ -43,7 +43,7 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
 
 
 async def _read_parts(request: Request, settings: Settings) -> list[Upload]:
-    most = settings.max_images
+    most = min(settings.max_images, settings.queue_size)
     parser = MultiPartParser(request.headers, request.stream(), max_files=most, max_fields=MOST_FIELDS)
     parser.spool_max_size = settings.max_body_bytes + 1  # never to disk, which may be full
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,11 +22,18 @@ class Directory:
 
     Args:
         users: where they are.
+        prepare: done before the first copy is made, as soon as the database is there.
         refresh_seconds: a change made by another replica is known here within that time.
     """
 
-    def __init__(self, users: Users, refresh_seconds: float = REFRESH_SECONDS) -> None:
+    def __init__(
+        self,
+        users: Users,
+        prepare: Callable[[], object] = lambda: None,
+        refresh_seconds: float = REFRESH_SECONDS,
+    ) -> None:
         self._users = users
+        self._prepare = prepare
         self._refresh_seconds = refresh_seconds
         self._known: dict[str, User] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -66,9 +74,12 @@ class Directory:
         self._known = {user.name: user for user in await asyncio.to_thread(self._users.all)}
 
     async def _keep_up(self) -> None:
-        failing = False
+        failing, prepared = False, False
         while True:
             try:
+                if not prepared:
+                    await asyncio.to_thread(self._prepare)
+                prepared = True
                 await self.refresh()
                 failing = False
             except SQLAlchemyError as error:

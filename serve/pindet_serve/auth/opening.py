@@ -1,19 +1,16 @@
-"""Choosing the guard, and making the first administrator."""
+"""Choosing the guard."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Sequence
 
 from pindet_serve.auth.guard import Guard, OpenGuard
 from pindet_serve.auth.passwords import Passwords
 from pindet_serve.auth.sign_in import Claim, SignIn
 from pindet_serve.auth.tokens import Tokens
-from pindet_serve.auth.users import Users
+from pindet_serve.auth.users import Users, check_name
 from pindet_serve.history.audit import AuditSink
 from pindet_serve.history.database import Database
-
-_log = logging.getLogger(__name__)
 
 
 def open_guard(
@@ -24,6 +21,7 @@ def open_guard(
     *,
     token_seconds: float = 3600.0,
     allowed_origins: Collection[str] = (),
+    first_admin: tuple[str, str] | None = None,
 ) -> Guard:
     """The guard of a server.
 
@@ -34,22 +32,17 @@ def open_guard(
         audit: the recorder's.
         token_seconds: how long a sign-in lasts.
         allowed_origins: further web origins whose pages may open sockets.
+        first_admin: name and password of the administrator to make, once the guard is started, if there is no user.
+
+    Raises:
+        PasswordError, UserError: the first administrator's password or name is not allowed.
     """
     if not any(secrets):
         return OpenGuard(allowed_origins)
     tokens = Tokens([secret for secret in secrets if secret], token_seconds)
-    return SignIn(Users(database), tokens, claim, audit, allowed_origins)
-
-
-def create_first_admin(database: Database, name: str, password: str) -> bool:
-    """Make the first administrator unless there is a user already; whether it was done.
-
-    Raises:
-        PasswordError: a password that must not be used.
-        UserError: a name that is not allowed.
-        SQLAlchemyError: the database is away.
-    """
-    created = Users(database).create_first_admin(name, Passwords().hash(password, name))
-    if created:
-        _log.info("the first administrator, %s, was created", name)
-    return created
+    hashed = None
+    if first_admin:
+        name, password = first_admin
+        check_name(name)
+        hashed = name, Passwords().hash(password, name)
+    return SignIn(Users(database), tokens, claim, audit, allowed_origins, hashed)

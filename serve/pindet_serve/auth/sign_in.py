@@ -33,6 +33,7 @@ class SignIn(Guard):
         claim: whether a ticket's number is used for the first time; the bus's, so that all replicas know.
         audit: where signing in is noted.
         allowed_origins: further web origins whose pages may open sockets.
+        first_admin: name and hash of the administrator to make if there is no user.
     """
 
     sign_in = True
@@ -44,12 +45,13 @@ class SignIn(Guard):
         claim: Claim,
         audit: AuditSink,
         allowed_origins: Collection[str] = (),
+        first_admin: tuple[str, str] | None = None,
     ) -> None:
         super().__init__(allowed_origins)
         self.users = users
         self.tokens = tokens
         self.passwords = Passwords()
-        self.directory = Directory(users)
+        self.directory = Directory(users, lambda: first_admin and users.create_first_admin(*first_admin))
         self.audit = audit
         self._claim = claim
         # Guessing one user's password from one place; many users' from one place; one user's from many places.

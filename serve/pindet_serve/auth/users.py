@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pindet_serve.auth.principal import ROLES, Role
 from pindet_serve.history.database import Database
 from pindet_serve.history.tables import users
 
+_log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
@@ -57,8 +59,7 @@ class Users:
         Raises:
             UserError: the name is taken or not allowed, or the role does not exist.
         """
-        if not _NAME.fullmatch(name):
-            raise UserError(f"the name is {name!r}; allowed are 1 to 64 letters, digits and ._@-, the first no sign")
+        check_name(name)
         if role not in ROLES:
             raise UserError(f"the role is {role!r}; allowed are {', '.join(ROLES)}")
         user = User(name, password_hash, role, True, _new_generation(), time.time_ns() // 1_000_000)
@@ -80,6 +81,7 @@ class Users:
             if self.get(name) is None:
                 raise
             return False  # another replica was quicker
+        _log.info("the first administrator, %s, was made", name)
         return True
 
     def change(
@@ -124,6 +126,12 @@ class Users:
                 # Two who each remove the other administrator must not both find one left. SQLite has one writer.
                 connection.execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))
             yield connection
+
+
+def check_name(name: str) -> None:
+    """Raise :class:`UserError` unless a user may have this name."""
+    if not _NAME.fullmatch(name):
+        raise UserError(f"the name is {name!r}; allowed are 1 to 64 letters, digits and ._@-, the first no sign")
 
 
 _ADMINS = select(func.count()).select_from(users).where(users.c.role == "admin", users.c.enabled)

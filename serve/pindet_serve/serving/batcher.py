@@ -87,12 +87,12 @@ class Batcher:
         """Start the inference thread."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Answer what waits, then end the thread."""
+    def stop(self, seconds: float = 10) -> None:
+        """Answer what waits, then end the thread; an engine that hangs is left behind after some seconds."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(seconds)
 
     @property
     def alive(self) -> bool:
@@ -150,6 +150,7 @@ class Batcher:
                 return
             if batch:
                 self._infer(batch)
+            del batch  # it would hold the model that ran it, perhaps long after another took over
 
     def _next_batch(self) -> list[_Item] | None:
         """Images of one model that are to be run now; ``None`` when the thread is to end."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -179,6 +181,7 @@ class Service:
         write_record(self._path, record)
         kept = [release.bundle_md5 for release in (record.current, record.previous) if release is not None]
         self._store.keep_only(kept)
+        _return_memory()
         _log.info("serving %s %s, bundle %s", model.release.name, model.release.version, model.release.bundle_md5)
 
     def _refuse(self, error: BundleError) -> None:
@@ -206,6 +209,13 @@ def _refusing() -> Iterator[None]:
         raise
     except Exception as error:
         raise BundleError(f"it can not be loaded: {error!r}") from error
+
+
+def _return_memory() -> None:
+    """Give the system back what the last model used; glibc keeps it otherwise, and reloads would add up."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def _named(release: Release) -> dict[str, str]:

@@ -36,6 +36,11 @@ class Event:
     source: str
     data: Mapping[str, Any]
 
+    @property
+    def subject(self) -> tuple[str, str]:
+        """What the event is about: the process, and which of its jobs or runs if it tells of one."""
+        return self.source, str(self.data.get("id", self.data.get("run", "")))
+
     def text(self) -> str:
         """The event as one JSON object."""
         return json.dumps(asdict(self), allow_nan=False, separators=(",", ":"))

@@ -23,7 +23,7 @@ from pindet_serve.status.event import (
 )
 from pindet_serve.status.snapshot import Snapshot
 
-COALESCED = frozenset({"heartbeat", "detection", "ping", "training.progress", "pipeline.progress", "job.progress"})
+COALESCED = frozenset({"heartbeat", "detection", "ping", "training.progress", "pipeline.progress", "job.running"})
 _SNAPSHOT_SECONDS = 1.0
 
 
@@ -65,7 +65,7 @@ class Hub:
         self._floor = floor
         self._resumable = 0
         self._slots: list[Entry | None] = [None] * max_events
-        self._last: dict[tuple[str, str], Entry] = {}
+        self._last: dict[tuple[str, tuple[str, str]], Entry] = {}
         self._waiting: list[asyncio.Future[None]] = []
         self._snapshot = Snapshot()
         self._describe = describe
@@ -118,7 +118,8 @@ class Hub:
             snapshot is the position from which the following events go on.
         """
         position = parse_position(last_id) if last_id else None
-        if position is None or not self._floor <= position <= self.head:
+        # Another replica may have told more to its own clients since the last event that all have.
+        if position is None or position < self._floor or position[:2] > self.head[:2]:
             return self._snapshot_entry(reset=last_id is not None), self.end
         low, high = max(self.start, self._resumable), self.end
         while low < high:
@@ -137,7 +138,7 @@ class Hub:
 
     def _push(self, entry: Entry) -> None:
         if entry.event.type in COALESCED:
-            key = (entry.event.type, entry.event.source)
+            key = (entry.event.type, entry.event.subject)
             if older := self._last.get(key):
                 older.superseded = True
             self._last[key] = entry
@@ -156,7 +157,7 @@ class Hub:
         if self.start >= self._resumable:
             self._floor = evicted.position
         self.start += 1
-        key = (evicted.event.type, evicted.event.source)
+        key = (evicted.event.type, evicted.event.subject)
         if self._last.get(key) is evicted:
             del self._last[key]
 

@@ -45,7 +45,7 @@ class Timing:
     answer: float = 2.0
     silence: float = 2.0
     first_retry: float = 0.25
-    longest_retry: float = 10.0
+    longest_retry: float = 5.0
 
 
 class RedisBus(Bus):
@@ -237,9 +237,10 @@ class RedisBus(Bus):
             return
         self._lost_at = time.monotonic()
         self._up.clear()
-        _log.warning("the status bus lost Redis, this replica tells only its own clients: %s", str(error)[:200])
+        reason = f"{type(error).__name__}: {error}"[:200]
+        _log.warning("the status bus lost Redis, this replica tells only its own clients: %s", reason)
         self._tell_locally()
-        self.hub.append_local("service.redis_lost", {"reason": f"{type(error).__name__}: {error}"[:200]})
+        self.hub.append_local("service.redis_lost", {"reason": reason})
 
     def _came_back(self) -> None:
         self._up.set()

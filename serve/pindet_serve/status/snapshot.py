@@ -13,21 +13,21 @@ FORGET_SECONDS = 60.0
 
 
 class Snapshot:
-    """Keeps the last event of each source and family.
+    """Keeps the last event of each subject and family.
 
     Heartbeats are kept for ``FORGET_SECONDS`` after the last one; of the rest the latest 512 are kept. Detections,
     which tell nothing about state, are not.
     """
 
     def __init__(self) -> None:
-        self._latest: OrderedDict[tuple[str, str], Event] = OrderedDict()
+        self._latest: OrderedDict[tuple[str, tuple[str, str]], Event] = OrderedDict()
 
     def add(self, event: Event) -> None:
         """Take an event into account."""
         family = event.type.split(".")[0]
         if family in ("detection", "snapshot", "ping"):
             return
-        key = (family, event.source)
+        key = (family, event.subject)
         self._latest[key] = event
         self._latest.move_to_end(key)
         if len(self._latest) > MOST:
@@ -49,7 +49,7 @@ class Snapshot:
             elif age <= FORGET_SECONDS:
                 replicas.append(_entry(event, age))
             else:
-                del self._latest[(family, event.source)]
+                del self._latest[(family, event.subject)]
         return {"reset": reset, "bus": bus, "replicas": replicas, "states": states}
 
 

@@ -12,6 +12,7 @@ import hydra.utils
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from pindet.files import write_json
 from pindet.models.contract import DetectionModel
 
 
@@ -42,14 +43,11 @@ def save_trained(
     """
     _check_classes(model, classes)
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    content = json.dumps({"model": dict(config), "classes": list(classes)}, indent=2, ensure_ascii=False) + "\n"
-    for path in (weights, architecture):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    weights_part, architecture_part = (path.with_name(f".{path.name}.part") for path in (weights, architecture))
-    save_file(state, weights_part)
-    architecture_part.write_text(content, "utf-8")
-    weights_part.replace(weights)
-    architecture_part.replace(architecture)
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    part = weights.with_name(f".{weights.name}.tmp")
+    save_file(state, part)
+    part.replace(weights)
+    write_json(architecture, {"model": dict(config), "classes": list(classes)})
 
 
 def load_trained(weights: Path, architecture: Path) -> Trained:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,8 @@ from pindet.models.predictor import to_batch, to_detections
 from pindet.training.averaging import Averaged
 from pindet.training.samples import Batch, Fitted
 from pindet.training.settings import TrainingSettings
+
+logger = logging.getLogger(__name__)
 
 VALIDATION = Postprocess(nms_iou_threshold=0.6, max_detections=100)
 """Only compares epochs with each other; the evaluation stage has its own."""
@@ -132,6 +135,9 @@ class DetectionTraining(lightning.LightningModule):
         trained = {k: float(v) for k, v in self.trainer.callback_metrics.items() if k.startswith("train/")}
         measured = {f"val/{name}": self._measured.get(f"val/{name}") for name in REPORTED}
         self.history.append({"epoch": self.current_epoch, "lr": lr} | trained | measured)
+        if self.trainer.progress_bar_callback is None:
+            known = [f"{name} {value:.4g}" for name, value in self.history[-1].items() if value is not None]
+            logger.info("epoch %d of %d: %s", self.current_epoch + 1, self._settings.epochs, ", ".join(known[1:]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the history and the best weights."""

@@ -87,7 +87,7 @@ def train(
     module.train()
     state = find_resume_state(resume, identity)
     with _quiet_and_deterministic():
-        trainer = _trainer(settings, runtime, [*callbacks, _Log(), ResumeWriter(resume, identity)])
+        trainer = _trainer(settings, runtime, [*callbacks, ResumeWriter(resume, identity)])
         if state is not None:
             logger.info("going on after epoch %d of %d", state.content["epoch"] + 1, settings.epochs)
         if state is not None and len(state.content["history"]) == settings.epochs:
@@ -96,15 +96,6 @@ def train(
             validation = validation_loader(FittedImages(val, letterbox), VALIDATION_BATCH)
             trainer.fit(module, loader, validation, ckpt_path=_path(state), weights_only=True)
     return TrainingResult(module.best, module.history)
-
-
-class _Log(Callback):
-    """One line per epoch, where no progress bar is shown."""
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        del pl_module
-        values = ", ".join(f"{name} {float(value):.4g}" for name, value in sorted(trainer.callback_metrics.items()))
-        logger.info("epoch %d of %s: %s", trainer.current_epoch + 1, trainer.max_epochs, values)
 
 
 def _trainer(settings: TrainingSettings, runtime: Runtime, callbacks: list[Callback]) -> lightning.Trainer:
