@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # DVC starts the stages' `python` by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test ui params lint bench lock clean help
+.PHONY: repro test ui serve params lint bench lock clean help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -29,6 +29,9 @@ repro: $(VENV)/.pipeline  ## prepare, train, evaluate and export what params.yam
 
 ui: $(VENV)/.pipeline  ## compare runs in the browser
 	@pindet ui
+
+serve: $(VENV)/.pipeline  ## serve the exported bundle on http://localhost:8000
+	@pindet-serve
 
 params: $(VENV)/.pipeline  ## compose params.yaml from conf/; overrides: make params S="training.lr=1e-3"
 	pindet params $(S)

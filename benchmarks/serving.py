@@ -68,7 +68,9 @@ def batcher_share(model: Model, settings: Settings, seconds: float) -> float:
     """Images a second through the batcher, always full, over those of the bare engine on the same batches."""
     sizes: list[int] = []
     canvas, _ = model.letterboxed(decode_image(photographs(1)[0]))
-    batcher = Batcher(max_batch=settings.max_batch, max_wait_s=0, capacity=64, observe=lambda size, _: sizes.append(size))
+    batcher = Batcher(
+        max_batch=settings.max_batch, max_wait_s=0, capacity=64, observe=lambda size, _: sizes.append(size)
+    )
     batcher.start()
     started = time.perf_counter()
     waiting: list[Future[object]] = []

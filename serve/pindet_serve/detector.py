@@ -59,7 +59,7 @@ class Detector:
         letterboxed, placements = zip(*map(self._letterbox, images), strict=True)
         boxes, scores, labels = self.infer(np.stack(letterboxed))
         return [
-            _decode(boxes[i], scores[i], labels[i], placement, threshold, limit)
+            decode_answer(boxes[i], scores[i], labels[i], placement, threshold, limit)
             for i, placement in enumerate(placements)
         ]
 
@@ -103,9 +103,10 @@ class Detector:
             )
 
 
-def _decode(
+def decode_answer(
     boxes: NDArray[Any], scores: NDArray[Any], labels: NDArray[Any], placement: Placement, threshold: float, limit: int
 ) -> Detections:
+    """One image's raw answer, in letterboxed pixels, as detections in pixels of the image."""
     # A score of exactly 0 is padding, whatever the threshold.
     kept = np.flatnonzero((scores > 0) & (scores >= threshold))
     kept = kept[np.argsort(-scores[kept], kind="stable")][:limit]
@@ -115,6 +116,8 @@ def _decode(
 def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Threads that wait by spinning take the cores from whatever decodes the next image.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises a dozen unrelated types, none of them exported

@@ -59,6 +59,8 @@ class Settings:
     jwt_secret_previous: str = _setting(
         "", "a former JWT_SECRET whose tokens are still good", "JWT_SECRET_PREVIOUS", flag=False
     )
+    admin_user: str = _setting("", "administrator to make if there is no user at all", flag=False)
+    admin_password: str = _setting("", "password of that administrator", flag=False)
     token_minutes: float = _setting(60.0, "how long a sign-in lasts")
     allowed_origins: str = _setting("", "web origins, with commas between, whose pages may open sockets here")
     redis_url: str = _setting("", "status bus on Redis; without it the bus is in memory", "REDIS_URL", flag=False)

@@ -42,7 +42,8 @@ def write_plots_page(root: Path) -> Path:
 
     page = root / ".dvc" / "tmp" / PAGE
     # A closing tag inside a script would end it.
-    scripts = vl_convert.javascript_bundle().replace("</script", "<\\/script")
+    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub lacks the default
+    scripts = bundle.replace("</script", "<\\/script")
     write_text(page, _HTML.replace("SCRIPTS", scripts))
     with Config(str(root / ".dvc"), validate=False).edit("local") as config:
         config.setdefault("plots", {})["html_template"] = f"tmp/{PAGE}"

@@ -214,6 +214,26 @@ def test_data_and_model_must_fit(
         train(model(num_classes=3), settings(), *splits, seed=0, runtime=runtime, resume=tmp_path)
 
 
+def test_only_deterministic_algorithms_are_used(fit: Fit) -> None:
+    seen: list[bool] = []
+
+    class Watch(Callback):
+        def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+            del args, kwargs
+            seen.append(torch.are_deterministic_algorithms_enabled())
+
+    fit(epochs=1, callbacks=[Watch()])
+    assert seen == [True] * 3
+
+
+def test_an_epoch_is_one_line_where_no_bar_is_shown(fit: Fit, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "pindet"):
+        fit(epochs=2, validate_every=2)
+    first, second = (record.getMessage() for record in caplog.records if record.getMessage().startswith("epoch "))
+    assert first.startswith("epoch 1 of 2: lr ") and "train/loss " in first and "val/map" not in first
+    assert second.startswith("epoch 2 of 2: lr ") and "val/map " in second
+
+
 def test_the_callers_settings_come_back(fit: Fit) -> None:
     before = torch.are_deterministic_algorithms_enabled(), logging.getLogger("lightning.pytorch").level
     fit(epochs=1)

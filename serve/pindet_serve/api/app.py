@@ -71,6 +71,7 @@ def _guard(settings: Settings, history: History, bus: Bus) -> Guard:
         history.audit,
         token_seconds=60 * settings.token_minutes,
         allowed_origins=[origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()],
+        first_admin=(settings.admin_user, settings.admin_password) if settings.admin_user else None,
     )
 
 

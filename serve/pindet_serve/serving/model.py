@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pindet_serve.detections import Detections
-from pindet_serve.detector import Detector, _decode
+from pindet_serve.detector import Detector, decode_answer
 from pindet_serve.golden import prove
 from pindet_serve.images import Image
 from pindet_serve.letterbox import Letterbox, Placement
@@ -57,7 +57,7 @@ class Model:
         """
         manifest = self.manifest
         threshold = manifest.score_threshold if wanted.score_threshold is None else wanted.score_threshold
-        found = _decode(*raw, placement, threshold, manifest.max_detections)
+        found = decode_answer(*raw, placement, threshold, manifest.max_detections)
         kept = np.arange(len(found))
         if wanted.classes is not None:
             kept = np.flatnonzero(np.isin(found.labels, [manifest.classes.index(name) for name in wanted.classes]))

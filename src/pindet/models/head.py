@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pindet.models.layers import ConvNormAct
 
-PRIOR = 0.01
+PRIOR = 0.001
 """The share of anchor points that a fresh head takes for an object, per class: keeps the first losses small."""
 
 

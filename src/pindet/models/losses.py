@@ -15,7 +15,7 @@ from torchvision.ops import complete_box_iou_loss
 from pindet.models.assigner import Assignment
 from pindet.models.head import Points
 
-CLASS_WEIGHT = 0.5
+CLASS_WEIGHT = 1.0
 BOX_WEIGHT = 7.5
 DISTANCE_WEIGHT = 1.5
 

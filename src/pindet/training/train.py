@@ -20,6 +20,7 @@ from torch import Tensor
 
 from pindet.data.prepared import PreparedSplit
 from pindet.models.contract import DetectionModel
+from pindet.training.memory import keep_freed_memory
 from pindet.training.module import DetectionTraining, Row
 from pindet.training.resume import ResumeState, ResumeWriter, find_resume_state
 from pindet.training.runtime import Runtime
@@ -76,6 +77,8 @@ def train(
         TrainingDivergedError: the loss is no number any more.
     """
     _check(model, train, val)
+    if runtime.accelerator == "cpu":
+        keep_freed_memory()
     model.initialise(seed)
     model.freeze(settings.frozen_stages)
     model.to(memory_format=torch.channels_last)
