@@ -190,6 +190,14 @@ def test_duplicates_within_a_split_are_kept_and_reported(
     assert [r.detail.endswith("with other boxes") for r in report.rejections] == [False, True]
 
 
+@pytest.mark.parametrize("names", [[], ["a", "a"], ["a", ""], [" "]])
+def test_class_names_are_distinct_and_not_empty(tmp_path: Path, names: list[str]) -> None:
+    source = Listed([])
+    source.classes = names  # type: ignore[misc]
+    with pytest.raises(SourceError, match="distinct names, none of them empty"):
+        run(source, tmp_path / "out")
+
+
 def test_nothing_left_to_train_on(tmp_path: Path, make_picture: Any) -> None:
     make_picture(tmp_path / "a.png", 0)
     item = Item("a.png", (tmp_path / "a.png").read_bytes, [], "test")

@@ -102,6 +102,15 @@ def test_label_that_cannot_be_parsed(
     assert reasons(SOURCES[kind](tmp_path)) == [(Reason.UNREADABLE, "dropped")]
 
 
+def test_voc_object_without_a_name(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    writers["voc"](tmp_path, samples, classes)
+    label = tmp_path / "Annotations/a b.xml"
+    label.write_text(label.read_text("utf-8").replace("<name>no</name>", "<name> </name>"), "utf-8")
+    source = VocSource(tmp_path)
+    assert source.classes == ["1e3", "on", "人"]
+    assert reasons(source) == [(Reason.UNKNOWN_CLASS, "dropped")]
+
+
 def test_listed_in_two_splits(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
     writers["voc"](tmp_path, samples, classes)
     (tmp_path / "ImageSets/Main/train.txt").write_text("empty\n")

@@ -268,8 +268,10 @@ def test_a_folder_with_something_in_it_is_left_alone(
 ) -> None:
     output = tmp_path / "out"
     output.mkdir()
+    (tmp_path / ".out.tmp-killed" / "result").mkdir(parents=True)
     answers = replay(empty(splits[0]), empty(splits[1]))
     evaluate(answers, *splits, make_settings(), output)  # an empty folder is fine
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     before = tree(output)
     with pytest.raises(FileExistsError, match="not empty"):
         evaluate(answers, *splits, make_settings(), output)

@@ -89,6 +89,7 @@ def test_an_export_again_gives_the_same_bytes(exported, trained, pictures, setti
 
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "old").write_text("goes")
+    (tmp_path / ".bundle.tmp-killed" / "new").mkdir(parents=True)
     assert export(trained, pictures, POINT, settings, tmp_path / "bundle", **ABOUT) == exported[1]
     assert contents(tmp_path / "bundle") == contents(exported[0])
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
@@ -139,7 +140,7 @@ def test_data_that_do_not_fit_are_named(trained, pictures, no_pictures, settings
 
 def test_latency_is_measured(exported, pictures):
     latency = measure_latency(load_proven(exported[0]), [pictures.image(0), pictures.image(1)], runs=5)
-    assert 0 < latency["latency/p50_ms"] <= latency["latency/p95_ms"]
+    assert 0 < latency["p50_ms"] <= latency["p95_ms"]
 
 
 def test_the_settings_are_followed_and_golden_images_are_small(trained, pictures, settings, tmp_path, monkeypatch):

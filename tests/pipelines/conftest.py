@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 COPIED = [
     "conf", "pipelines", "requirements", "serve", "src", "dvc.yaml", "params.yaml", "pyproject.toml", ".dvc/config",
-    ".dvc/.gitignore", ".dvcignore", ".gitignore",
+    ".dvc/.gitignore", ".dvc/plots", ".dvcignore", ".gitignore",
 ]  # fmt: skip
 TINY = {
     "data": {
@@ -20,7 +20,7 @@ TINY = {
         "max_objects": 4, "shard_count": 2,
     },
     "model": {"image_height": 96, "image_width": 96},
-    "training": {"epochs": 2, "batch_size": 4},
+    "training": {"epochs": 6, "batch_size": 2, "ema_decay": 0.8},
 }  # fmt: skip
 
 

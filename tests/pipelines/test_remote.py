@@ -5,6 +5,8 @@ import shutil
 import boto3
 import pytest
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for four real stages, each of which imports torch
+
 
 @pytest.fixture
 def bucket(s3_server):

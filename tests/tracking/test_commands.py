@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 from pindet.tracking.commands import send_command, ui_command
 from pindet.tracking.journal import Journal
+from pindet.tracking.results import log_evaluation
+from pindet.tracking.settings import TrackingSettings
 from pindet.tracking.store import connect, find_store
 
 pytestmark = pytest.mark.filterwarnings(
@@ -61,6 +63,27 @@ def test_send_says_what_it_sent_and_what_it_kept(app: typer.Typer, project: Path
     ]
     assert connection.client.get_run(run_id).data.metrics == {"val/map": 0.5, "test/map": 0.25}
     assert [path.name for path in store.journals.glob("*.jsonl")] == ["export-abc-1.jsonl"]
+
+
+def test_results_wait_for_the_training_that_has_not_arrived(
+    app: typer.Typer, project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server came back between the end of the training, which it missed, and the evaluation."""
+    store = find_store(project)
+    connection = connect(store, "pindet")
+    run_id = connection.client.create_run(connection.experiment_id).info.run_id
+    header = {"store": store.shown, "experiment": "pindet", "run_id": run_id}
+    Journal(store.journals / f"{run_id}.jsonl", header).append("tags", values={"pindet.weights_md5": "abc"})
+
+    settings = TrackingSettings(enabled=True, required=True, experiment="pindet")
+    report = project / "data" / "prepared"
+    log_evaluation(settings, project, "abc", {"test/map": 0.25}, report)
+    assert "its training has not arrived there itself yet" in caplog.text
+    assert "Send it later with: pindet track send" in caplog.text
+
+    result = CliRunner().invoke(app, ["send"])
+    assert (result.exit_code, len(result.output.splitlines())) == (0, 2)
+    assert connection.client.get_run(run_id).data.metrics == {"test/map": 0.25}
 
 
 def test_ui_names_a_port_in_use_and_a_server_elsewhere(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,9 +79,10 @@ def _check_options(source: Source, output: Path, shard_count: int) -> None:
     if output.exists():
         raise FileExistsError(f"{output} exists; allowed is a new folder; remove it or choose another")
     twice = [name for name, count in Counter(source.classes).items() if count > 1]
-    if twice or not source.classes:
+    if twice or not all(name.strip() for name in source.classes) or not source.classes:
         raise SourceError(
-            f"classes are {source.classes}, repeated {twice}; allowed are one or more distinct names; correct them"
+            f"classes are {source.classes}, repeated {twice}; allowed are one or more distinct names, none of them "
+            "empty; correct them"
         )
 
 
@@ -93,7 +94,12 @@ def _check_left(report: Report) -> None:
         )
     for split in SPLITS[1:]:
         if not report.images[split]:
-            logger.warning("%s has no image: nothing can be measured on it; raise %s_fraction", split, split)
+            logger.warning(
+                "%s has no image: nothing can be measured on it; raise %s_fraction, or where the source has splits of "
+                "its own list some there",
+                split,
+                split,
+            )
 
 
 def _write(result: Path, entries: list[Entry], report: Report, shard_count: int, spool: BinaryIO) -> None:

@@ -99,7 +99,7 @@ class VocSource:
                 nodes = list(ElementTree.parse(path).getroot().iter("object"))
             except ElementTree.ParseError:
                 continue  # read() reports it
-            yield from (_label(n) for n in nodes)
+            yield from (label for label in map(_label, nodes) if label)  # read() rejects an object without a name
 
     def _listed(self, split: str) -> set[str]:
         path = self._root / "ImageSets" / "Main" / f"{split}.txt"

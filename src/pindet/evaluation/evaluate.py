@@ -69,7 +69,10 @@ def evaluate(
 
 def _write(findings: Findings, test: PreparedSplit, output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    prefix = f".{output.name}.tmp-"
+    for left in output.parent.glob(f"{prefix}*"):  # of a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=prefix, dir=output.parent))
     try:
         result = work / "result"
         gallery = result / "gallery"

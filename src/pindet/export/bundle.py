@@ -25,7 +25,10 @@ from pindet.models.store import Trained
 def new_folder(output: Path) -> Iterator[Path]:
     """A folder to fill; it takes the place of ``output`` when the block ends, and goes when the block fails."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    prefix = f".{output.name}.tmp-"
+    for left in output.parent.glob(f"{prefix}*"):  # of a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=prefix, dir=output.parent))
     try:
         new = work / "new"
         new.mkdir()

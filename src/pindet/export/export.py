@@ -53,7 +53,10 @@ def export(
         ValueError: the test split is empty, of other classes, or the model finds nothing in it.
     """
     if not len(test):
-        raise ValueError("the test split holds no image to prove the bundle on; raise data.test_fraction")
+        raise ValueError(
+            "the test split holds no image to prove the bundle on; raise data.test_fraction, or, where the data have "
+            "splits of their own, list test images there"
+        )
     if test.classes != trained.classes:
         raise ValueError(f"the model knows {trained.classes}, the data {test.classes}; train again (`dvc repro`)")
     with new_folder(output) as bundle:

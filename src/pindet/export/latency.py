@@ -21,7 +21,7 @@ def measure_latency(detector: Detector, images: Sequence[Image], *, runs: int) -
         runs: how many are timed, after a few that are not.
 
     Returns:
-        ``latency/p50_ms`` and ``latency/p95_ms``.
+        ``p50_ms`` and ``p95_ms``.
 
     Raises:
         ValueError: no images.
@@ -34,4 +34,4 @@ def measure_latency(detector: Detector, images: Sequence[Image], *, runs: int) -
         detector.detect([images[turn % len(images)]])
         seconds.append(time.perf_counter() - start)
     p50, p95 = np.percentile(np.array(seconds[WARM_UP:]) * 1000, [50, 95])
-    return {"latency/p50_ms": float(p50), "latency/p95_ms": float(p95)}
+    return {"p50_ms": float(p50), "p95_ms": float(p95)}

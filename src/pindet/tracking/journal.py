@@ -123,8 +123,8 @@ class Sender:
     def _work(self) -> None:
         pause = _FIRST_PAUSE
         while True:
+            self._wake.clear()  # before the look at the end, whose signal would otherwise be lost in between
             last_time = self._finishing.is_set()
-            self._wake.clear()
             sent = self._send_all()
             if last_time:
                 return

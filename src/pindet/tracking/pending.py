@@ -92,6 +92,8 @@ def _send_journal(store: Store, journal: Journal, seconds: float) -> str | None:
 
     run_id = header.get("run_id") or find_run(connection, header["weights_md5"], header.get("dvc_exp"))
     if run_id is None:
+        if _is_told_later(store, header["weights_md5"]):
+            return "its training has not arrived there itself yet"
         logger.warning("no run has trained the weights %s; %s is dropped", header["weights_md5"], journal.path.name)
         journal.remove()
         return None
@@ -101,6 +103,12 @@ def _send_journal(store: Store, journal: Journal, seconds: float) -> str | None:
         return None
     error = sender.last_error
     return reason(error, store) if error else f"no answer in {seconds:.0f} s"
+
+
+def _is_told_later(store: Store, weights_md5: str) -> bool:
+    """Whether an unsent journal of a training names these weights; only reads, for its writer may be at work."""
+    trainings = [path for path in store.journals.glob("*.jsonl") if "-" not in path.stem]
+    return any(weights_md5 in path.read_text("utf-8", errors="replace") for path in trainings)
 
 
 def send_now(store: Store, journal: Journal) -> None:
