@@ -47,6 +47,11 @@ lint: $(VENV)/.dev  ## style, types and import directions
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--no-header --quiet
 
+bench: $(VENV)/.dev  ## the figures of benchmarks/; on a machine that does nothing else
+	PYTHONPATH=src:serve $(BIN)/python benchmarks/prepare.py --images 50000
+	PYTHONPATH=serve $(BIN)/python benchmarks/status_feed.py
+	PYTHONPATH=serve $(BIN)/python benchmarks/serving.py --source .
+
 lock:  ## renew the lock files from requirements/*.in (needs uv)
 	$(LOCK) requirements/pipeline.in -o requirements/pipeline.txt
 	$(LOCK) requirements/dev.in -c requirements/pipeline.txt -o requirements/dev.txt

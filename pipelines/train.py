@@ -1,6 +1,5 @@
 """``data/prepared/`` → ``models/weights.safetensors``, ``models/architecture.json`` and ``reports/train/``."""
 
-import shutil
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -13,6 +12,7 @@ from pindet.project import scratch
 from pindet.stage import run_stage
 from pindet.tracking.run import training_run
 from pindet.training.history import write_history
+from pindet.training.resume import remove_resume_state
 from pindet.training.train import train
 
 PREPARED = Path("data/prepared")
@@ -22,6 +22,8 @@ HISTORY = Path("reports/train/history.csv")
 
 
 def main(params: Params) -> None:
+    for later in ("evaluation", "export"):
+        params.check(later)  # a wrong key there is better known before hours of training than after
     seed = params.build("seed")
     settings = params.build("training")
     runtime = params.build("runtime")
@@ -42,7 +44,7 @@ def main(params: Params) -> None:
         save_trained(WEIGHTS, ARCHITECTURE, model, everything["model"], classes)
         write_history(HISTORY, result.history)
         run.trained(WEIGHTS)
-    shutil.rmtree(resume, ignore_errors=True)
+    remove_resume_state(resume)
 
 
 if __name__ == "__main__":

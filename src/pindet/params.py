@@ -35,6 +35,17 @@ class Params:
 
     tree: DictConfig
 
+    def check(self, group: str, *provided: str) -> None:
+        """Check a group without building it: its keys, their types, and that its targets import.
+
+        Args:
+            provided: names of arguments that the file does not hold.
+
+        Raises:
+            ParamsError: as :meth:`build`, but for values that only the target itself refuses.
+        """
+        _check(self._plain(group), group, provided)
+
     def build(self, group: str, **provided: object) -> Any:
         """Check a group and instantiate it.
 
@@ -46,9 +57,8 @@ class Params:
             ParamsError: an unknown or missing key, a value of the wrong type, a target that does not import, or a
                 value that the target itself refuses.
         """
+        self.check(group, *provided)
         node = self.tree[group]
-        plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-        _check(plain, group, provided.keys())
         if not OmegaConf.is_config(node):
             return node
         try:
@@ -56,6 +66,10 @@ class Params:
         except hydra.errors.InstantiationException as error:
             cause = error.__cause__ or error
             raise ParamsError(f"{group}: {cause}") from error
+
+    def _plain(self, group: str) -> Any:
+        node = self.tree[group]
+        return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

@@ -6,19 +6,23 @@ import logging
 import os
 import shlex
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 
-from pindet.params import Params, load_params
+from pindet.params import Params, ParamsError, load_params
 from pindet.project import scratch
 
 logger = logging.getLogger(__name__)
 
 PARAMS = Path("params.yaml")
 CONF = Path("conf")
+PARENT_CHECKED_EVERY = 0.5
+"""Seconds."""
 
 
 def run_stage(name: str, work: Callable[[Params], None]) -> None:
@@ -28,6 +32,7 @@ def run_stage(name: str, work: Callable[[Params], None]) -> None:
     message, with the traceback in ``.pindet/errors/<name>.txt``.
     """
     _log_what_concerns_the_reader()
+    _end_with_parent()
     try:
         params = load_params(PARAMS)
         logger.info("%s: %s", name, overrides_in_force(PARAMS, CONF))
@@ -48,13 +53,30 @@ def _log_what_concerns_the_reader() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # MLflow has a handler of its own
 
 
+def _end_with_parent() -> None:
+    """Do not outlive the `dvc` that started the stage: an orphan would write into the next run's files."""
+    if "DVC_STAGE" not in os.environ:
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_CHECKED_EVERY)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with parent", daemon=True).start()
+
+
 def overrides_in_force(params: Path, conf: Path) -> str:
     """One line that says how ``params.yaml`` differs from what ``conf/`` composes."""
     if not conf.is_dir():
         return f"{params} as it is; there is no {conf}/ to compare it with"
     from pindet.compose import differences
 
-    difference = differences(yaml.safe_load(params.read_text(encoding="utf-8")), conf)
+    try:
+        difference = differences(yaml.safe_load(params.read_text(encoding="utf-8")), conf)
+    except ParamsError as error:  # no reason to stop: the stage reads params.yaml alone
+        return f"{params} as it is; it cannot be compared: {error}"
     if not difference.exit_code:
         return f"{params} is what {conf}/ composes"
     said = []

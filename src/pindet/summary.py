@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 METRICS = Path("metrics.json")
@@ -43,13 +44,14 @@ def _page(metrics: dict[str, float], classes: list[str]) -> RenderableType:
     for name in ("mAP 50–95", "mAP 50"):
         table.add_column(name, justify="right")
     for name in classes:
-        table.add_row(name, _cell(metrics, f"test/map/{name}"), _cell(metrics, f"test/map_50/{name}"))
+        table.add_row(escape(name), _cell(metrics, f"test/map/{name}"), _cell(metrics, f"test/map_50/{name}"))
     table.add_section()
     table.add_row("all classes", _cell(metrics, "test/map"), _cell(metrics, "test/map_50"), style="bold")
     places = Table.grid(padding=(0, 2))
     places.add_row("report", str(REPORT))
     places.add_row("bundle", str(BUNDLE))
     places.add_row("", "")
+    places.add_row("[bold]source .venv/bin/activate[/bold]", "once in a new shell; then:")
     for command, purpose in NEXT:
         places.add_row(f"[bold]{command}[/bold]", purpose)
     return Group(table, "", places)

@@ -214,6 +214,18 @@ def test_a_split_that_stays_empty_is_said(
     assert [r.message.split()[0] for r in caplog.records if r.levelname == "WARNING"] == ["val", "test"]
 
 
+def test_a_split_that_the_source_lacks_is_taken_from_its_training_images(tmp_path: Path, make_picture: Any) -> None:
+    items = []
+    for number in range(60):
+        path = tmp_path / f"{number}.png"
+        make_picture(path, number)
+        items.append(Item(path.name, path.read_bytes, [], "val" if number < 10 else "train"))
+    images = run(Listed(items), tmp_path / "out").images
+    assert images["val"] == 10
+    assert 4 <= images["test"] <= 16
+    assert images["train"] == 50 - images["test"]
+
+
 class Picture:
     """A rendered image that somebody holds in memory."""
 
@@ -237,7 +249,7 @@ def test_few_images_are_in_memory_at_a_time(tmp_path: Path) -> None:
                 del picture
                 counts.append(len(held))
 
-    assert run(Rendered([]), tmp_path / "out").images["train"] == 100
+    assert sum(run(Rendered([]), tmp_path / "out").images.values()) == 100
     assert max(counts) <= 30
 
 

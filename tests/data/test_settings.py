@@ -80,7 +80,7 @@ def test_a_root_of_something_else(tmp_path: Path, kind: str) -> None:
 def test_classes_and_difficult_of_voc(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
     writers["voc"](tmp_path, samples, classes)
     source = built(folder("Voc", tmp_path, classes=["no", "on", "1e3"])).source(0)
-    assert source.classes == ["1e3", "no", "on"]
+    assert source.classes == ["no", "on", "1e3"]
     label = tmp_path / "Annotations" / "a b.xml"
     label.write_text(label.read_text("utf-8").replace("</name>", "</name><difficult>1</difficult>", 1), "utf-8")
     for difficult, action, left in (("keep", "kept", 2), ("drop", "excluded", 1)):

@@ -20,7 +20,7 @@ TINY = {
         "max_objects": 4, "shard_count": 2,
     },
     "model": {"image_height": 96, "image_width": 96},
-    "training": {"epochs": 6, "batch_size": 2, "ema_decay": 0.8},
+    "training": {"epochs": 6, "batch_size": 2, "lr": 0.01, "warmup": 0.0, "ema_decay": 0.8},
 }  # fmt: skip
 
 

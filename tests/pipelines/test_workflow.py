@@ -106,7 +106,9 @@ def test_where_a_stage_runs_makes_no_stage_run_again(project):
 
 def test_an_experiment_in_a_temporary_copy_uses_the_copys_code_and_the_projects_store(project):
     before = project.outs()
-    said = project.dvc("exp", "run", "--temp", "--name", "colder", "-S", "+experiment=tiny", "-S", "training.lr=0.0001")
+    said = project.dvc(
+        "exp", "run", "--temp", "--name", "colder", "-S", "+experiment=tiny", "-S", "training.weight_decay=0.04"
+    )
     assert changed_stages(said) == ["train", "evaluate", "export"]
     assert project.outs() == before
     assert len(runs(project)) == 2
@@ -116,7 +118,7 @@ def test_an_experiment_in_a_temporary_copy_uses_the_copys_code_and_the_projects_
     shown = json.loads(project.dvc("exp", "show", "--json"))
     assert "colder" in json.dumps(shown)
     project.dvc("exp", "apply", "colder")
-    assert project.params["training"]["lr"] == 0.0001
+    assert project.params["training"]["weight_decay"] == 0.04
     assert "Data and pipelines are up to date" in project.dvc("repro")
     difference = json.loads(project.dvc("metrics", "diff", "HEAD", "--all", "--json"))
     assert "test/map" in difference["metrics.json"]
@@ -129,14 +131,14 @@ def test_forced_runs_in_two_places_give_the_same_bytes(project, finished):
 
 def test_queued_experiments_run_two_at_a_time_with_one_tracked_run_each(project):
     (project.root / "mlflow.db").unlink()
-    project.dvc("exp", "run", "--queue", "-S", "+experiment=tiny", "-S", "training.lr=choice(0.0003,0.0007)")
+    project.dvc("exp", "run", "--queue", "-S", "+experiment=tiny", "-S", "training.weight_decay=choice(0.03,0.06)")
     project.dvc("queue", "start", "-j", "2")
     logs = project.dvc("queue", "logs", "-f", next(iter(queued(project))))
     wait_for_the_queue(project)
     assert [row["state"] for row in queue_status(project)] == ["Success", "Success"], logs
     found = runs(project)
     assert [run["status"] for run in found] == ["FINISHED"] * 2
-    assert {run["params"]["training.lr"] for run in found} == {"0.0003", "0.0007"}
+    assert {run["params"]["training.weight_decay"] for run in found} == {"0.03", "0.06"}
     assert all("test/map" in run["metrics"] for run in found)
 
 

@@ -79,7 +79,7 @@ class CocoSource:
         for file in self._files:
             data = _load(file.path)
             boxes: dict[Any, list[Any]] = defaultdict(list)
-            for annotation in data.get("annotations", []):
+            for annotation in data.get("annotations") or []:
                 boxes[annotation.get("image_id")].append(annotation)
             for image in sorted(data["images"], key=lambda i: i["file_name"]):
                 name = nfc(image["file_name"])

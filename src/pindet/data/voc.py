@@ -22,7 +22,7 @@ class VocSource:
 
     Args:
         root: the folder that holds ``Annotations`` and ``JPEGImages``.
-        classes: allowed class names; every label found, sorted, when None.
+        classes: allowed class names in label order; every label found, sorted, when None.
         unlabelled: ``error`` or ``background``, for images without an XML file.
         difficult: ``keep`` or ``drop`` boxes marked as difficult; reported either way.
 
@@ -42,11 +42,11 @@ class VocSource:
         self._unlabelled = unlabelled
         self._keeps_difficult = difficult == "keep"
         self._labels = files_by_stem(root / "Annotations", frozenset({".xml"}))
-        self._classes = sorted(set(self._found()) if classes is None else {nfc(c) for c in classes})
+        self._classes = sorted(set(self._found())) if classes is None else [nfc(c) for c in classes]
 
     @property
     def classes(self) -> list[str]:
-        """Class names, sorted."""
+        """Class names in label order: as they were given, or sorted."""
         return list(self._classes)
 
     def __len__(self) -> int:

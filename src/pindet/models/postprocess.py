@@ -29,7 +29,7 @@ class Postprocess:
     nms_iou_threshold: float
     max_detections: int
     max_candidates: int = 1000
-    score_floor: float = 0.001
+    score_floor: float = 0.0001
 
     def __post_init__(self) -> None:
         if not 0 < self.nms_iou_threshold <= 1:

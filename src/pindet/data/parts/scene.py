@@ -89,11 +89,13 @@ def _sprite(rng: np.random.Generator, light: Light, zoom: float) -> Sprite:
 
 
 def _odds(label: str) -> list[float]:
-    """How often each of ``FINISHES`` occurs: bearings are of bright steel, screws often black."""
+    """How often each of ``FINISHES`` occurs: bearings are of bright steel, socket screws mostly black, bolts seldom."""
     if label == "bearing":
         return [0.0, 0.5, 0.5, 0.0, 0.0, 0.0]
     if label == "socket_screw":
-        return [0.2, 0.25, 0.15, 0.0, 0.05, 0.35]
+        return [0.12, 0.15, 0.1, 0.0, 0.03, 0.6]
+    if label == "hex_bolt":
+        return [0.36, 0.22, 0.12, 0.06, 0.17, 0.07]
     return [0.3, 0.2, 0.12, 0.12, 0.13, 0.13]
 
 
