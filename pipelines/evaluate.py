@@ -32,7 +32,9 @@ def main(params: Params) -> None:
     evaluation = evaluate(predict, val, test, settings, REPORT)
     write_json(OPERATING_POINT, evaluation.operating_point)
     write_json(METRICS, evaluation.metrics)
-    log_evaluation(params.build("tracking"), Path(), dvc_md5(WEIGHTS), evaluation.metrics, REPORT)
+    # The run has its validation metrics, epoch by epoch, from the training.
+    measured = {key: value for key, value in evaluation.metrics.items() if key.startswith("test/")}
+    log_evaluation(params.build("tracking"), Path(), dvc_md5(WEIGHTS), measured, REPORT)
 
 
 if __name__ == "__main__":

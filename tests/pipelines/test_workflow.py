@@ -1,8 +1,13 @@
 """What users do with DVC: each way of running the stages, on a tiny project with real git, DVC and MLflow."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import time
 
+import psutil
 import pytest
 import yaml
 
@@ -152,13 +157,7 @@ def queued(project):
 
 
 def wait_for_the_queue(project):
-    import time
-
-    for _ in range(300):
-        if all(row["state"] in ("Success", "Failed") for row in queue_status(project)):
-            return
-        time.sleep(1)
-    pytest.fail(project.dvc("queue", "status"))
+    wait_until(lambda: all(row["state"] in ("Success", "Failed") for row in queue_status(project)), seconds=300)
 
 
 def test_a_cached_stage_makes_no_tracked_run(project):
@@ -170,11 +169,75 @@ def test_a_cached_stage_makes_no_tracked_run(project):
     assert len(runs(project)) == before
 
 
-def test_plots_open_without_a_network(project):
+def test_metrics_and_plots_are_shown_and_compared_and_open_without_a_network(project):
+    assert "test/map" in project.dvc("metrics", "show")
     project.run("pindet", "plots-page")
-    project.dvc("plots", "show", "-q")
-    page = (project.root / "dvc_plots/index.html").read_text(encoding="utf-8")
-    assert "src=" not in re.sub(r'<img[^>]*src="(static/|data:)[^"]*"', "", page.split("</script>")[-1])
-    assert not re.search(r"<(script|link)[^>]+(src|href)=.https?:", page)
-    for title in ("Loss", "mAP", "Confusion", "Precision"):
-        assert title in page
+    for command in (["show"], ["diff", "HEAD"]):
+        project.dvc("plots", *command, "-q")
+        page = (project.root / "dvc_plots/index.html").read_text(encoding="utf-8")
+        for title in ("Loss", "mAP on validation", "Confusion matrix", "Precision and recall by class", "Errors"):
+            assert title in page
+        assert "contact_sheet" in page
+        drawn = page.rpartition("</head>")[2]
+        assert not re.search(r"<(script|link|img)[^>]+(src|href)=.https?:", page)
+        assert drawn.count("vegaEmbed(") >= 5
+
+
+def test_a_sweep_over_a_range_is_queued(project):
+    said = project.dvc("exp", "run", "--queue", "-S", "+experiment=tiny", "-S", "evaluation.gallery_images=range(1,4)")
+    assert said.count("Queued experiment") == 3
+    project.dvc("queue", "remove", "--all")
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(project):
+    project.run("pindet", "params", "+experiment=tiny", "training.weight_decay=0.02")
+    killed = subprocess.Popen(
+        ["dvc", "repro", "train"], cwd=project.root, env=project.environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until(lambda: list(project.root.glob(".pindet/resume/*/epoch-*.ckpt")))
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    said = project.dvc("repro", "train")
+    assert "going on after epoch" in said
+    resumed = project.outs()["models/weights.safetensors"]
+    assert [run["status"] for run in runs(project)] == ["FINISHED"] * 2
+    project.dvc("repro", "--force", "--single-item", "train")
+    assert project.outs()["models/weights.safetensors"] == resumed
+
+
+def test_a_stage_does_not_outlive_its_dvc(project):
+    project.run("pindet", "params", "+experiment=tiny", "training.weight_decay=0.02", "training.epochs=600")
+    started = subprocess.Popen(
+        ["dvc", "repro", "train"], cwd=project.root, env=project.environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until(lambda: list(project.root.glob(".pindet/resume/*/epoch-*.ckpt")))
+    started.kill()
+    started.wait()
+    wait_until(lambda: not members(started.pid), seconds=20)
+    assert not (project.root / "models/weights.safetensors").exists()
+
+
+def members(session):
+    """The living processes of a session, zombies left out."""
+    return [
+        process
+        for process in psutil.process_iter(["status"])
+        if process.info["status"] != psutil.STATUS_ZOMBIE and session_of(process.pid) == session
+    ]
+
+
+def session_of(pid):
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def wait_until(happened, seconds=120):
+    for _ in range(seconds * 10):
+        if happened():
+            return
+        time.sleep(0.1)
+    pytest.fail(f"it did not happen within {seconds} s")
