@@ -32,6 +32,7 @@ def main() -> None:
         access_log=False,
         server_header=False,
         ws_max_size=settings.max_body_bytes + 1024,
+        ws_per_message_deflate=False,  # a compressor for each of thousands of clients costs more than it saves
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
         lifespan="on",
     )
