@@ -60,7 +60,7 @@ def test_equal_boxes_of_two_classes_both_stay() -> None:
 
 def test_nothing_above_the_floor_is_an_empty_answer() -> None:
     post = Postprocess(nms_iou_threshold=0.5, max_detections=5)
-    ((boxes, scores, labels),) = select(torch.zeros(1, 4, 4), torch.full((1, 4, 2), 0.001), post)
+    ((boxes, scores, labels),) = select(torch.zeros(1, 4, 4), torch.full((1, 4, 2), post.score_floor), post)
     assert boxes.shape == (0, 4)
     assert scores.shape == labels.shape == (0,)
     assert labels.dtype == torch.int64

@@ -148,6 +148,16 @@ def test_a_killed_training_ends_in_the_same_bits(fit: Fit, tmp_path: Path, epoch
     assert not (tmp_path / "resume").exists()
 
 
+@pytest.fixture
+def single_thread() -> Iterator[None]:
+    """A forked process has none of its parent's OpenMP threads and waits for them for ever."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("single_thread")
 def test_a_process_killed_by_the_system_goes_on(fit: Fit, tmp_path: Path) -> None:
     process = multiprocessing.get_context("fork").Process(target=fit, kwargs={"callbacks": [Kill(2, 1, "kill")]})
     process.start()
