@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from pindet.data.prepared import PreparedSplit
+from pindet.data.workspace import workspace
 from pindet.evaluation.files import write_files
 from pindet.evaluation.findings import Findings, find
 from pindet.evaluation.flat import flat_metrics, undefined
@@ -68,12 +67,7 @@ def evaluate(
 
 
 def _write(findings: Findings, test: PreparedSplit, output: Path) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{output.name}.tmp-"
-    for left in output.parent.glob(f"{prefix}*"):  # of a run that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix=prefix, dir=output.parent))
-    try:
+    with workspace(output) as work:
         result = work / "result"
         gallery = result / "gallery"
         result.mkdir()
@@ -87,5 +81,3 @@ def _write(findings: Findings, test: PreparedSplit, output: Path) -> None:
         write_files(findings, reasons, result)
         (result / "report.html").write_text(render(findings, reasons, pictures), "utf-8", newline="\n")
         result.rename(output)  # over an empty folder, too
-    finally:
-        shutil.rmtree(work)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +14,7 @@ from pindet_serve.images import Image
 from pindet_serve.letterbox import Letterbox
 from pindet_serve.manifest import SCHEMA_VERSION, Manifest, list_files, write_manifest
 
+from pindet.data.workspace import workspace
 from pindet.export.graph import export_model
 from pindet.export.operating import OperatingPoint
 from pindet.models.store import Trained
@@ -24,20 +23,13 @@ from pindet.models.store import Trained
 @contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
     """A folder to fill; it takes the place of ``output`` when the block ends, and goes when the block fails."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{output.name}.tmp-"
-    for left in output.parent.glob(f"{prefix}*"):  # of a run that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix=prefix, dir=output.parent))
-    try:
+    with workspace(output) as work:
         new = work / "new"
         new.mkdir()
         yield new
         if output.exists():
             output.rename(work / "old")
         new.rename(output)
-    finally:
-        shutil.rmtree(work)
 
 
 def write_model(
