@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
+import pickle
 import signal
-from collections.abc import Callable, Iterator, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +36,14 @@ class KilledError(Exception):
 
 
 class Kill(Callback):
-    """Ends the process, or raises, at a batch of an epoch."""
+    """Raises at a batch of an epoch."""
 
-    def __init__(self, epoch: int, batch: int, how: str = "raise") -> None:
+    def __init__(self, epoch: int, batch: int) -> None:
         self._at = (epoch, batch)
-        self._how = how
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *args: Any, **kwargs: Any) -> None:
         del kwargs
         if (trainer.current_epoch, args[3]) == self._at:
-            if self._how == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
             raise KilledError
 
 
@@ -148,21 +147,41 @@ def test_a_killed_training_ends_in_the_same_bits(fit: Fit, tmp_path: Path, epoch
     assert not (tmp_path / "resume").exists()
 
 
-@pytest.fixture
-def single_thread() -> Iterator[None]:
-    """A forked process has none of its parent's OpenMP threads and waits for them for ever."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+KILLED_TRAINING = """
+import os, pickle, signal, sys
+from pathlib import Path
+
+import torch
+from lightning import Callback
+from pindet.training.train import train
 
 
-@pytest.mark.usefixtures("single_thread")
-def test_a_process_killed_by_the_system_goes_on(fit: Fit, tmp_path: Path) -> None:
-    process = multiprocessing.get_context("fork").Process(target=fit, kwargs={"callbacks": [Kill(2, 1, "kill")]})
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+class Kill(Callback):
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if (trainer.current_epoch, batch_idx) == (2, 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+torch.set_num_threads(1)
+positional, keywords = pickle.loads(Path(sys.argv[1]).read_bytes())
+train(*positional, **keywords, callbacks=[Kill()])
+"""
+
+
+def test_a_process_killed_by_the_system_goes_on(
+    fit: Fit,
+    tmp_path: Path,
+    splits: Splits,
+    model: Callable[..., Pindet],
+    settings: Callable[..., TrainingSettings],
+    runtime: Runtime,
+) -> None:
+    keywords = {"seed": 0, "runtime": runtime, "resume": tmp_path / "resume"}
+    (tmp_path / "training.pickle").write_bytes(pickle.dumps(((model(), settings(), *splits), keywords)))
+    command = [sys.executable, "-c", KILLED_TRAINING, str(tmp_path / "training.pickle")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    died = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
     assert [path.name[:10] for path in (tmp_path / "resume").glob("*.ckpt")] == ["epoch-0001"]
     assert same(fit(), fit(resume="whole"))
 
