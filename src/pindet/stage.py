@@ -14,9 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # ships no types
-import yaml
 
-from pindet.params import Params, ParamsError, load_params
+from pindet.params import Params, ParamsError, load_params, load_tree
 from pindet.project import scratch
 
 logger = logging.getLogger(__name__)
@@ -100,7 +99,7 @@ def overrides_in_force(params: Path, conf: Path) -> str:
     from pindet.compose import differences
 
     try:
-        difference = differences(yaml.safe_load(params.read_text(encoding="utf-8")), conf)
+        difference = differences(load_tree(params), conf)
     except ParamsError as error:  # no reason to stop: the stage reads params.yaml alone
         return f"{params} as it is; it cannot be compared: {error}"
     if not difference.exit_code:
