@@ -57,5 +57,5 @@ lock:  ## renew the lock files from requirements/*.in (needs uv)
 	$(LOCK) requirements/dev.in -c requirements/pipeline.txt -o requirements/dev.txt
 	$(LOCK) requirements/serve.in -c requirements/pipeline.txt -o requirements/serve.txt
 
-clean:  ## remove the environment and every cache
+clean:  ## remove the environment and the caches of the tools; data, models and runs stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
