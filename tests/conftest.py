@@ -22,6 +22,8 @@ def pytest_collection_modifyitems(items):
     """
     items.sort(key=lambda item: TESTS / "pipelines" not in item.path.parents)
     for item in items:
+        if TESTS / "pipelines" in item.path.parents:
+            item.add_marker(pytest.mark.timeout(900))  # real stages, each of which imports torch
         item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).parts[0]))
 
 

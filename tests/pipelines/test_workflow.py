@@ -11,7 +11,6 @@ import psutil
 import pytest
 import yaml
 
-pytestmark = pytest.mark.timeout(600)  # the first test waits for four real stages, each of which imports torch
 STAGES = ["prepare", "train", "evaluate", "export"]
 NO_TRAINING = ["-S", "+experiment=tiny", "-S", "evaluation.gallery_images=2"]
 

@@ -22,6 +22,7 @@ from pindet.data.prepared import PreparedSplit
 from pindet.models.contract import Target
 from pindet.models.pindet import Pindet
 from pindet.training.module import TrainingDivergedError
+from pindet.training.progress import Listener
 from pindet.training.resume import remove_resume_state
 from pindet.training.runtime import Runtime
 from pindet.training.settings import TrainingSettings
@@ -58,7 +59,8 @@ def fit(
     """Trains a fresh tiny model with replaced settings."""
 
     def run(
-        *, seed: int = 0, workers: int = 0, resume: str = "resume", callbacks: Sequence[Callback] = (), **replaced: Any
+        *, seed: int = 0, workers: int = 0, resume: str = "resume", callbacks: Sequence[Callback] = (),
+        listeners: Sequence[Listener] = (), **replaced: Any
     ) -> TrainingResult:
         torch.manual_seed(os.getpid())  # the caller's random state must not matter
         return train(
@@ -69,6 +71,7 @@ def fit(
             runtime=Runtime(accelerator="cpu", devices=1, workers=workers) if workers else runtime,
             resume=tmp_path / resume,
             callbacks=callbacks,
+            listeners=listeners,
         )
 
     return run
@@ -259,8 +262,21 @@ def test_an_epoch_is_one_line_where_no_bar_is_shown(fit: Fit, caplog: pytest.Log
     with caplog.at_level(logging.INFO, "pindet"):
         fit(epochs=2, validate_every=2)
     first, second = (record.getMessage() for record in caplog.records if record.getMessage().startswith("epoch "))
-    assert first.startswith("epoch 1 of 2: lr ") and "train/loss " in first and "val/map" not in first
-    assert second.startswith("epoch 2 of 2: lr ") and "val/map " in second
+    assert first.startswith("epoch 1 of 2: loss ") and "images/s, " in first and "mAP" not in first
+    assert second.startswith("epoch 2 of 2: loss ") and "mAP 0." in second and second.endswith(", 0 s left")
+
+
+def test_listeners_hear_of_every_epoch(fit: Fit) -> None:
+    heard: list[Any] = []
+    result = fit(epochs=3, listeners=[heard.append])
+    ends = [report for report in heard if report["epochs_done"] == report["epoch"]]
+    assert [(report["epoch"], report["epochs"], report["step"], report["steps"]) for report in ends] == [
+        (1, 3, 3, 9), (2, 3, 6, 9), (3, 3, 9, 9),
+    ]  # fmt: skip
+    assert [report["loss"] for report in ends] == [row["train/loss"] for row in result.history]
+    assert [report["map"] for report in ends] == pytest.approx([row["val/map"] for row in result.history])
+    assert all(report["images_per_second"] > 0 for report in ends)
+    assert ends[-1]["seconds_left"] == 0
 
 
 def test_the_callers_settings_come_back(fit: Fit) -> None:

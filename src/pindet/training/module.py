@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -21,8 +20,6 @@ from pindet.models.predictor import to_batch, to_detections
 from pindet.training.averaging import Averaged
 from pindet.training.samples import Batch, Fitted
 from pindet.training.settings import TrainingSettings
-
-logger = logging.getLogger(__name__)
 
 VALIDATION = Postprocess(nms_iou_threshold=0.6, max_detections=100)
 """Only compares epochs with each other; the evaluation stage has its own."""
@@ -102,7 +99,7 @@ class DetectionTraining(lightning.LightningModule):
             raise TrainingDivergedError(self._diverged(batch_idx, losses))
         values = {"train/loss": total.detach()} | {f"train/{name}": loss.detach() for name, loss in losses.items()}
         size = len(batch.targets)
-        self.log("train/loss", values.pop("train/loss"), on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
+        self.log("train/loss", values.pop("train/loss"), on_step=False, on_epoch=True, batch_size=size)
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=size)
         return total
 
@@ -123,7 +120,7 @@ class DetectionTraining(lightning.LightningModule):
         measured = coco_metrics(self._val, self._found)
         self._found = []
         self._measured = {f"val/{name}": measured[name] for name in REPORTED if name in measured}
-        self.log_dict({name: torch.tensor(value) for name, value in self._measured.items()}, prog_bar=True)
+        self.log_dict({name: torch.tensor(value) for name, value in self._measured.items()})
         quality = measured.get("map", -math.inf)
         if quality > self._best_map or quality == -math.inf:
             self._best_map, self.best = quality, self.averaged.weights()
@@ -135,9 +132,6 @@ class DetectionTraining(lightning.LightningModule):
         trained = {k: float(v) for k, v in self.trainer.callback_metrics.items() if k.startswith("train/")}
         measured = {f"val/{name}": self._measured.get(f"val/{name}") for name in REPORTED}
         self.history.append({"epoch": self.current_epoch, "lr": lr} | trained | measured)
-        if self.trainer.progress_bar_callback is None:
-            known = [f"{name} {value:.4g}" for name, value in self.history[-1].items() if value is not None]
-            logger.info("epoch %d of %d: %s", self.current_epoch + 1, self._settings.epochs, ", ".join(known[1:]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the history and the best weights."""
