@@ -189,6 +189,21 @@ def test_a_process_killed_by_the_system_goes_on(
     assert same(fit(), fit(resume="whole"))
 
 
+def test_a_training_ends_when_its_patience_does(fit: Fit, caplog: pytest.LogCaptureFixture) -> None:
+    """A rate of learning that teaches nothing: no validation is better than the first."""
+    still: dict[str, Any] = {"epochs": 8, "lr": 1e-12, "ema_decay": 0.0, "augmentation": {}}
+    with caplog.at_level(logging.INFO, "pindet"):
+        ended = fit(resume="whole", patience=3, **still)
+    assert [row["epoch"] for row in ended.history] == [0, 1, 2, 3]
+    assert "ending early: the last 3 validations brought no better val/map" in caplog.text
+    assert len(fit(resume="patient", **still).history) == 8
+
+    assert same(fit(resume="whole", patience=3, **still), ended)  # it is over: nothing is trained again
+    with pytest.raises(KilledError):
+        fit(callbacks=[Kill(2, 0)], patience=3, **still)
+    assert same(fit(patience=3, **still), ended)  # how long it has waited is part of the state
+
+
 def test_a_damaged_state_is_passed_over(fit: Fit, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(KilledError):
         fit(callbacks=[Kill(1, 0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,8 @@ from pindet.models.predictor import to_batch, to_detections
 from pindet.training.averaging import Averaged
 from pindet.training.samples import Batch, Fitted
 from pindet.training.settings import TrainingSettings
+
+logger = logging.getLogger(__name__)
 
 VALIDATION = Postprocess(nms_iou_threshold=0.6, max_detections=100)
 """Only compares epochs with each other; the evaluation stage has its own."""
@@ -48,6 +51,7 @@ class DetectionTraining(lightning.LightningModule):
     Attributes:
         history: one row per finished epoch.
         best: the averaged weights with the highest ``val/map`` so far; of the last epoch where there is none.
+        is_over: all epochs are done, or the patience is at its end.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class DetectionTraining(lightning.LightningModule):
         self.history: list[Row] = []
         self.best: dict[str, Tensor] = {}
         self._best_map = -math.inf
+        self._without_better = 0
         self._settings = settings
         self._val = val
         self._steps = steps
@@ -122,8 +127,13 @@ class DetectionTraining(lightning.LightningModule):
         self._measured = {f"val/{name}": measured[name] for name in REPORTED if name in measured}
         self.log_dict({name: torch.tensor(value) for name, value in self._measured.items()})
         quality = measured.get("map", -math.inf)
+        self._without_better += 1
         if quality > self._best_map or quality == -math.inf:
             self._best_map, self.best = quality, self.averaged.weights()
+            self._without_better = 0
+        if self._is_patience_over:
+            logger.info("ending early: the last %d validations brought no better val/map", self._without_better)
+            self.trainer.should_stop = True
 
     def on_train_epoch_end(self) -> None:
         """Write the epoch into the history."""
@@ -136,18 +146,27 @@ class DetectionTraining(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the history and the best weights."""
         checkpoint["history"] = self.history
-        checkpoint["best"] = {"map": self._best_map, "weights": self.best}
+        checkpoint["best"] = {"map": self._best_map, "weights": self.best, "without_better": self._without_better}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take them back."""
         self.history = list(checkpoint["history"])
-        self._best_map, self.best = checkpoint["best"]["map"], dict(checkpoint["best"]["weights"])
+        best = checkpoint["best"]
+        self._best_map, self.best, self._without_better = best["map"], dict(best["weights"]), best["without_better"]
 
     def train(self, mode: bool = True) -> DetectionTraining:
         """Training mode for all but the averaged model."""
         super().train(mode)
         self.averaged.eval()
         return self
+
+    @property
+    def is_over(self) -> bool:
+        return len(self.history) == self._settings.epochs or self._is_patience_over
+
+    @property
+    def _is_patience_over(self) -> bool:
+        return 0 < self._settings.patience <= self._without_better
 
     def _lr_share(self, step: int) -> float:
         rise = self._settings.warmup * self._steps

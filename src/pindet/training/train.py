@@ -95,9 +95,8 @@ def train(
         trainer = _trainer(settings, runtime, [*callbacks, TrainingProgress(listeners), ResumeWriter(resume, identity)])
         if state is not None:
             logger.info("going on after epoch %d of %d", state.content["epoch"] + 1, settings.epochs)
-        if state is not None and len(state.content["history"]) == settings.epochs:
             module.on_load_checkpoint(state.content)
-        else:
+        if not module.is_over:
             validation = validation_loader(FittedImages(val, letterbox), VALIDATION_BATCH)
             trainer.fit(module, loader, validation, ckpt_path=_path(state), weights_only=True)
     return TrainingResult(module.best, module.history)
