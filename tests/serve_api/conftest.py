@@ -254,7 +254,9 @@ class Servers:
         self.folder = folder
         self.started: list[Server] = []
 
-    def start(self, source: Path | str, *flags: str, ready: bool = True, slow: float = 0, **variables) -> Server:
+    def start(
+        self, source: Path | str, *flags: str, ready: bool = True, slow: float = 0, preexec_fn=None, **variables
+    ) -> Server:
         """Start ``python -m pindet_serve`` and wait until it is ready.
 
         ``slow``: seconds more for each inference, which then also waits while the file ``hold`` exists.
@@ -269,7 +271,9 @@ class Servers:
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "serve")} | variables
         with log.open("w") as output:
             command = [sys.executable, *program, *options, *flags]
-            process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+            process = subprocess.Popen(
+                command, stdout=output, stderr=output, env=environment, preexec_fn=preexec_fn
+            )
         server = Server(process, f"http://127.0.0.1:{port}", log, state, hold)
         self.started.append(server)
         if ready:

@@ -82,7 +82,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await state.bus.start()
     await state.history.start()
     await state.auth.start()
-    await asyncio.to_thread(service.start)
+    if not service.started:
+        await asyncio.to_thread(service.start)
     await asyncio.to_thread(state.jobs.start)
     heartbeat = asyncio.create_task(beat_forever(state.bus, state.activity.facts), name="heartbeat")
     try:

@@ -77,6 +77,11 @@ class Service:
         return self._model
 
     @property
+    def started(self) -> bool:
+        """Whether there is a model that answers."""
+        return self._model is not None
+
+    @property
     def can_roll_back(self) -> bool:
         """Whether there is a release before this one."""
         return self._record.previous is not None
