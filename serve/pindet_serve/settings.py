@@ -9,8 +9,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-ENGINES = ("auto", "onnxruntime", "openvino")
-DEVICES = ("auto", "cpu")
+RUNS_ON = {
+    "auto": ("auto", "cpu", "cuda", "tensorrt"),
+    "onnxruntime": ("auto", "cpu", "cuda", "tensorrt"),
+    "openvino": ("auto", "cpu"),
+    "torch": ("auto", "cuda"),
+}
+ENGINES, DEVICES = tuple(RUNS_ON), RUNS_ON["auto"]
 LOG_LEVELS = ("debug", "info", "warning", "error")
 STATE = Path(".pindet/serve")
 SHORTEST_SECRET = 32
@@ -77,6 +82,8 @@ class Settings:
         for name, allowed in (("engine", ENGINES), ("device", DEVICES), ("log_level", LOG_LEVELS)):
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"{name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}")
+        if self.device not in (allowed := RUNS_ON[self.engine]):
+            raise SettingsError(f"device is {self.device!r}; engine {self.engine} runs on {', '.join(allowed)}")
         if self.max_bodies_mb < self.max_body_mb:
             raise SettingsError(f"max_bodies_mb is {self.max_bodies_mb}; max_body_mb, {self.max_body_mb}, is least")
         if self.port > 65535:

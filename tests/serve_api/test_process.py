@@ -71,7 +71,8 @@ def test_it_is_small_and_quick(start_server, project, data):
         (["--host=0.0.0.0"], {}, "set JWT_SECRET"),
         (["--host=0.0.0.0"], {"JWT_SECRET": "changeme-changeme-changeme-changeme"}, "placeholder"),
         (["--source=nowhere"], {}, "no folder"),
-        (["--device=cuda"], {}, "device is 'cuda'; allowed are auto, cpu"),
+        (["--device=cuda"], {}, "'cuda'"),
+        (["--engine=openvino", "--device=cuda"], {}, "engine openvino runs on auto, cpu"),
         ([], {"REDIS_URL": "mysql://x"}, "redis://"),
     ],
 )

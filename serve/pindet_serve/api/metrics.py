@@ -80,6 +80,6 @@ class _State(Collector):
             yield CounterMetricFamily(f"pindet_{name}_dropped", f"What the {name} lost", seen["dropped"])
         release = service.model.release
         labels = {"name": release.name, "version": release.version, "md5": release.bundle_md5}
-        info = GaugeMetricFamily("pindet_model_info", "The model that answers", labels=[*labels, "engine"])
-        info.add_metric([*labels.values(), service.model.engine], 1)
+        info = GaugeMetricFamily("pindet_model_info", "The model that answers", labels=[*labels, "engine", "device"])
+        info.add_metric([*labels.values(), service.model.engine, service.model.device], 1)
         yield info
