@@ -137,6 +137,11 @@ def make_bundle():
     return write_bundle
 
 
+@pytest.fixture(scope="session")
+def bundle_writer():
+    return write_bundle
+
+
 def md5_of(path: Path) -> str:
     return hashlib.md5(path.read_bytes()).hexdigest()
 

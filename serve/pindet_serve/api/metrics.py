@@ -83,3 +83,10 @@ class _State(Collector):
         info = GaugeMetricFamily("pindet_model_info", "The model that answers", labels=[*labels, "engine", "device"])
         info.add_metric([*labels.values(), service.model.engine, service.model.device], 1)
         yield info
+        if (drift := service.model.drift) is not None:
+            yield GaugeMetricFamily("pindet_drift_images", "Images that the drift is of", drift.images)
+            text = "Jensen-Shannon distance from the test data, 0 to 1"
+            distances = GaugeMetricFamily("pindet_drift", text, labels=["quantity", "label"])
+            for quantity, label, distance in drift.distances():
+                distances.add_metric([quantity, label], distance)
+            yield distances
