@@ -58,6 +58,7 @@ async def detect(
     score_threshold: Annotated[float | None, Query(ge=0, le=1, description="least score; the model's default")] = None,
     max_detections: Annotated[int | None, Query(ge=1, description="most objects an image; the model's default")] = None,
     classes: Annotated[list[str] | None, Query(description="only objects of these classes; repeat it")] = None,
+    record: Annotated[bool, Query(description="whether history keeps the answer; false for trying something")] = True,
 ) -> Response:
     """Find the objects in one or many images.
 
@@ -85,8 +86,8 @@ async def detect(
         raise results[0]
     state.activity.note(started, results)
     images = _images(uploads, results, model)
-    for record in _records(request, viewer, images, model):
-        state.history.record(record)
+    for entry in _records(request, viewer, images, model) if record else ():
+        state.history.record(entry)
     if picture and isinstance(results[0], Found):
         return await _picture(detecting, results[0], model, picture)
     return _json(images, model, state.metrics)
