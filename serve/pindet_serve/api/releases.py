@@ -24,7 +24,7 @@ class ReleaseAnswer(BaseModel):
     name: str = Field(default="", description="name of the artifact")
     version: str = Field(default="", description="v1.2.0, …")
     md5: str = Field(default="", description="DVC's md5 of its bundle")
-    lineage: dict[str, Any] = Field(default={}, description="what it says of itself: commit, run, metrics, who and when")
+    lineage: dict[str, Any] = Field(default={}, description="what it says of itself: commit, run, who, when")
     followed: bool = Field(description="whether this server serves what this stage pins")
     served: bool = Field(default=False, description="whether its bundle is what this server answers with now")
     error: str = Field(default="", description="why it can not be read; empty when it can")

@@ -1,0 +1,2 @@
+/** @param {HTMLElement} root @param {import("../app.js").App} app @returns {() => void} */
+export function mount(root, app) { root.textContent = "users" + app; return () => {}; }
