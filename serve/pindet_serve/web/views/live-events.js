@@ -10,7 +10,7 @@ import { t, tOr } from "../i18n.js";
 const FAMILIES = /** @type {const} */ (["model", "release", "training", "pipeline", "job", "service", "detection"]);
 const SHOWN = 150;
 const BAD = /refused|failed|lost|^gap$/;
-const GOOD = /loaded|finished|back$|started$/;
+const GOOD = /loaded|finished|redis_back$|started$|promoted/;
 /** Kept while the page is open, whatever view is shown. */
 const wanted = { families: new Set(/** @type {string[]} */ (FAMILIES.filter((name) => name !== "detection"))), text: "" };
 
