@@ -103,6 +103,7 @@ export class Shell {
     document.body.classList.toggle("not-live", state !== "live");
     if (quiet) {
       fill(this.banner);
+      this.banner.dataset.key = "";
       return;
     }
     const since = socket.heardAt ? t("connection.since", { time: clock(socket.heardAt), age: age((now - socket.heardAt) / 1000) }) : "";
