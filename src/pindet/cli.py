@@ -12,6 +12,7 @@ import yaml
 from rich.console import Console
 
 from pindet.predict.command import predict_command
+from pindet.promotion.commands import register
 from pindet.stage import CONF, PARAMS
 from pindet.tracking.commands import send_command, ui_command
 
@@ -26,6 +27,7 @@ app.command("ui")(ui_command)
 track = typer.Typer(no_args_is_help=True, help="What MLflow was told of the trainings.")
 track.command("send")(send_command)
 app.add_typer(track, name="track")
+register(app)
 
 
 @app.command()
