@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 from pindet.promotion.bench import Bench
@@ -24,9 +25,16 @@ def following(bench: Bench, stage: str, happened: str) -> list[Effect]:
         happened: what the status bus is told: ``promoted``, ``rolled_back``, ``reconciled``.
     """
     placed = bench.truth.placed(stage)
+    effects: list[Effect] = [WriteCard(bench, placed)] if placed else []
+    if bench.registry:
+        effects += [RegisterVersion(bench, placed)] if placed else []
+        effects.append(PointAlias(bench, stage))
     release = WriteRelease(bench, stage)
-    about_version: list[Effect] = [WriteCard(bench, placed), RegisterVersion(bench, placed)] if placed else []
-    return [*about_version, PointAlias(bench, stage), release, Announce(bench, stage, release, happened)]
+    effects.append(release)
+    if os.environ.get("REDIS_URL"):
+        effects.append(Announce(bench, stage, release, happened))
+    return effects
+
 
 
 def carry_out(effects: Sequence[Effect], say: Say, *, is_tagged: bool) -> bool:

@@ -106,7 +106,8 @@ def promote(bench: Bench, wish: Wish, show: Show, say: Say, *, dry_run: bool = F
         raise _refusal(outcome)
     if dry_run:
         return outcome
-    outcome.changed = carry_out([UploadObjects(bench, inventory.to_upload)], say, is_tagged=False)
+    if inventory.to_upload:
+        outcome.changed = carry_out([UploadObjects(bench, inventory.to_upload)], say, is_tagged=False)
     if not judged(judge_bundle(bench, revision, in_remote=True)):
         raise _refusal(outcome)
     _release(bench, wish, outcome, champion, say)

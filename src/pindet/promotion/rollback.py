@@ -32,7 +32,7 @@ def rollback(
     objects, inventory = judge_objects(bench, revision)
     outcome.verdicts.append(objects)
     show(objects)
-    if objects.is_open and not dry_run:
+    if objects.is_open and inventory.to_upload and not dry_run:
         outcome.changed = carry_out([UploadObjects(bench, inventory.to_upload)], say, is_tagged=False)
     if objects.is_open:
         proof = judge_bundle(bench, revision, in_remote=not dry_run or not inventory.to_upload)

@@ -14,7 +14,7 @@ class PointAlias:
         self.name = f"MLflow alias {self._alias}"
 
     def done(self) -> bool:
-        """Whether it does, or MLflow is not used."""
+        """Whether it does."""
         registry = self._bench.registry
         return registry is None or registry.aliases(self._bench.settings.artifact).get(self._alias) == self._wanted()
 

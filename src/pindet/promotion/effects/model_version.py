@@ -16,7 +16,7 @@ class RegisterVersion:
         self.name = f"MLflow model version of {placement.version}"
 
     def done(self) -> bool:
-        """Whether MLflow has it, or is not used."""
+        """Whether MLflow has it."""
         registry = self._bench.registry
         return (
             registry is None or registry.version_of(self._bench.settings.artifact, self._placement.version) is not None
