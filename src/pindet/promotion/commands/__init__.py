@@ -1,0 +1,16 @@
+"""The commands of promotion, for the command line to register. What they need is imported when one runs."""
+
+from __future__ import annotations
+
+import typer
+
+from pindet.promotion.commands.promote import promote_command
+from pindet.promotion.commands.reconcile import reconcile_command
+from pindet.promotion.commands.rollback import rollback_command
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to an application."""
+    app.command("promote")(promote_command)
+    app.command("rollback")(rollback_command)
+    app.command("reconcile")(reconcile_command)
