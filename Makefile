@@ -37,7 +37,7 @@ params: $(VENV)/.pipeline  ## compose params.yaml from conf/; overrides: make pa
 	pindet params $(S)
 
 test: $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 lint: $(VENV)/.dev  ## style, types and import directions
 	$(BIN)/ruff check .
@@ -57,5 +57,5 @@ lock:  ## renew the lock files from requirements/*.in (needs uv)
 	$(LOCK) requirements/dev.in -c requirements/pipeline.txt -o requirements/dev.txt
 	$(LOCK) requirements/serve.in -c requirements/pipeline.txt -o requirements/serve.txt
 
-clean:  ## remove the environment and every cache
+clean:  ## remove the environment and the caches of the tools; data, models and runs stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

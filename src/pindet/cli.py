@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 from rich.console import Console
 
 from pindet.predict.command import predict_command
@@ -42,25 +41,44 @@ def params(
     """Compose params.yaml from conf/ exactly as DVC does.
 
     With --check the exit status is 0 when params.yaml is what conf/ composes, 1 when overrides are in force, 2 when
-    the structure differs.
+    the structure differs or something is wrong that no stage could work with.
     """
     from pindet.compose import compose_into, differences
     from pindet.experiment import save_experiment
+    from pindet.params import check_params, load_tree, missing_root
 
     if sum([bool(overrides), check, save is not None]) > 1:
         raise ValueError("overrides, --check and --save exclude one another; give one of them")
-    if not check and save is None:
-        compose_into(PARAMS, CONF, overrides or [])
+    if check:
+        raise typer.Exit(_say_differences())
+    if save is None:
+        compose_into(PARAMS, CONF, overrides or [], accept=check_params)
+        if why := missing_root(load_tree(PARAMS)):
+            typer.echo(f"pindet: {why}", err=True)
         return
-    found = differences(yaml.safe_load(PARAMS.read_text(encoding="utf-8")), CONF)
-    if save is not None:
-        typer.echo(f"wrote {save_experiment(save, found, PARAMS, CONF, replace=force)}")
-        return
-    for override in found.overrides:
-        typer.echo(f"-S {shlex.quote(override)}")
-    for key in found.structure:
-        typer.echo(f"structure: {key}")
-    raise typer.Exit(found.exit_code)
+    found = differences(load_tree(PARAMS), CONF)
+    typer.echo(f"wrote {save_experiment(save, found, PARAMS, CONF, replace=force)}")
+
+
+def _say_differences() -> int:
+    """Say how params.yaml differs from conf/, and what is wrong with it; return the exit status."""
+    from pindet.compose import differences
+    from pindet.params import ParamsError, load_tree, missing_root
+
+    try:
+        tree = load_tree(PARAMS)
+        found = differences(tree, CONF)
+        for override in found.overrides:
+            typer.echo(f"-S {shlex.quote(override)}")
+        for key in found.structure:
+            typer.echo(f"structure: {key}")
+    except ParamsError as error:
+        typer.echo(f"pindet: {error}", err=True)
+        return 2
+    if why := missing_root(tree):
+        typer.echo(f"pindet: {why}", err=True)
+        return 2
+    return found.exit_code
 
 
 @app.command()

@@ -214,8 +214,19 @@ class Server:
     hold: Path
 
     def lines(self) -> list[dict]:
-        """What it has logged so far."""
-        return [json.loads(line) for line in self.log.read_text("utf-8").splitlines() if line.startswith("{")]
+        """What it has logged so far; of a line that is being written, a reader can see a part."""
+        whole, _, _ = self.log.read_bytes().rpartition(b"\n")
+        return [json.loads(line) for line in whole.split(b"\n") if line.startswith(b"{")]
+
+    def line_of(self, request_id: str, seconds: float = 60) -> dict:
+        """The line of a request; it is written after the answer."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for line in self.lines():
+                if line.get("request_id") == request_id and line["message"] == "request":
+                    return line
+            time.sleep(0.01)
+        pytest.fail(f"no line of {request_id} after {seconds} s")
 
     def rss_mb(self) -> float:
         return psutil.Process(self.process.pid).memory_info().rss / 2**20

@@ -175,7 +175,7 @@ def test_request_ids_and_traces_are_passed_on(client, server, scene):
     assert response.headers["x-request-id"] == "mine-1"
     assert response.headers["traceparent"].startswith(f"00-{trace}-")
     assert "00f067aa0ba902b7" not in response.headers["traceparent"]
-    (line,) = [line for line in server.lines() if line.get("request_id") == "mine-1"]
+    line = server.line_of("mine-1")
     assert (line["trace_id"], line["status"], line["path"]) == (trace, 200, "/v1/detect")
 
     other = client.get("/health", headers={"x-request-id": "bad id", "traceparent": "00-0-0-0"})

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import threading
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 trace_id: ContextVar[str] = ContextVar("trace_id", default="")
+
+# JSON leaves these as they are, and much that reads logs ends a line at them.
+_LINE_ENDS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
 class JsonFormatter(logging.Formatter):
@@ -29,11 +34,41 @@ class JsonFormatter(logging.Formatter):
         entry |= getattr(record, "fields", {})
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False, default=str)
+        return json.dumps(entry, ensure_ascii=False, default=str).translate(_LINE_ENDS)
+
+
+class LineHandler(logging.Handler):
+    """Writes each record as a whole line of UTF-8, whatever the locale, in one piece.
+
+    A text stream cuts long lines at its buffer's size: what others write to the same file then falls between, and
+    a collector that follows the file sees a half.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; one that can not be written is lost, never what the server is doing."""
+        try:
+            # A lone surrogate becomes its escape, which JSON allows.
+            line = self.format(record).encode("utf-8", "backslashreplace") + b"\n"
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except Exception:
+            self.handleError(record)
 
 
 def configure(level: str) -> None:
-    """Send the logs of this process to standard error as JSON, from ``level`` on."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Send all that this process has to say to standard error as JSON, from ``level`` on."""
+    logging.raiseExceptions = False  # its report of a failed write is no JSON, and goes to where writing failed
+    handler = LineHandler(sys.stderr.fileno())
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    threading.excepthook = _log_exception
+
+
+def _log_exception(ended: threading.ExceptHookArgs) -> None:
+    name = ended.thread.name if ended.thread else "?"
+    logging.getLogger(__name__).error("thread %s ended", name, exc_info=ended.exc_value)

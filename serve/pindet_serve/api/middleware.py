@@ -22,6 +22,7 @@ from pindet_serve.settings import Settings
 
 _log = logging.getLogger("pindet_serve.access")
 _OWN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LONGEST_LOGGED_PATH = 200
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 
 
@@ -85,7 +86,8 @@ class RequestMiddleware:
         path = getattr(route, "path", "unknown")
         self._metrics.requests.labels(scope["method"] if route else "other", path, str(status)).inc()
         self._metrics.latency.labels(path).observe(seconds)
-        fields: dict[str, Any] = {"method": scope["method"], "path": scope["path"], "status": status}
+        logged = scope["path"][:_LONGEST_LOGGED_PATH]
+        fields: dict[str, Any] = {"method": scope["method"], "path": logged, "status": status}
         _log.info("request", extra={"fields": fields | {"ms": round(1000 * seconds, 2)}})
 
 

@@ -51,6 +51,7 @@ class DetectionTraining(lightning.LightningModule):
     Attributes:
         history: one row per finished epoch.
         best: the averaged weights with the highest ``val/map`` so far; of the last epoch where there is none.
+        is_over: all epochs are done, or the patience is at its end.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class DetectionTraining(lightning.LightningModule):
         self.history: list[Row] = []
         self.best: dict[str, Tensor] = {}
         self._best_map = -math.inf
+        self._without_better = 0
         self._settings = settings
         self._val = val
         self._steps = steps
@@ -102,7 +104,7 @@ class DetectionTraining(lightning.LightningModule):
             raise TrainingDivergedError(self._diverged(batch_idx, losses))
         values = {"train/loss": total.detach()} | {f"train/{name}": loss.detach() for name, loss in losses.items()}
         size = len(batch.targets)
-        self.log("train/loss", values.pop("train/loss"), on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
+        self.log("train/loss", values.pop("train/loss"), on_step=False, on_epoch=True, batch_size=size)
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=size)
         return total
 
@@ -123,10 +125,15 @@ class DetectionTraining(lightning.LightningModule):
         measured = coco_metrics(self._val, self._found)
         self._found = []
         self._measured = {f"val/{name}": measured[name] for name in REPORTED if name in measured}
-        self.log_dict({name: torch.tensor(value) for name, value in self._measured.items()}, prog_bar=True)
+        self.log_dict({name: torch.tensor(value) for name, value in self._measured.items()})
         quality = measured.get("map", -math.inf)
+        self._without_better += 1
         if quality > self._best_map or quality == -math.inf:
             self._best_map, self.best = quality, self.averaged.weights()
+            self._without_better = 0
+        if self._is_patience_over:
+            logger.info("ending early: the last %d validations brought no better val/map", self._without_better)
+            self.trainer.should_stop = True
 
     def on_train_epoch_end(self) -> None:
         """Write the epoch into the history."""
@@ -135,25 +142,31 @@ class DetectionTraining(lightning.LightningModule):
         trained = {k: float(v) for k, v in self.trainer.callback_metrics.items() if k.startswith("train/")}
         measured = {f"val/{name}": self._measured.get(f"val/{name}") for name in REPORTED}
         self.history.append({"epoch": self.current_epoch, "lr": lr} | trained | measured)
-        if self.trainer.progress_bar_callback is None:
-            known = [f"{name} {value:.4g}" for name, value in self.history[-1].items() if value is not None]
-            logger.info("epoch %d of %d: %s", self.current_epoch + 1, self._settings.epochs, ", ".join(known[1:]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the history and the best weights."""
         checkpoint["history"] = self.history
-        checkpoint["best"] = {"map": self._best_map, "weights": self.best}
+        checkpoint["best"] = {"map": self._best_map, "weights": self.best, "without_better": self._without_better}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take them back."""
         self.history = list(checkpoint["history"])
-        self._best_map, self.best = checkpoint["best"]["map"], dict(checkpoint["best"]["weights"])
+        best = checkpoint["best"]
+        self._best_map, self.best, self._without_better = best["map"], dict(best["weights"]), best["without_better"]
 
     def train(self, mode: bool = True) -> DetectionTraining:
         """Training mode for all but the averaged model."""
         super().train(mode)
         self.averaged.eval()
         return self
+
+    @property
+    def is_over(self) -> bool:
+        return len(self.history) == self._settings.epochs or self._is_patience_over
+
+    @property
+    def _is_patience_over(self) -> bool:
+        return 0 < self._settings.patience <= self._without_better
 
     def _lr_share(self, step: int) -> float:
         rise = self._settings.warmup * self._steps

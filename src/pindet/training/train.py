@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from pindet_serve.letterbox import Letterbox
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from pindet.data.prepared import PreparedSplit
 from pindet.models.contract import DetectionModel
 from pindet.training.memory import keep_freed_memory
 from pindet.training.module import DetectionTraining, Row
+from pindet.training.progress import Listener, TrainingProgress
 from pindet.training.resume import ResumeState, ResumeWriter, find_resume_state
 from pindet.training.runtime import Runtime
 from pindet.training.samples import FittedImages, TrainingSamples, training_loader, validation_loader
@@ -63,6 +63,7 @@ def train(
     runtime: Runtime,
     resume: Path,
     callbacks: Sequence[Callback] = (),
+    listeners: Sequence[Listener] = (),
 ) -> TrainingResult:
     """Train a model; the same arguments on the same machine give the same bits, interrupted or not.
 
@@ -70,7 +71,8 @@ def train(
         model: its weights are set here, from ``seed`` and its pretrained file.
         resume: folder for the state after each epoch. A training that finds its own state there goes on from it.
             The caller removes it (:func:`pindet.training.resume.remove_resume_state`) once the result is safe.
-        callbacks: Lightning's, for progress and tracking.
+        callbacks: Lightning's, for tracking.
+        listeners: told of the progress, see :mod:`pindet.training.progress`.
 
     Raises:
         ValueError: no training or validation images, or settings that do not fit the model or the data.
@@ -90,19 +92,17 @@ def train(
     module.train()
     state = find_resume_state(resume, identity)
     with _quiet_and_deterministic():
-        trainer = _trainer(settings, runtime, [*callbacks, ResumeWriter(resume, identity)])
+        trainer = _trainer(settings, runtime, [*callbacks, TrainingProgress(listeners), ResumeWriter(resume, identity)])
         if state is not None:
             logger.info("going on after epoch %d of %d", state.content["epoch"] + 1, settings.epochs)
-        if state is not None and len(state.content["history"]) == settings.epochs:
             module.on_load_checkpoint(state.content)
-        else:
+        if not module.is_over:
             validation = validation_loader(FittedImages(val, letterbox), VALIDATION_BATCH)
             trainer.fit(module, loader, validation, ckpt_path=_path(state), weights_only=True)
     return TrainingResult(module.best, module.history)
 
 
 def _trainer(settings: TrainingSettings, runtime: Runtime, callbacks: list[Callback]) -> lightning.Trainer:
-    bar = sys.stderr.isatty()
     return lightning.Trainer(
         accelerator=runtime.accelerator,
         devices=runtime.devices,
@@ -110,8 +110,8 @@ def _trainer(settings: TrainingSettings, runtime: Runtime, callbacks: list[Callb
         max_epochs=settings.epochs,
         check_val_every_n_epoch=settings.validate_every,
         gradient_clip_val=settings.max_gradient_norm,
-        callbacks=[*callbacks, RichProgressBar()] if bar else callbacks,
-        enable_progress_bar=bar,
+        callbacks=callbacks,
+        enable_progress_bar=False,
         enable_model_summary=False,
         logger=False,
         num_sanity_val_steps=0,
