@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 import cv2
 import uvicorn
 
 from pindet_serve.api import logs
 from pindet_serve.api.app import create_app
+from pindet_serve.api.sockets import WatchedWebSocket, allow_many_sockets
+from pindet_serve.manifest import BundleError
 from pindet_serve.settings import read_settings
 
 
@@ -20,8 +23,15 @@ def main() -> None:
         logs.configure(settings.log_level)
         app = create_app(settings)
     except ValueError as error:
-        sys.stderr.write(f"pindet-serve: {error}\n")
-        sys.exit(2)
+        _give_up(error, 2)
+    try:
+        # Before the server is: what can not be served is one line to whoever started it, not a failed application.
+        app.state.service.start()
+    except BundleError as error:
+        _give_up(error, 3)
+    except ValueError as error:
+        _give_up(error, 2)
+    allow_many_sockets()
     # What is wrong with an image is said to its sender.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     uvicorn.run(
@@ -31,11 +41,17 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        ws=WatchedWebSocket,
         ws_max_size=settings.max_body_bytes + 1024,
         ws_per_message_deflate=False,  # a compressor for each of thousands of clients costs more than it saves
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
         lifespan="on",
     )
+
+
+def _give_up(error: ValueError, status: int) -> NoReturn:
+    sys.stderr.write(f"pindet-serve: {error}\n")
+    sys.exit(status)
 
 
 if __name__ == "__main__":

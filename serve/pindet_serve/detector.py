@@ -1,22 +1,24 @@
-"""The detector runtime: a bundle's model on images, with ONNX Runtime on the CPU."""
+"""The detector runtime: a bundle's model on images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from pindet_serve.detections import Detections
+from pindet_serve.engine import Engine, OpenEngine
 from pindet_serve.images import Image
 from pindet_serve.letterbox import Letterbox, Placement
-from pindet_serve.manifest import BundleError, Manifest, read_manifest, verify_files
+from pindet_serve.manifest import Manifest, read_manifest, verify_files
+from pindet_serve.onnx_engine import MODEL, OnnxRuntimeEngine
 
-MODEL = "model.onnx"
-OUTPUTS = ["boxes", "scores", "labels"]
+__all__ = ["MODEL", "Detector", "decode_answer"]
+
 
 
 class Detector:
@@ -25,17 +27,18 @@ class Detector:
     Args:
         bundle: folder that the export stage wrote.
         threads: CPU threads of one inference; 0 lets ONNX Runtime take every core.
+        engine: opens what runs the model, once its files are verified; ONNX Runtime on the CPU when ``None``.
 
     Raises:
         BundleError: the bundle is incomplete, changed, of a newer schema, or its model does not fit the contract.
+        DeviceMissingError: ``engine`` needs a device that is not there.
     """
 
-    def __init__(self, bundle: Path, *, threads: int = 0) -> None:
+    def __init__(self, bundle: Path, *, threads: int = 0, engine: OpenEngine | None = None) -> None:
         self.manifest: Manifest = read_manifest(bundle)
         verify_files(bundle, self.manifest)
         self._letterbox = Letterbox(self.manifest.image_height, self.manifest.image_width, self.manifest.letterbox_fill)
-        self._session = _open(bundle / MODEL, threads)
-        self._check_shapes()
+        self.engine: Engine = (engine or partial(OnnxRuntimeEngine, threads=threads))(bundle, self.manifest)
 
     def detect(
         self, images: Sequence[Image], *, score_threshold: float | None = None, max_detections: int | None = None
@@ -86,21 +89,7 @@ class Detector:
             boxes float32 ``[N, K, 4]`` xyxy in letterboxed pixels, scores float32 ``[N, K]``, labels int64
             ``[N, K]``; places without an object have score 0.
         """
-        boxes, scores, labels = self._session.run(OUTPUTS, {"images": images})
-        return boxes, scores, labels
-
-    def _check_shapes(self) -> None:
-        (images,) = self._session.get_inputs()
-        expected = [self.manifest.image_height, self.manifest.image_width, 3]
-        if images.type != "tensor(uint8)" or images.shape[1:] != expected:
-            raise BundleError(
-                f"{MODEL} takes images of {images.type} {images.shape}; its manifest says uint8 and {expected} after N"
-            )
-        most = [output.shape[1] for output in self._session.get_outputs()]
-        if set(most) != {self.manifest.max_detections}:
-            raise BundleError(
-                f"{MODEL} gives {most} detections an image; its manifest says {self.manifest.max_detections}"
-            )
+        return self.engine.infer(images)
 
 
 def decode_answer(
@@ -111,19 +100,3 @@ def decode_answer(
     kept = np.flatnonzero((scores > 0) & (scores >= threshold))
     kept = kept[np.argsort(-scores[kept], kind="stable")][:limit]
     return Detections(placement.to_image(boxes[kept]), scores[kept], labels[kept])
-
-
-def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Threads that wait by spinning take the cores from whatever decodes the next image.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises a dozen unrelated types, none of them exported
-        raise BundleError(f"{path.name} cannot be loaded: {error}") from error
-    inputs = [node.name for node in session.get_inputs()]
-    outputs = [node.name for node in session.get_outputs()]
-    if inputs != ["images"] or set(outputs) != set(OUTPUTS):
-        raise BundleError(f"{path.name} takes {inputs} and gives {outputs}; allowed are ['images'] and {OUTPUTS}")
-    return session

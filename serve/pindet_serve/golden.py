@@ -2,7 +2,8 @@
 
 :func:`load_proven` is how a bundle is loaded wherever it is used. ``golden/answers.json`` holds
 ``{"box_tolerance": pixels, "score_tolerance": 0–1, "score_threshold": 0–1, "answers": [{"image": file name,
-"boxes": [[x1, y1, x2, y2], …], "scores": […], "labels": […]}, …]}``, the boxes in pixels of the image.
+"boxes": [[x1, y1, x2, y2], …], "scores": […], "labels": […]}, …]}``, the boxes in pixels of the image. An engine of
+half precision is held to ``half_box_tolerance`` and ``half_score_tolerance`` where they are there.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ def prove(detector: Detector, bundle: Path) -> int:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         tolerance = Tolerance(content["box_tolerance"], content["score_tolerance"])
+        if detector.engine.half and "half_box_tolerance" in content:
+            tolerance = Tolerance(content["half_box_tolerance"], content["half_score_tolerance"])
         threshold = float(content["score_threshold"])
         expected = [(str(answer["image"]), _detections(answer)) for answer in content["answers"]]
     except (ValueError, KeyError, TypeError) as error:

@@ -9,8 +9,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-ENGINES = ("auto", "onnxruntime", "openvino")
-DEVICES = ("auto", "cpu")
+RUNS_ON = {
+    "auto": ("auto", "cpu", "cuda", "tensorrt"),
+    "onnxruntime": ("auto", "cpu", "cuda", "tensorrt"),
+    "openvino": ("auto", "cpu"),
+    "torch": ("auto", "cuda"),
+}
+ENGINES, DEVICES = tuple(RUNS_ON), RUNS_ON["auto"]
 LOG_LEVELS = ("debug", "info", "warning", "error")
 STATE = Path(".pindet/serve")
 SHORTEST_SECRET = 32
@@ -49,6 +54,7 @@ class Settings:
     queue_size: int = _setting(64, "most images accepted and not yet answered; beyond it 503")
     deadline_s: float = _setting(10.0, "an image still waiting after that is not inferred any more; its answer is 503")
     max_body_mb: float = _setting(32.0, "largest request body, in MiB")
+    max_bodies_mb: float = _setting(256.0, "most bytes of all bodies in memory at once, in MiB; beyond it 503")
     max_job_mb: float = _setting(1024.0, "largest input of a background job, in MiB")
     max_megapixels: float = _setting(50.0, "largest image, in millions of pixels")
     max_images: int = _setting(32, "most images in one request")
@@ -62,7 +68,7 @@ class Settings:
     admin_user: str = _setting("", "administrator to make if there is no user at all", flag=False)
     admin_password: str = _setting("", "password of that administrator", flag=False)
     token_minutes: float = _setting(60.0, "how long a sign-in lasts")
-    allowed_origins: str = _setting("", "web origins, with commas between, whose pages may open sockets here")
+    allowed_origins: str = _setting("", "web origins, with commas between, whose pages may ask here and open sockets")
     redis_url: str = _setting("", "status bus on Redis; without it the bus is in memory", "REDIS_URL", flag=False)
     redis_password: str = _setting("", "password of the Redis bus", "REDIS_PASSWORD", flag=False)
     detection_days: float = _setting(30.0, "how long history is kept; 0 keeps all")
@@ -76,6 +82,10 @@ class Settings:
         for name, allowed in (("engine", ENGINES), ("device", DEVICES), ("log_level", LOG_LEVELS)):
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"{name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}")
+        if self.device not in (allowed := RUNS_ON[self.engine]):
+            raise SettingsError(f"device is {self.device!r}; engine {self.engine} runs on {', '.join(allowed)}")
+        if self.max_bodies_mb < self.max_body_mb:
+            raise SettingsError(f"max_bodies_mb is {self.max_bodies_mb}; max_body_mb, {self.max_body_mb}, is least")
         if self.port > 65535:
             raise SettingsError(f"port is {self.port}; 0 to 65535 is allowed")
         self._check_secret()
@@ -96,6 +106,16 @@ class Settings:
     def max_body_bytes(self) -> int:
         """The largest request body, in bytes."""
         return int(self.max_body_mb * 2**20)
+
+    @property
+    def max_bodies_bytes(self) -> int:
+        """All request bodies together, in bytes."""
+        return int(self.max_bodies_mb * 2**20)
+
+    @property
+    def origins(self) -> list[str]:
+        """The further web origins, one by one."""
+        return [origin.strip() for origin in self.allowed_origins.split(",") if origin.strip()]
 
     @property
     def max_job_bytes(self) -> int:

@@ -142,3 +142,16 @@ def test_loading_a_bundle_checks_its_files_and_proves_it(golden, bundle, rewrite
     rewrite(files=list_files(bundle))
     with pytest.raises(BundleError, match="box off by"):
         load_proven(bundle)
+
+
+def test_half_precision_has_tolerances_of_its_own_where_the_bundle_names_them(golden, bundle, rewrite):
+    def allow_more(content):
+        moved(content)
+        content |= {"half_box_tolerance": 1.0, "half_score_tolerance": 0.05}
+
+    with pytest.raises(BundleError, match="box off by"):
+        golden(allow_more)  # which leaves the change in the file
+    rewrite(files=list_files(bundle))
+    detector = Detector(bundle)
+    detector.engine.half = True
+    assert prove(detector, bundle) == 2

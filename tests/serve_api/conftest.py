@@ -131,8 +131,14 @@ def write_bundle(folder: Path, *, score: float = 0.9, classes: list[str] = CLASS
         (folder / "manifest.json").write_text(json.dumps(spoilt), "utf-8")
     return folder
 
+
 @pytest.fixture
 def make_bundle():
+    return write_bundle
+
+
+@pytest.fixture(scope="session")
+def bundle_writer():
     return write_bundle
 
 
@@ -254,22 +260,33 @@ class Servers:
         self.folder = folder
         self.started: list[Server] = []
 
-    def start(self, source: Path | str, *flags: str, ready: bool = True, slow: float = 0, **variables) -> Server:
+    def start(
+        self,
+        source: Path | str,
+        *flags: str,
+        ready: bool = True,
+        slow: float = 0,
+        preexec_fn=None,
+        program: list[str] | None = None,
+        **variables,
+    ) -> Server:
         """Start ``python -m pindet_serve`` and wait until it is ready.
 
-        ``slow``: seconds more for each inference, which then also waits while the file ``hold`` exists.
+        ``program``: what to run instead. ``slow``: seconds more for each inference, which then also waits while the
+        file ``hold`` exists.
         """
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         log, state = self.folder / f"server-{port}.log", self.folder / "state"
         hold = self.folder / f"hold-{port}"
-        program = ["-c", SLOW.format(seconds=slow, hold=str(hold))] if slow else ["-m", "pindet_serve"]
+        slowed = [sys.executable, "-c", SLOW.format(seconds=slow, hold=str(hold))]
+        program = program or (slowed if slow else [sys.executable, "-m", "pindet_serve"])
         options = [f"--source={source}", f"--port={port}", f"--state={state}", "--threads=1", "--engine=onnxruntime"]
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "serve")} | variables
         with log.open("w") as output:
-            command = [sys.executable, *program, *options, *flags]
-            process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+            command = [*program, *options, *flags]
+            process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, preexec_fn=preexec_fn)
         server = Server(process, f"http://127.0.0.1:{port}", log, state, hold)
         self.started.append(server)
         if ready:

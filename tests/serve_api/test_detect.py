@@ -224,3 +224,23 @@ def test_the_figures(client, scene):
         assert float(lines[f'pindet_phase_seconds_count{{phase="{phase}"}}']) >= 1
     assert any(line.startswith('pindet_model_info{engine="onnxruntime",md5="') for line in lines)
     assert not any("nowhere" in line for line in lines)
+
+
+def test_a_body_of_curl_s_own_type_is_told_how_to_be_sent(client, scene):
+    response = raw(client, png(scene()), "application/x-www-form-urlencoded")
+    assert response.status_code == 415
+    assert "-H 'Content-Type: image/jpeg'" in response.json()["detail"]
+
+
+def test_pages_of_other_origins_may_ask_only_where_they_are_allowed(client, start_server, project):
+    asked = {"Origin": "https://plant.example", "Access-Control-Request-Method": "POST"}
+    closed = client.options("/v1/detect", headers=asked)
+    assert "access-control-allow-origin" not in closed.headers
+    opened = start_server(project, "--allowed-origins=https://plant.example, https://b.example")
+    allowed = httpx.options(f"{opened.url}/v1/detect", headers=asked)
+    assert allowed.headers["access-control-allow-origin"] == "https://plant.example"
+    other = httpx.options(f"{opened.url}/v1/detect", headers=asked | {"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in other.headers
+    got = httpx.get(f"{opened.url}/health", headers={"Origin": "https://plant.example"})
+    assert got.headers["access-control-allow-origin"] == "https://plant.example"
+    assert "X-Model-MD5" in got.headers["access-control-expose-headers"]

@@ -166,3 +166,23 @@ def test_a_disk_that_takes_nothing_costs_the_job_only(start_server, project, arc
     response = create(server, archive)
     assert (response.status_code, response.json()["title"]) == (507, "No room")
     assert httpx.post(f"{server.url}/v1/detect", content=png(scene())).status_code == 200
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "video/mp4", "image/png", ""])
+def test_the_declared_type_does_not_matter_only_the_bytes(server, archive, content_type):
+    response = httpx.post(f"{server.url}/v1/jobs", content=archive, headers={"content-type": content_type})
+    assert response.status_code == 202
+    ended(server, response.json())
+
+
+def test_what_is_sent_in_another_way_is_told_how(server, archive, scene):
+    url = f"{server.url}/v1/jobs"
+    answers = [
+        httpx.post(url, files={"file": ("a.zip", archive)}),
+        httpx.post(url, content=archive, headers={"content-encoding": "gzip"}),
+        httpx.post(url, content=png(scene())),
+        httpx.post(url, json={"url": "video.mp4"}),
+    ]
+    for answer in answers:
+        assert answer.status_code == 415
+        assert "curl --data-binary @video.mp4" in answer.json()["detail"], answer.text

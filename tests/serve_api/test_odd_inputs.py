@@ -74,10 +74,15 @@ def modes():
     yield "grey tiff", saved(grey, "TIFF"), ANSWERED
     yield "grey bmp", saved(grey, "BMP"), ANSWERED
     yield "grey and alpha png", saved(grey.convert("LA"), "PNG"), ANSWERED
-    yield "grey and alpha tiff", saved(grey.convert("LA"), "TIFF"), 415
+    yield "grey and alpha tiff", saved(grey.convert("LA"), "TIFF"), ANSWERED
     yield "alpha png", saved(alpha, "PNG"), ANSWERED
     yield "alpha webp lossless", saved(alpha, "WEBP", lossless=True, exact=True), ANSWERED
-    yield "alpha tiff", saved(alpha, "TIFF"), 415
+    yield "alpha tiff", saved(alpha, "TIFF"), ANSWERED
+    yield "alpha tiff, lzw", saved(alpha, "TIFF", compression="tiff_lzw"), ANSWERED
+    yield "alpha big tiff", saved(alpha, "TIFF", big_tiff=True), ANSWERED
+    yield "alpha tiff, big-endian", alpha_tiff(alpha, ">", [2]), ANSWERED
+    yield "alpha tiff, more samples than fit", alpha_tiff(alpha, "<", [2, 0, 0]), EITHER
+    yield "alpha tiff that lies about where", alpha_tiff(alpha, "<", [2, 0, 0])[:-6], 400
     yield "alpha bmp", saved(alpha, "BMP"), ANSWERED
     yield "palette png", saved(palette, "PNG"), ANSWERED
     yield "palette png with transparency", saved(palette, "PNG", transparency=0), ANSWERED
@@ -159,6 +164,16 @@ def plain_tiff(pixels, order, photometric, bits, sample_format=1):
     samples = 1 if pixels.ndim == 2 else 3
     entries = [(256, 4, [width]), (257, 4, [height]), (258, 3, [bits] * samples), (259, 3, [1])]
     entries += [(262, 3, [photometric]), (277, 3, [samples]), (278, 4, [height]), (339, 3, [sample_format] * samples)]
+    return tiff_of(order, entries, pixels.tobytes())
+
+
+def alpha_tiff(image, order, extra):
+    """RGBA and, where ``extra`` names more, further samples of 0."""
+    pixels = np.asarray(image)
+    pixels = np.dstack([pixels, *[np.zeros(pixels.shape[:2], np.uint8)] * (len(extra) - 1)])
+    height, width, samples = pixels.shape
+    entries = [(256, 4, [width]), (257, 4, [height]), (258, 3, [8] * samples), (259, 3, [1]), (262, 3, [2])]
+    entries += [(277, 3, [samples]), (278, 4, [height]), (338, 3, extra)]
     return tiff_of(order, entries, pixels.tobytes())
 
 

@@ -40,7 +40,7 @@ def test_every_field_of_an_answer_is_described(document):
         assert schemas[name]["description"]
     for name in ("ModelAnswer", "JobAnswer", "Timing", "ProblemBody"):
         plain = [field for field, schema in schemas[name]["properties"].items() if "description" not in schema]
-        assert set(plain) <= {"id", "name", "device"}, (name, plain)
+        assert set(plain) <= {"id", "name"}, (name, plain)
 
 
 def test_a_client_that_follows_it_finds_no_surprise(server):

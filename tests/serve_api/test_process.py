@@ -2,10 +2,15 @@
 
 import concurrent.futures
 import io
+import os
+import resource
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -66,7 +71,8 @@ def test_it_is_small_and_quick(start_server, project, data):
         (["--host=0.0.0.0"], {}, "set JWT_SECRET"),
         (["--host=0.0.0.0"], {"JWT_SECRET": "changeme-changeme-changeme-changeme"}, "placeholder"),
         (["--source=nowhere"], {}, "no folder"),
-        (["--device=cuda"], {}, "device is 'cuda'; allowed are auto, cpu"),
+        (["--device=cuda"], {}, "'cuda'"),
+        (["--engine=openvino", "--device=cuda"], {}, "engine openvino runs on auto, cpu"),
         ([], {"REDIS_URL": "mysql://x"}, "redis://"),
     ],
 )
@@ -77,10 +83,19 @@ def test_it_does_not_start_with_a_wrong_setting(start_server, project, flags, va
     assert "Traceback" not in server.log.read_text("utf-8")
 
 
-def test_it_does_not_start_with_nothing_to_serve(start_server, tmp_path):
-    server = start_server(tmp_path, ready=False)
-    assert server.process.wait(20) == 3
-    assert "run make repro" in server.log.read_text("utf-8")
+def test_outside_a_project_it_says_what_to_do_in_one_line_and_leaves_nothing_behind(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "serve")}
+    command = [sys.executable, "-m", "pindet_serve", "--port=0"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("pindet-serve: ") and "make repro" in line and "--source" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_may_open_as_many_files_as_the_system_grants(start_server, project):
+    server = start_server(project, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 2048)))
+    assert psutil.Process(server.process.pid).rlimit(psutil.RLIMIT_NOFILE) == (2048, 2048)
 
 
 def test_sigterm_answers_what_was_asked(start_server, project, data):

@@ -4,9 +4,10 @@ import hashlib
 import json
 
 import pytest
+from pindet_serve.engine import DeviceMissingError
 from pindet_serve.manifest import BundleError
 from pindet_serve.serving.service import Busy, Service
-from pindet_serve.settings import Settings, SettingsError
+from pindet_serve.settings import Settings
 
 
 @pytest.fixture
@@ -241,6 +242,6 @@ def test_openvino_answers_alike(open_service, project, scene):
 
 def test_an_engine_that_is_not_installed_stops_the_start(open_service, project, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(SettingsError, match=r"pip install 'pindet-serve\[openvino\]'"):
+    with pytest.raises(DeviceMissingError, match=r"pip install 'pindet-serve\[openvino\]'"):
         open_service(project, engine="openvino")
     assert open_service(project, engine="auto").model.engine == "onnxruntime"

@@ -131,7 +131,10 @@ def test_the_old_is_removed_with_its_classes_and_the_new_stays(database):
 
 def test_a_database_that_goes_away_and_comes_back_gets_everything(postgres_server):
     database = Database(postgres_server.new_database(), timeout_s=2)
-    recorder = Recorder(database, "a", flush_seconds=0.01, backoff=Backoff(0.02, 0.1))
+    told = []
+    recorder = Recorder(
+        database, "a", flush_seconds=0.01, backoff=Backoff(0.02, 0.1), publish=lambda *event: told.append(event)
+    )
     recorder.start()
     recorder.record(image(request_id="before"))
     wait(lambda: recorder.waiting == 0)
@@ -146,6 +149,9 @@ def test_a_database_that_goes_away_and_comes_back_gets_everything(postgres_serve
 
     assert len(Archive(database).detections(ALL, limit=100)) == 21
     assert recorder.dropped == 0
+    assert [kind for kind, _ in told] == ["service.history_lost", "service.history_back"]
+    assert told[0][1]["reason"] == "OperationalError"
+    assert told[1][1] == {"dropped": 0}
     database.close()
 
 

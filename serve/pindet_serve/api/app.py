@@ -10,9 +10,11 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from pindet_serve.api import detect, health, jobs, model, problems, stream
 from pindet_serve.api.activity import Activity
+from pindet_serve.api.body_room import BodyRoom
 from pindet_serve.api.detecting import Detecting
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.middleware import RequestMiddleware
@@ -37,20 +39,20 @@ def create_app(settings: Settings) -> FastAPI:
     """Make the application; its start loads the model.
 
     ``app.state`` holds ``settings``, ``metrics``, ``bus``, ``auth``, ``history``, ``service``, ``detecting``,
-    ``jobs`` and ``activity``.
+    ``jobs``, ``activity`` and ``room``.
 
     Raises:
         ValueError: a setting that names something which is not there.
     """
-    metrics = Metrics()
+    metrics, room = Metrics(), BodyRoom(settings.max_bodies_bytes)
     source = f"{socket.gethostname()}-{os.getpid()}"
     bus = open_bus(settings.redis_url or None, source, password=settings.redis_password or None)
     keeping = Keeping(detection_days=settings.detection_days, audit_days=settings.audit_days)
-    history = open_history(settings.database_url or None, settings.state, source, keeping)
+    history = open_history(settings.database_url or None, settings.state, source, keeping, bus.publish_soon)
     service = Service(settings, publish=bus.publish_soon, observe=metrics.observe_batch)
     app = FastAPI(title="pindet", version=_version(), description=DESCRIPTION, lifespan=_lifespan)
     app.state.settings, app.state.metrics, app.state.bus, app.state.service = settings, metrics, bus, service
-    app.state.history = history
+    app.state.history, app.state.room = history, room
     app.state.auth = _guard(settings, history, bus)
     app.state.detecting = Detecting(service, settings, metrics)
     app.state.jobs = JobRunner(settings.state / "jobs", service, settings)
@@ -59,7 +61,15 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for module in (detect, jobs, model, health, stream, sign_in, records, status):
         app.include_router(module.router)
-    app.add_middleware(RequestMiddleware, settings=settings, service=service, metrics=metrics)
+    if origins := settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["*"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID", "traceparent"],
+            expose_headers=["X-Request-ID", "X-Model-Version", "X-Model-MD5", "Retry-After"],
+        )
+    app.add_middleware(RequestMiddleware, settings=settings, service=service, metrics=metrics, room=room)
     return app
 
 
@@ -70,7 +80,7 @@ def _guard(settings: Settings, history: History, bus: Bus) -> Guard:
         bus.claim,
         history.audit,
         token_seconds=60 * settings.token_minutes,
-        allowed_origins=[origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()],
+        allowed_origins=settings.origins,
         first_admin=(settings.admin_user, settings.admin_password) if settings.admin_user else None,
     )
 
@@ -82,7 +92,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await state.bus.start()
     await state.history.start()
     await state.auth.start()
-    await asyncio.to_thread(service.start)
+    if not service.started:
+        await asyncio.to_thread(service.start)
     await asyncio.to_thread(state.jobs.start)
     heartbeat = asyncio.create_task(beat_forever(state.bus, state.activity.facts), name="heartbeat")
     try:

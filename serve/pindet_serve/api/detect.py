@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from pindet_serve.api import pictures
 from pindet_serve.api.detecting import Detecting, Found
+from pindet_serve.api.limits import Limits, checked
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.problems import Problem
 from pindet_serve.api.schemas import HEADERS, DetectAnswer, problems
@@ -22,7 +23,6 @@ from pindet_serve.auth.require import require
 from pindet_serve.history.records import DetectionRecord
 from pindet_serve.serving.batcher import QueueFull
 from pindet_serve.serving.model import Model
-from pindet_serve.serving.wanted import Wanted
 from pindet_serve.settings import Settings
 
 router = APIRouter(tags=["detect"])
@@ -55,9 +55,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 async def detect(
     request: Request,
     viewer: Viewer,
-    score_threshold: Annotated[float | None, Query(ge=0, le=1, description="least score; the model's default")] = None,
-    max_detections: Annotated[int | None, Query(ge=1, description="most objects an image; the model's default")] = None,
-    classes: Annotated[list[str] | None, Query(description="only objects of these classes; repeat it")] = None,
+    limits: Limits,
 ) -> Response:
     """Find the objects in one or many images.
 
@@ -73,7 +71,7 @@ async def detect(
         batcher.check_room()  # before the body is read: a full server spends nothing on it
         uploads = await read_uploads(request, settings)
         model = request.state.model = detecting.service.model
-        wanted = checked(Wanted(score_threshold, max_detections, None if classes is None else tuple(classes)), model)
+        wanted = checked(limits, model)
         picture = _picture_type(request.headers.get("accept", ""), len(uploads))
         with batcher.admission(len(uploads)):
             finds = [detecting.find(upload, model, wanted, deadline, bool(picture)) for upload in uploads]
@@ -90,15 +88,6 @@ async def detect(
     if picture and isinstance(results[0], Found):
         return await _picture(detecting, results[0], model, picture)
     return _json(images, model, state.metrics)
-
-
-def checked(wanted: Wanted, model: Model) -> Wanted:
-    """Return ``wanted`` if the model can give it, else raise a problem."""
-    try:
-        wanted.check(model.manifest)
-    except ValueError as error:
-        raise Problem(422, "Invalid parameters", str(error)) from None
-    return wanted
 
 
 def _picture_type(accept: str, images: int) -> str:

@@ -16,6 +16,7 @@ from pindet_serve.api.uploads import Upload
 from pindet_serve.detections import Detections
 from pindet_serve.images import Image, ImageDecodeError
 from pindet_serve.letterbox import Placement
+from pindet_serve.profile import measure
 from pindet_serve.serving.batcher import Expired, Inferred
 from pindet_serve.serving.headers import TooManyPixelsError, UnsupportedTypeError, decode_checked
 from pindet_serve.serving.model import Model
@@ -81,6 +82,10 @@ class Detecting:
         for phase, seconds in (("decode", decode_s), ("queue", inferred.queue_s), ("inference", inferred.inference_s)):
             self._metrics.phases.labels(phase).observe(seconds)
         self._metrics.observe_answer(model.manifest.classes, found)
+        if model.drift is not None:
+            # At the model's own limits, whatever this request wanted: else the requests would drift, not the world.
+            own = found if wanted == Wanted() else model.answer(inferred.raw, placement, Wanted())
+            model.drift.add(measure(canvas, placement, own))
         return Found(found, placement, decode_s, inferred, image)
 
     def _prepare(self, data: bytes, model: Model, deadline: float, keep: bool) -> tuple[Image, Placement, float, Any]:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, Response
 
-from pindet_serve.api.detect import checked
+from pindet_serve.api.limits import Limits, checked
 from pindet_serve.api.problems import Problem
 from pindet_serve.api.schemas import JobAnswer, answers, problems
 from pindet_serve.auth.require import require
 from pindet_serve.jobs.frames import UnreadableInputError, kind_of
 from pindet_serve.jobs.job import INPUT, Job
 from pindet_serve.jobs.runner import JobRunner, TooManyJobs
-from pindet_serve.serving.wanted import Wanted
 
 PATH = "/v1/jobs"
 router = APIRouter(tags=["jobs"], dependencies=[Depends(require("viewer"))])
@@ -36,17 +35,18 @@ _BODY = {"required": True, "content": {name: {"schema": {"type": "string", "form
 )
 async def create(
     request: Request,
-    score_threshold: Annotated[float | None, Query(ge=0, le=1, description="least score; the model's default")] = None,
-    max_detections: Annotated[int | None, Query(ge=1, description="most objects an image; the model's default")] = None,
-    classes: Annotated[list[str] | None, Query(description="only objects of these classes; repeat it")] = None,
+    limits: Limits,
 ) -> JobAnswer:
     """Detect in every frame of a video, or every image of a zip archive, sent as the body.
 
     Progress is told on the status feed as ``job.running``; the job survives a restart of the server.
     """
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        raise Problem(415, "Unsupported type", f"the body is a multipart form; {_HOW}")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Problem(415, "Unsupported type", f"the body has a Content-Encoding; {_HOW}")
     runner: JobRunner = request.app.state.jobs
-    wanted = Wanted(score_threshold, max_detections, None if classes is None else tuple(classes))
-    checked(wanted, request.app.state.service.model)
+    wanted = checked(limits, request.app.state.service.model)
     try:
         folder = runner.reserve()
     except TooManyJobs as error:
@@ -116,13 +116,16 @@ async def _receive(request: Request, path: Path) -> str:
             size += len(chunk)
             await run_in_threadpool(file.write, chunk)
     if size == 0 and not start:
-        raise Problem(400, "No input", "the body is empty; send a video or a zip archive")
+        raise Problem(400, "No input", f"the body is empty; {_HOW}")
     if not kind:
-        raise Problem(415, "Unsupported type", f"the body starts with {start[:8].hex(' ')}; allowed are {_ALLOWED}")
+        raise Problem(415, "Unsupported type", f"the body starts with {start[:8].hex(' ')}; {_HOW}")
     return kind
 
 
-_ALLOWED = "MP4, QuickTime, Matroska, WebM, AVI, and zip"
+_HOW = (
+    "send one file (MP4, QuickTime, Matroska, WebM, AVI, or a zip of images) as the body itself: "
+    "curl --data-binary @video.mp4 -H 'Content-Type: application/octet-stream' …/v1/jobs"
+)
 
 
 def _job(request: Request, job_id: str) -> Job:

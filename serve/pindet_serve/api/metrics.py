@@ -80,6 +80,13 @@ class _State(Collector):
             yield CounterMetricFamily(f"pindet_{name}_dropped", f"What the {name} lost", seen["dropped"])
         release = service.model.release
         labels = {"name": release.name, "version": release.version, "md5": release.bundle_md5}
-        info = GaugeMetricFamily("pindet_model_info", "The model that answers", labels=[*labels, "engine"])
-        info.add_metric([*labels.values(), service.model.engine], 1)
+        info = GaugeMetricFamily("pindet_model_info", "The model that answers", labels=[*labels, "engine", "device"])
+        info.add_metric([*labels.values(), service.model.engine, service.model.device], 1)
         yield info
+        if (drift := service.model.drift) is not None:
+            yield GaugeMetricFamily("pindet_drift_images", "Images that the drift is of", drift.images)
+            text = "Jensen-Shannon distance from the test data, 0 to 1"
+            distances = GaugeMetricFamily("pindet_drift", text, labels=["quantity", "label"])
+            for quantity, label, distance in drift.distances():
+                distances.add_metric([quantity, label], distance)
+            yield distances

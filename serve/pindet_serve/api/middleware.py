@@ -15,6 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pindet_serve.api import jobs, logs
+from pindet_serve.api.body_room import BodyHolder, BodyRoom
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.problems import Problem, internal_error
 from pindet_serve.serving.service import Service
@@ -33,8 +34,11 @@ class RequestMiddleware:
     is logged and answered with a problem.
     """
 
-    def __init__(self, app: ASGIApp, *, settings: Settings, service: Service, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, settings: Settings, service: Service, metrics: Metrics, room: BodyRoom
+    ) -> None:
         self._app, self._settings, self._service, self._metrics = app, settings, service, metrics
+        self._room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -53,14 +57,15 @@ class RequestMiddleware:
                 self._mark(scope, MutableHeaders(scope=message), answered)
             await send(message)
 
-        try:
-            await self._app(scope, _Limited(receive, scope, headers, self._settings), send_marked)
-        except Exception as error:
-            _log.error("unforeseen error", exc_info=error)
-            if status == 0:
-                await internal_error()(scope, receive, send_marked)
-        finally:
-            self._account(scope, status, time.perf_counter() - started)
+        with self._room.holder() as held:
+            try:
+                await self._app(scope, _Limited(receive, scope, headers, self._settings, held), send_marked)
+            except Exception as error:
+                _log.error("unforeseen error", exc_info=error)
+                if status == 0:
+                    await internal_error()(scope, receive, send_marked)
+            finally:
+                self._account(scope, status, time.perf_counter() - started)
 
     def _identify(self, scope: Scope, headers: MutableMapping[bytes, str]) -> dict[str, str]:
         sent = headers.get(b"x-request-id", "")
@@ -92,13 +97,20 @@ class RequestMiddleware:
 
 
 class _Limited:
-    """A request's ``receive`` that raises a problem when the body is too large or too slow.
+    """A request's ``receive`` that raises a problem when the body is too large or too slow, or all are too many.
 
-    The input of a job may be larger, and take as long as something keeps coming.
+    The input of a job may be larger, and take as long as something keeps coming; it goes to the disk as it comes.
     """
 
-    def __init__(self, receive: Receive, scope: Scope, headers: MutableMapping[bytes, str], settings: Settings) -> None:
-        self._receive, self._seconds = receive, settings.body_timeout_s
+    def __init__(
+        self,
+        receive: Receive,
+        scope: Scope,
+        headers: MutableMapping[bytes, str],
+        settings: Settings,
+        held: BodyHolder,
+    ) -> None:
+        self._receive, self._seconds, self._held = receive, settings.body_timeout_s, held
         self._is_job = scope["path"] == jobs.PATH
         self._most = settings.max_job_bytes if self._is_job else settings.max_body_bytes
         self._until = time.monotonic() + self._seconds
@@ -119,7 +131,10 @@ class _Limited:
             detail = f"the body was not complete after {self._seconds:g} s"
             raise Problem(408, "Request timeout", detail, headers={"Connection": "close"}) from None
         if message["type"] == "http.request":
-            self._left -= len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            self._left -= size
+            if not self._is_job and not self._held.take(size):
+                raise _no_room()
             self._whole = not message.get("more_body", False)
         if self._left < 0:
             raise self._too_large()
@@ -130,3 +145,8 @@ class _Limited:
     def _too_large(self) -> Problem:
         detail = f"the body exceeds {self._most / 2**20:g} MiB, which is allowed"
         return Problem(413, "Body too large", detail, headers={"Connection": "close"})
+
+
+def _no_room() -> Problem:
+    detail = "the bodies of other requests take all the memory that there is for them; try again"
+    return Problem(503, "Overloaded", detail, headers={"Retry-After": "1", "Connection": "close"})

@@ -80,7 +80,7 @@ def _described(service: Service) -> ModelAnswer:
         md5=release.bundle_md5,
         stage=release.stage,
         engine=model.engine,
-        device="cpu",
+        device=model.device,
         classes=manifest.classes,
         image_height=manifest.image_height,
         image_width=manifest.image_width,

@@ -75,8 +75,8 @@ class ModelAnswer(ModelName):
     """What is served and where it came from."""
 
     stage: str = Field(description="production, …; empty for a workspace")
-    engine: str = Field(description="onnxruntime or openvino")
-    device: str
+    engine: str = Field(description="what runs it: onnxruntime, openvino or torch")
+    device: str = Field(description="where it runs: cpu, cuda or tensorrt")
     classes: list[str] = Field(description="a label is a position in this list")
     image_height: int = Field(description="pixels of the model's input")
     image_width: int = Field(description="pixels of the model's input")

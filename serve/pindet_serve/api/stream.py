@@ -6,10 +6,12 @@ import asyncio
 import json
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
+from pindet_serve.api.body_room import BodyHolder, BodyRoom
 from pindet_serve.api.detecting import Detecting
 from pindet_serve.api.problems import Problem
 from pindet_serve.api.uploads import Upload
@@ -22,24 +24,41 @@ router = APIRouter()
 POLICY_VIOLATION, TOO_BIG = 1008, 1009
 
 
-class _Latest:
-    """Holds the newest frame only; an older one that nobody took is dropped."""
+@dataclass(frozen=True)
+class _Frame:
+    number: int
+    data: bytes
+    held: BodyHolder
 
-    def __init__(self) -> None:
-        self._frame: tuple[int, bytes] | None = None
+
+class _Latest:
+    """Holds the newest frame only; an older one that nobody took is dropped, and one that finds no room in memory."""
+
+    def __init__(self, room: BodyRoom) -> None:
+        self._room = room
+        self._frame: _Frame | None = None
         self._came = asyncio.Event()
         self.received = 0
 
     def put(self, data: bytes) -> None:
-        self._frame = (self.received, data)
+        self.clear()
+        held = self._room.holder()
+        if held.take(len(data)):
+            self._frame = _Frame(self.received, data, held)
+            self._came.set()
         self.received += 1
-        self._came.set()
 
-    async def take(self) -> tuple[int, bytes]:
-        await self._came.wait()
-        self._came.clear()
-        assert self._frame is not None
-        return self._frame
+    async def take(self) -> _Frame:
+        while (frame := self._frame) is None:
+            await self._came.wait()
+            self._came.clear()
+        self._frame = None
+        return frame
+
+    def clear(self) -> None:
+        if self._frame is not None:
+            self._frame.held.give_back()
+        self._frame = None
 
 
 @router.websocket("/v1/stream")
@@ -68,7 +87,7 @@ async def stream(websocket: WebSocket) -> None:
     except ValueError as error:
         await websocket.close(POLICY_VIOLATION, str(error)[:120])
         return
-    latest = _Latest()
+    latest = _Latest(websocket.app.state.room)
     answering = asyncio.create_task(_answer_all(websocket, latest, detecting, settings, wanted))
     remaining = None if admission.expires is None else admission.expires - time.time()
     try:
@@ -80,6 +99,7 @@ async def stream(websocket: WebSocket) -> None:
         answering.cancel()
         with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
             await answering
+        latest.clear()
 
 
 async def _receive_all(
@@ -104,10 +124,11 @@ async def _answer_all(
 ) -> None:
     answered = 0
     while True:
-        number, data = await latest.take()
-        answer = await _answer(data, detecting, settings, wanted)
+        frame = await latest.take()
+        with frame.held:
+            answer = await _answer(frame.data, detecting, settings, wanted)
         answered += 1
-        numbers = {"frame": number, "dropped": number + 1 - answered}
+        numbers = {"frame": frame.number, "dropped": frame.number + 1 - answered}
         await websocket.send_text(json.dumps(numbers | answer, ensure_ascii=False))
 
 

@@ -15,6 +15,9 @@ RAW_TYPES = (
     "image/jpeg", "image/png", "image/webp", "image/bmp", "image/x-ms-bmp", "image/tiff", "application/octet-stream",
 )  # fmt: skip
 MOST_FIELDS = 16
+_HOW = (
+    "With curl: --data-binary @photo.jpg -H 'Content-Type: image/jpeg' for one image, -F images=@photo.jpg for several"
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
         return await _read_parts(request, settings)
     if content_type not in RAW_TYPES:
         allowed = ", ".join((*RAW_TYPES, "multipart/form-data"))
-        raise Problem(415, "Unsupported type", f"the body is {content_type!r}; allowed are {allowed}")
+        raise Problem(415, "Unsupported type", f"the body is {content_type!r}; allowed are {allowed}. {_HOW}")
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Problem(415, "Unsupported type", "the body has a Content-Encoding; send the image as it is")
     return [Upload("", await request.body())]

@@ -8,7 +8,6 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
-from sqlalchemy.exc import SQLAlchemyError
 
 from pindet_serve.api.problems import Problem
 from pindet_serve.api.schemas import answers, problems
@@ -21,6 +20,7 @@ from pindet_serve.auth.sign_in import SignIn
 from pindet_serve.auth.tokens import TICKET_SECONDS
 from pindet_serve.auth.users import UserError
 from pindet_serve.history.audit import AuditEntry
+from pindet_serve.history.away import needing_database
 
 router = APIRouter(tags=["sign-in"])
 T = TypeVar("T")
@@ -102,16 +102,13 @@ async def remove_user(request: Request, name: str, admin: Admin, guard: SignedIn
 async def _stored(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
     """Run something that waits for the database or hashes, aside, and turn its errors into problems."""
     try:
-        return await asyncio.to_thread(call, *arguments, **named)
+        with needing_database("users can not be read or changed"):
+            return await asyncio.to_thread(call, *arguments, **named)
     except UserError as error:
         missing = str(error).startswith("there is no user")
         raise Problem(404 if missing else 409, "No such user" if missing else "Not possible", str(error)) from error
     except PasswordError as error:
         raise Problem(422, "Invalid parameters", str(error)) from error
-    except SQLAlchemyError as error:
-        raise Problem(
-            503, "The database is away", "users can not be read or changed now; try again", headers={"Retry-After": "5"}
-        ) from error
 
 
 def _address(request: Request) -> str:

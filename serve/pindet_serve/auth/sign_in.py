@@ -7,7 +7,6 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Collection
 
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
 from pindet_serve.api.problems import Problem
@@ -19,6 +18,7 @@ from pindet_serve.auth.principal import Principal
 from pindet_serve.auth.tokens import TICKET_SECONDS, InvalidTokenError, Tokens
 from pindet_serve.auth.users import Users
 from pindet_serve.history.audit import AuditEntry, AuditSink
+from pindet_serve.history.away import needing_database
 
 Claim = Callable[[str, float], Awaitable[bool]]
 _log = logging.getLogger(__name__)
@@ -91,12 +91,8 @@ class SignIn(Guard):
         """
         keys = {"both": f"{name}\n{address}", "address": address, "name": name}
         self._refuse_locked(keys)
-        try:
+        with needing_database("signing in is not possible"):
             user = await asyncio.to_thread(self.users.get, name)
-        except SQLAlchemyError as error:
-            raise Problem(
-                503, "The database is away", "signing in is not possible now; try again", headers={"Retry-After": "5"}
-            ) from error
         fits = await self.passwords.verify(user.password_hash if user else None, password)
         # Several guesses at once must not all slip in before the first has failed.
         self._refuse_locked(keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,6 @@ class Database:
     def __init__(self, url: str, timeout_s: int = 5) -> None:
         self.url = _checked(url)
         self.backend = self.url.get_backend_name()
-        if self.backend == "sqlite" and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         self._engine = _engine(self.url, timeout_s)
         self._migrated = False
 
@@ -65,6 +63,9 @@ class Database:
         self._engine.dispose()
 
     def _migrate(self) -> None:
+        if self.backend == "sqlite" and self.url.database:
+            with suppress(OSError):  # SQLite says that it can not open the file
+                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         with self._engine.execution_options(immediate=True).begin() as connection:

@@ -9,7 +9,7 @@ from typing import Any
 from pindet_serve.history.archive import Archive
 from pindet_serve.history.audit import AuditEntry
 from pindet_serve.history.database import Database
-from pindet_serve.history.recorder import DEFAULT_KEEPING, Keeping, Recorder
+from pindet_serve.history.recorder import DEFAULT_KEEPING, Keeping, Publish, Recorder, unheard
 from pindet_serve.history.records import DetectionRecord
 
 
@@ -21,10 +21,12 @@ class History:
         archive: reads.
     """
 
-    def __init__(self, database: Database, source: str, keeping: Keeping = DEFAULT_KEEPING) -> None:
+    def __init__(
+        self, database: Database, source: str, keeping: Keeping = DEFAULT_KEEPING, publish: Publish = unheard
+    ) -> None:
         self.database = database
         self.archive = Archive(database)
-        self._recorder = Recorder(database, source, keeping)
+        self._recorder = Recorder(database, source, keeping, publish=publish)
 
     async def start(self) -> None:
         """Begin to write; returns at once, whatever the state of the database."""
@@ -54,11 +56,17 @@ class History:
         }
 
 
-def open_history(database_url: str | None, folder: Path, source: str, keeping: Keeping = DEFAULT_KEEPING) -> History:
-    """History in the database of a URL, else in ``folder/history.db``.
+def open_history(
+    database_url: str | None,
+    folder: Path,
+    source: str,
+    keeping: Keeping = DEFAULT_KEEPING,
+    publish: Publish = unheard,
+) -> History:
+    """History in the database of a URL, else in ``folder/history.db``; ``publish`` is told when it goes and comes.
 
     Raises:
         DatabaseUrlError: a URL that can not be used.
     """
     url = database_url or f"sqlite:///{folder / 'history.db'}"
-    return History(Database(url), source, keeping)
+    return History(Database(url), source, keeping, publish)

@@ -6,8 +6,9 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
@@ -33,6 +34,12 @@ class Keeping:
 
 
 DEFAULT_KEEPING = Keeping()
+Publish = Callable[[str, dict[str, Any]], None]
+"""Says on the status bus what happened; never waits, never raises."""
+
+
+def unheard(*_: object) -> None:
+    """Tells nobody."""
 
 
 class Recorder:
@@ -45,6 +52,7 @@ class Recorder:
         database: where to.
         source: which process this is.
         keeping: how much.
+        publish: told of ``service.history_lost`` and ``service.history_back``.
         flush_seconds: how long records may wait for others to be written together.
         backoff: between tries while the database is away.
 
@@ -58,11 +66,13 @@ class Recorder:
         source: str,
         keeping: Keeping = DEFAULT_KEEPING,
         *,
+        publish: Publish = unheard,
         flush_seconds: float = 0.2,
         backoff: Backoff | None = None,
     ) -> None:
         self.dropped = 0
         self._database, self._source, self._keeping = database, source, keeping
+        self._publish = publish
         self._flush_seconds = flush_seconds
         self._backoff = backoff or Backoff(0.25, 10.0)
         self._spool: deque[Record] = deque()
@@ -187,6 +197,7 @@ class Recorder:
     def _failed(self, error: Exception) -> None:
         if not self._failing:
             _log.warning("history can not be written, it waits in memory: %s", type(error).__name__)
+            self._publish("service.history_lost", {"reason": type(error).__name__, "waiting": len(self._spool)})
         if not isinstance(error, SQLAlchemyError):
             _log.debug("history", exc_info=error)
         self._failing = True
@@ -194,6 +205,7 @@ class Recorder:
     def _recovered(self) -> None:
         if self._failing:
             _log.info("history is written again")
+            self._publish("service.history_back", {"dropped": self.dropped})
         self._failing = False
         self._backoff.reset()
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
-from sqlalchemy.exc import SQLAlchemyError
 
 from pindet_serve.api.problems import Problem
 from pindet_serve.api.schemas import answers, problems
 from pindet_serve.auth.require import require
 from pindet_serve.history.archive import Archive, Span
+from pindet_serve.history.away import needing_database
 from pindet_serve.history.schemas import DeedPage, ImagePage, Statistics
 
 router = APIRouter(tags=["history"])
@@ -59,7 +59,7 @@ async def list_detections(
     rows = await _read(
         archive.detections, span, limit=limit, before_id=before_id, label=label, request_id=request_id
     )
-    return ImagePage.model_validate({"images": rows, "next_before_id": _next(rows, limit)})
+    return ImagePage.model_validate({"images": rows} | _next(rows, limit))
 
 
 @router.get("/v1/statistics", dependencies=[Depends(require("viewer"))], responses=_ANSWERS)
@@ -81,17 +81,13 @@ async def statistics(
 async def list_deeds(span: Within, archive: Stored, limit: Limit = 100, before_id: Before = None) -> DeedPage:
     """Who did what, newest first."""
     rows = await _read(archive.audit, span, limit=limit, before_id=before_id)
-    return DeedPage.model_validate({"deeds": rows, "next_before_id": _next(rows, limit)})
+    return DeedPage.model_validate({"deeds": rows} | _next(rows, limit))
 
 
-def _next(rows: list[dict[str, Any]], limit: int) -> int | None:
-    return rows[-1]["id"] if len(rows) == limit else None
+def _next(rows: list[dict[str, Any]], limit: int) -> dict[str, int | None]:
+    return {"next_before_id": rows[-1]["id"] if len(rows) == limit else None}
 
 
 async def _read(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
-    try:
+    with needing_database("history can not be read"):
         return await asyncio.to_thread(call, *arguments, **named)
-    except SQLAlchemyError as error:
-        raise Problem(
-            503, "The database is away", "history can not be read now; try again", headers={"Retry-After": "5"}
-        ) from error

@@ -7,11 +7,22 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 
-class RecordedImage(BaseModel):
-    """An image that was answered."""
+class Entry(BaseModel):
+    """Something that is kept."""
 
     id: int = Field(description="its number; pages go by it")
     at_ms: int = Field(description="when, milliseconds since 1970")
+
+
+class Page(BaseModel):
+    """Entries, newest first; a list of at most as many as asked for."""
+
+    next_before_id: int | None = Field(description="ask with before_id= for the next page; null at the end")
+
+
+class RecordedImage(Entry):
+    """An image that was answered."""
+
     request_id: str = Field(description="of the request it came with")
     source: str = Field(description="replica that answered")
     actor: str = Field(description="who asked")
@@ -25,18 +36,15 @@ class RecordedImage(BaseModel):
     detections: list[dict[str, Any]] = Field(description="as in the answer: label, label_id, score, box")
 
 
-class ImagePage(BaseModel):
+class ImagePage(Page):
     """Images, newest first."""
 
     images: list[RecordedImage] = Field(description="at most as many as asked for")
-    next_before_id: int | None = Field(description="ask with before_id= for the next page; null at the end")
 
 
-class Deed(BaseModel):
+class Deed(Entry):
     """Something that someone did."""
 
-    id: int = Field(description="its number; pages go by it")
-    at_ms: int = Field(description="when, milliseconds since 1970")
     actor: str = Field(description="who")
     action: str = Field(description="what: sign_in, user.create, model.reload, …")
     target: str = Field(description="on what")
@@ -45,11 +53,10 @@ class Deed(BaseModel):
     details: dict[str, Any] = Field(description="what else there is to know")
 
 
-class DeedPage(BaseModel):
+class DeedPage(Page):
     """Deeds, newest first."""
 
     deeds: list[Deed] = Field(description="at most as many as asked for")
-    next_before_id: int | None = Field(description="ask with before_id= for the next page; null at the end")
 
 
 class Counts(BaseModel):

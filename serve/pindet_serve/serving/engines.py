@@ -1,26 +1,76 @@
-"""The engines that can run a bundle's model, chosen by name."""
+"""Which engine runs a bundle, on which device: as asked, or by what is there; nothing is tried out for it."""
 
 from __future__ import annotations
 
-import importlib.util
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pindet_serve.detector import Detector
-from pindet_serve.settings import Settings, SettingsError
+from pindet_serve.engine import DeviceMissingError, OpenEngine
+from pindet_serve.manifest import BundleError
+from pindet_serve.onnx_engine import PROVIDERS, OnnxRuntimeEngine
+from pindet_serve.serving.hardware import Hardware, find_hardware
+from pindet_serve.settings import Settings
+
+PROGRAM = "model.pt2"
+"""The file of a bundle that the torch engine runs; bundles need not have it."""
 
 
-def chosen_engine(settings: Settings) -> str:
-    """The engine that ``settings`` ask for; ``auto`` is ONNX Runtime, which is always there.
+@dataclass(frozen=True)
+class Choice:
+    """An engine and its device, by their names."""
 
-    On the CPU it takes less time and memory than OpenVINO for this project's models, so nothing is tried out at the
-    start.
+    engine: str
+    device: str
+
+
+def choose(settings: Settings, hardware: Hardware, *, has_program: bool) -> Choice:
+    """Choose an engine.
+
+    Where nothing is asked for: torch on a GPU if it is installed and the bundle has a program for it, else ONNX
+    Runtime on a GPU if it is built for that, else ONNX Runtime on the CPU, where it takes less time and memory than
+    OpenVINO for this project's models.
+
+    Args:
+        settings: what is asked for.
+        hardware: what is there.
+        has_program: whether the bundle holds ``model.pt2``.
 
     Raises:
-        SettingsError: OpenVINO is asked for and not installed; there is no silent fall-back.
+        DeviceMissingError: what is asked for is not there; there is no silent fall-back.
+        BundleError: torch is asked for and the bundle has no program.
     """
-    if settings.engine == "openvino" and importlib.util.find_spec("openvino") is None:
-        raise SettingsError("engine is 'openvino', which is not installed; pip install 'pindet-serve[openvino]'")
-    return "onnxruntime" if settings.engine == "auto" else settings.engine
+    engine, device = settings.engine, settings.device
+    if engine == "openvino":
+        _need("openvino" in hardware.packages, "engine is 'openvino', which is not installed", "[openvino]")
+        return Choice("openvino", "cpu")
+    on_gpu = engine == "torch" or device in ("cuda", "tensorrt")
+    if on_gpu and not hardware.gpus:
+        raise DeviceMissingError(
+            f"engine is {engine!r} and device {device!r}, and no NVIDIA GPU can be used here: there is none, or no "
+            "driver, or the container was not given it (--gpus all); use device cpu, or auto to take what is there"
+        )
+    if engine == "torch":
+        _need("torch" in hardware.packages, "engine is 'torch', which is not installed", "[gpu]")
+        if not has_program:
+            raise BundleError(f"engine is 'torch', and the bundle holds no {PROGRAM}; use engine onnxruntime or auto")
+        return Choice("torch", "cuda")
+    if device == "cpu" or not hardware.gpus:
+        return Choice("onnxruntime", "cpu")
+    if engine == "auto" and device != "tensorrt" and has_program and "torch" in hardware.packages:
+        return Choice("torch", "cuda")
+    wanted = "cuda" if device == "auto" else device
+    if PROVIDERS[wanted] in hardware.providers:
+        return Choice("onnxruntime", wanted)
+    if on_gpu:
+        _need(False, f"device is {device!r}, and no engine for it is installed", "[gpu]")
+    return Choice("onnxruntime", "cpu")
+
+
+def require_engine(settings: Settings) -> None:
+    """Raise :class:`DeviceMissingError` if what is asked for can not be had here, whatever the bundle."""
+    choose(settings, _hardware(settings), has_program=True)
 
 
 def open_detector(bundle: Path, settings: Settings) -> Detector:
@@ -28,10 +78,35 @@ def open_detector(bundle: Path, settings: Settings) -> Detector:
 
     Raises:
         BundleError: the bundle is not what its manifest says, or the engine can not run it.
-        SettingsError: the engine is not installed.
+        DeviceMissingError: the engine or its device is not there.
     """
-    if chosen_engine(settings) == "onnxruntime":
-        return Detector(bundle, threads=settings.threads)
-    from pindet_serve.serving.openvino import OpenVinoDetector
+    choice = choose(settings, _hardware(settings), has_program=(bundle / PROGRAM).is_file())
+    return Detector(bundle, engine=_opener(choice, settings))
 
-    return OpenVinoDetector(bundle, threads=settings.threads)
+
+def _hardware(settings: Settings) -> Hardware:
+    return find_hardware(gpus=settings.device != "cpu" and settings.engine != "openvino")
+
+
+def _opener(choice: Choice, settings: Settings) -> OpenEngine:
+    if choice.engine == "openvino":
+        from pindet_serve.serving.openvino import OpenVinoEngine
+
+        return partial(OpenVinoEngine, threads=settings.threads)
+    if choice.engine == "torch":
+        from pindet_serve.serving.torch_engine import TorchEngine
+
+        return partial(TorchEngine, max_batch=settings.max_batch)
+    cache = settings.state / "tensorrt"
+    return partial(
+        OnnxRuntimeEngine,
+        threads=settings.threads,
+        device=choice.device,
+        max_batch=settings.max_batch,
+        cache=cache,
+    )
+
+
+def _need(there: bool, what: str, extra: str) -> None:
+    if not there:
+        raise DeviceMissingError(f"{what}; pip install 'pindet-serve{extra}'")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pindet_serve.images import Image, ImageDecodeError, decode_image
+from pindet_serve.serving.tiff import read_tiff, with_colours_as_stored
 
 ALLOWED = "JPEG, PNG, WebP, BMP and TIFF"
 
@@ -46,7 +47,7 @@ def decode_checked(data: bytes, max_pixels: int) -> Image:
             f"the image is {header.image_width}x{header.image_height} pixels, {pixels / 1e6:.1f} million; "
             f"at most {max_pixels / 1e6:g} million are allowed"
         )
-    return decode_image(data)
+    return decode_image(with_colours_as_stored(data) if header.kind == "TIFF" else data)
 
 
 def read_header(data: bytes) -> Header:
@@ -139,27 +140,9 @@ def _bmp(data: bytes) -> tuple[int, int]:
 
 
 def _tiff(data: bytes) -> tuple[int, int]:
-    order = "<" if data[:1] == b"I" else ">"
-    big = data[2:4] in (b"+\0", b"\0+")
-    (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
-    start, step = start + (8 if big else 2), 20 if big else 12
-    if count > _MOST_PARTS:
-        raise IndexError
-    found = {}
-    for position in range(start, start + count * step, step):
-        tag, kind = struct.unpack_from(order + "HH", data, position)
-        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_EXTRA):
-            code = {3: "H", 4: "I", 16: "Q"}.get(kind, "I")
-            (found[tag],) = struct.unpack_from(order + code, data, position + (12 if big else 8))
-    if found.get(_TIFF_EXTRA) == _TIFF_ALPHA:
-        # libtiff multiplies the colours with it, so that a model would see another picture.
-        raise UnsupportedTypeError("this is a TIFF with transparency; save it without, or as PNG")
-    return found.get(_TIFF_WIDTH, 0), found.get(_TIFF_HEIGHT, 0)
+    header = read_tiff(data)
+    return header.image_width, header.image_height
 
-
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_EXTRA = 256, 257, 338
-_TIFF_ALPHA = 2
 
 _READERS: tuple[tuple[str, bytes | tuple[bytes, ...], Callable[[bytes], tuple[int, int]]], ...] = (
     ("JPEG", b"\xff\xd8\xff", _jpeg),

@@ -15,7 +15,9 @@ from pindet_serve.golden import prove
 from pindet_serve.images import Image
 from pindet_serve.letterbox import Letterbox, Placement
 from pindet_serve.manifest import Manifest
-from pindet_serve.serving.engines import chosen_engine, open_detector
+from pindet_serve.profile import read_profile
+from pindet_serve.serving.drift import Drift
+from pindet_serve.serving.engines import open_detector
 from pindet_serve.serving.release import Release
 from pindet_serve.serving.wanted import Wanted
 from pindet_serve.settings import Settings
@@ -26,11 +28,21 @@ Raw = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Model:
-    """A release and the detector that answers with it."""
+    """A release, the detector that answers with it, and how far it drifts, where the bundle says from what."""
 
     release: Release
     detector: Detector
-    engine: str
+    drift: Drift | None = None
+
+    @property
+    def engine(self) -> str:
+        """What runs it."""
+        return self.detector.engine.name
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+        return self.detector.engine.device
 
     @property
     def manifest(self) -> Manifest:
@@ -98,4 +110,5 @@ def load_model(release: Release, folder: Path, settings: Settings) -> Model:
     manifest = detector.manifest
     for size in range(1, settings.max_batch + 1):
         detector.infer(np.zeros((size, manifest.image_height, manifest.image_width, 3), np.uint8))
-    return Model(release, detector, chosen_engine(settings))
+    profile = read_profile(folder, manifest.classes)
+    return Model(release, detector, None if profile is None else Drift(profile, manifest.classes))

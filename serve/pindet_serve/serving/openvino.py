@@ -1,4 +1,4 @@
-"""The detector runtime on OpenVINO, on the CPU."""
+"""``model.onnx`` on OpenVINO, on the CPU."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from typing import Any
 import openvino
 from numpy.typing import NDArray
 
-from pindet_serve.detector import MODEL, OUTPUTS, Detector
-from pindet_serve.letterbox import Letterbox
-from pindet_serve.manifest import BundleError, read_manifest, verify_files
+from pindet_serve.manifest import BundleError, Manifest
+from pindet_serve.onnx_engine import MODEL, OUTPUTS
 
 
-class OpenVinoDetector(Detector):
-    """Answers as :class:`Detector` does, with OpenVINO's kernels in 32 bits.
+class OpenVinoEngine:
+    """The model of a bundle with OpenVINO's kernels in 32 bits; see :class:`~pindet_serve.engine.Engine`.
 
-    One thread at a time may call it.
+    Args:
+        bundle: folder of a verified bundle.
+        threads: CPU threads of one inference; 0 lets OpenVINO choose.
+
+    Raises:
+        BundleError: OpenVINO can not load the model.
     """
 
-    def __init__(self, bundle: Path, *, threads: int = 0) -> None:
-        # Detector's own constructor would open a session of ONNX Runtime beside this one.
-        self.manifest = read_manifest(bundle)
-        verify_files(bundle, self.manifest)
-        self._letterbox = Letterbox(self.manifest.image_height, self.manifest.image_width, self.manifest.letterbox_fill)
+    name, device, half = "openvino", "cpu", False
+
+    def __init__(self, bundle: Path, _: Manifest, *, threads: int = 0) -> None:
         options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
@@ -35,7 +37,7 @@ class OpenVinoDetector(Detector):
         self._request = compiled.create_infer_request()
 
     def infer(self, images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Run the model on letterboxed images uint8 ``[N, H, W, 3]`` RGB; see :meth:`Detector.infer`."""
+        """Run the model on images uint8 ``[N, H, W, 3]`` RGB."""
         self._request.infer({"images": images})
         # The request's own buffers are written again by the next call.
         boxes, scores, labels = (self._request.get_tensor(output).data.copy() for output in self._outputs)

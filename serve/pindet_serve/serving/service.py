@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pindet_serve.engine import DeviceMissingError
 from pindet_serve.manifest import BundleError
 from pindet_serve.serving.batcher import Batcher
+from pindet_serve.serving.engines import require_engine
 from pindet_serve.serving.model import Model, load_model
 from pindet_serve.serving.record import Record, read_record, write_record
 from pindet_serve.serving.release import Release, ReleasedFile
 from pindet_serve.serving.sources import Source, open_source
 from pindet_serve.serving.store import Fetch, Store
-from pindet_serve.settings import Settings, SettingsError
+from pindet_serve.settings import Settings
 
 _log = logging.getLogger(__name__)
 Publish = Callable[[str, dict[str, Any]], None]
@@ -43,6 +45,7 @@ class Service:
 
     Raises:
         BundleError: the source's address is none.
+        DeviceMissingError: an engine or a device that is asked for is not there.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Service:
         publish: Publish = _unheard,
         observe: Callable[[int, float], None] = _unheard,
     ) -> None:
+        require_engine(settings)
         self._settings = settings
         self._source: Source = open_source(settings.source)
         self._store = Store(settings.state / "store")
@@ -75,6 +79,11 @@ class Service:
         if self._model is None:
             raise RuntimeError("the service is not started")
         return self._model
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a model that answers."""
+        return self._model is not None
 
     @property
     def can_roll_back(self) -> bool:
@@ -205,7 +214,7 @@ def _refusing() -> Iterator[None]:
     """Make whatever a release sets off a reason to refuse it: a bad model must not take a good one down."""
     try:
         yield
-    except (BundleError, SettingsError):
+    except (BundleError, DeviceMissingError):
         raise
     except Exception as error:
         raise BundleError(f"it can not be loaded: {error!r}") from error

@@ -46,7 +46,10 @@ class WorkspaceSource:
         try:
             content = yaml.load(path.read_text("utf-8"), Loader=_Loader)
         except FileNotFoundError:
-            raise BundleError(f"{self._root} has no dvc.lock; run make repro first") from None
+            raise BundleError(
+                f"{self._root} has no dvc.lock: nothing was made there yet; run make repro in a project, or name with "
+                "--source what is to be served: a project folder, a release file (.json) or s3://bucket/key.json"
+            ) from None
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise BundleError(f"{path} can not be read: {error}") from error
         for md5 in _md5s(content):

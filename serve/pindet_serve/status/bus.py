@@ -15,6 +15,7 @@ from pindet_serve.status.hub import Hub
 
 State = Literal["up", "down"]
 PING_SECONDS = 15.0
+MOST_EARLY = 100
 _log = logging.getLogger(__name__)
 
 
@@ -42,6 +43,8 @@ class Bus(ABC):
         self.dropped = 0
         self._ping_seconds = ping_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._early: list[tuple[str, dict[str, Any]]] = []
+        self._stopped = False
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -67,12 +70,15 @@ class Bus(ABC):
 
     async def start(self) -> None:
         """Begin to carry events. Returns at once, whatever the state of a server it needs."""
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._stopped = asyncio.get_running_loop(), False
+        early, self._early = self._early, []
+        for type, data in early:
+            self._publish_quietly(type, data)
         self._tasks.append(asyncio.create_task(self._ping(), name=f"status ping {self.source}"))
 
     async def stop(self) -> None:
         """Stop carrying events."""
-        self._loop = None
+        self._loop, self._stopped = None, True
         tasks, self._tasks = self._tasks, []
         # redis-py loses a cancellation that coincides with a timeout of its own, so each is repeated until it is heard.
         while waiting := [task for task in tasks if not task.done()]:
@@ -89,9 +95,15 @@ class Bus(ABC):
         self._publish(type, data)
 
     def publish_soon(self, type: str, data: Mapping[str, Any]) -> None:
-        """Tell everyone, from any thread. Never waits, never raises; what can not be told is counted."""
+        """Tell everyone, from any thread. Never waits, never raises; what can not be told is counted.
+
+        What is said before the start is told at the start.
+        """
         loop = self._loop
         try:
+            if loop is None and not self._stopped and len(self._early) < MOST_EARLY:
+                self._early.append((type, dict(data)))
+                return
             if loop is None:
                 raise RuntimeError("the bus is not started")
             loop.call_soon_threadsafe(self._publish_quietly, type, dict(data))

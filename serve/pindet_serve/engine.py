@@ -1,0 +1,42 @@
+"""What runs a bundle's model: one small interface, whatever the runtime and the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from pindet_serve.manifest import Manifest
+
+
+class DeviceMissingError(ValueError):
+    """A device, or the runtime for it, was asked for and is not there; nothing else takes its place."""
+
+
+class Engine(Protocol):
+    """Runs the model of one bundle on letterboxed images. One thread at a time may call it.
+
+    Attributes:
+        name: of the runtime: ``onnxruntime``, ``openvino``, ``torch``.
+        device: where it runs: ``cpu``, ``cuda``, ``tensorrt``.
+        half: whether it computes in half precision, which has tolerances of its own.
+    """
+
+    name: str
+    device: str
+    half: bool
+
+    def infer(self, images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Run the model on images uint8 ``[N, H, W, 3]`` RGB.
+
+        Returns:
+            boxes float32 ``[N, K, 4]`` xyxy in letterboxed pixels, scores float32 ``[N, K]``, labels int64
+            ``[N, K]``; places without an object have score 0.
+        """
+        ...
+
+
+OpenEngine = Callable[[Path, Manifest], Engine]
+"""Opens the model of a bundle whose files were verified; raises BundleError or :class:`DeviceMissingError`."""

@@ -1,0 +1,110 @@
+"""``model.onnx`` on ONNX Runtime: on the CPU, or on an NVIDIA GPU with its CUDA or TensorRT provider."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+from numpy.typing import NDArray
+
+from pindet_serve.engine import DeviceMissingError
+from pindet_serve.manifest import BundleError, Manifest
+
+MODEL = "model.onnx"
+OUTPUTS = ["boxes", "scores", "labels"]
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+
+
+class OnnxRuntimeEngine:
+    """The model of a bundle in a session of ONNX Runtime; see :class:`~pindet_serve.engine.Engine`.
+
+    Args:
+        bundle: folder of a verified bundle.
+        manifest: of that bundle.
+        threads: CPU threads of one inference; 0 lets ONNX Runtime take every core.
+        device: ``cpu``, ``cuda`` or ``tensorrt``.
+        max_batch: most images in one inference; TensorRT builds for no more.
+        cache: folder in which TensorRT keeps what it has built.
+
+    Raises:
+        BundleError: the model can not be loaded, or does not fit the contract.
+        DeviceMissingError: ONNX Runtime would run it elsewhere than on ``device``.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(
+        self,
+        bundle: Path,
+        manifest: Manifest,
+        *,
+        threads: int = 0,
+        device: str = "cpu",
+        max_batch: int = 1,
+        cache: Path | None = None,
+    ) -> None:
+        self.device, self.half = device, device == "tensorrt"
+        if PROVIDERS[device] not in onnxruntime.get_available_providers():
+            raise DeviceMissingError(
+                f"device is {device!r}, and this ONNX Runtime runs on {onnxruntime.get_available_providers()}; "
+                "pip install 'pindet-serve[gpu]', without onnxruntime beside onnxruntime-gpu"
+            )
+        self._session = _open(bundle / MODEL, _providers(device, manifest, max_batch, cache), threads)
+        if (seen := self._session.get_providers()[0]) != PROVIDERS[device]:
+            raise DeviceMissingError(
+                f"device is {device!r}, and ONNX Runtime fell back to {seen}; its log says which library is missing"
+            )
+        self._check_shapes(manifest)
+
+    def infer(self, images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Run the model on images uint8 ``[N, H, W, 3]`` RGB."""
+        boxes, scores, labels = self._session.run(OUTPUTS, {"images": images})
+        return boxes, scores, labels
+
+    def _check_shapes(self, manifest: Manifest) -> None:
+        (images,) = self._session.get_inputs()
+        expected = [manifest.image_height, manifest.image_width, 3]
+        if images.type != "tensor(uint8)" or images.shape[1:] != expected:
+            raise BundleError(
+                f"{MODEL} takes images of {images.type} {images.shape}; its manifest says uint8 and {expected} after N"
+            )
+        most = [output.shape[1] for output in self._session.get_outputs()]
+        if set(most) != {manifest.max_detections}:
+            raise BundleError(f"{MODEL} gives {most} detections an image; its manifest says {manifest.max_detections}")
+
+
+def _providers(device: str, manifest: Manifest, max_batch: int, cache: Path | None) -> list[Any]:
+    """The provider of the device and, for operators that it does not know, those that ONNX Runtime needs beside it."""
+    if device == "cpu":
+        return [PROVIDERS["cpu"]]
+    if device == "cuda":
+        # Heuristics choose the convolutions: trying them all out would take the first requests.
+        return [(PROVIDERS["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"}), PROVIDERS["cpu"]]
+    size = f"{manifest.image_height}x{manifest.image_width}x3"
+    options: dict[str, Any] = {
+        "trt_fp16_enable": True,
+        "trt_profile_min_shapes": f"images:1x{size}",
+        "trt_profile_opt_shapes": f"images:{max_batch}x{size}",
+        "trt_profile_max_shapes": f"images:{max_batch}x{size}",
+    }
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+        options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache)}
+    return [(PROVIDERS["tensorrt"], options), PROVIDERS["cuda"], PROVIDERS["cpu"]]
+
+
+def _open(path: Path, providers: list[Any], threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads that wait by spinning take the cores from whatever decodes the next image.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=providers)
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated types, none of them exported
+        raise BundleError(f"{path.name} cannot be loaded: {error}") from error
+    inputs = [node.name for node in session.get_inputs()]
+    outputs = [node.name for node in session.get_outputs()]
+    if inputs != ["images"] or set(outputs) != set(OUTPUTS):
+        raise BundleError(f"{path.name} takes {inputs} and gives {outputs}; allowed are ['images'] and {OUTPUTS}")
+    return session

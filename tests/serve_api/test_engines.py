@@ -1,0 +1,100 @@
+"""Which engine runs, on which device: what is asked for or nothing; else what is there."""
+
+import numpy as np
+import pytest
+from pindet_serve.engine import DeviceMissingError
+from pindet_serve.manifest import BundleError, read_manifest
+from pindet_serve.onnx_engine import OnnxRuntimeEngine
+from pindet_serve.serving.engines import Choice, choose, open_detector, require_engine
+from pindet_serve.serving.hardware import Hardware, find_hardware
+from pindet_serve.settings import Settings, SettingsError
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+PLAIN = Hardware(0, frozenset(), frozenset([CPU]))
+ALL = Hardware(1, frozenset(["torch", "openvino"]), frozenset([CPU, CUDA, TENSORRT]))
+ONLY_GPU = Hardware(1, frozenset(), frozenset([CPU]))
+NO_TORCH = Hardware(1, frozenset(), frozenset([CPU, CUDA]))
+NO_PROVIDER = Hardware(1, frozenset(["torch"]), frozenset([CPU]))
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "hardware", "program", "expected"),
+    [
+        ("auto", "auto", PLAIN, True, ("onnxruntime", "cpu")),
+        ("auto", "auto", ALL, True, ("torch", "cuda")),
+        ("auto", "auto", ALL, False, ("onnxruntime", "cuda")),
+        ("auto", "auto", ONLY_GPU, True, ("onnxruntime", "cpu")),
+        ("auto", "auto", NO_TORCH, True, ("onnxruntime", "cuda")),
+        ("auto", "auto", NO_PROVIDER, True, ("torch", "cuda")),
+        ("auto", "auto", NO_PROVIDER, False, ("onnxruntime", "cpu")),
+        ("auto", "cpu", ALL, True, ("onnxruntime", "cpu")),
+        ("auto", "cuda", ALL, True, ("torch", "cuda")),
+        ("auto", "cuda", ALL, False, ("onnxruntime", "cuda")),
+        ("auto", "cuda", NO_PROVIDER, False, DeviceMissingError),
+        ("auto", "cuda", ONLY_GPU, True, DeviceMissingError),
+        ("auto", "cuda", PLAIN, True, DeviceMissingError),
+        ("auto", "tensorrt", ALL, True, ("onnxruntime", "tensorrt")),
+        ("auto", "tensorrt", NO_TORCH, True, DeviceMissingError),
+        ("auto", "tensorrt", PLAIN, True, DeviceMissingError),
+        ("onnxruntime", "auto", ALL, True, ("onnxruntime", "cuda")),
+        ("onnxruntime", "auto", PLAIN, True, ("onnxruntime", "cpu")),
+        ("onnxruntime", "cuda", ALL, True, ("onnxruntime", "cuda")),
+        ("onnxruntime", "cuda", NO_PROVIDER, True, DeviceMissingError),
+        ("onnxruntime", "cuda", PLAIN, True, DeviceMissingError),
+        ("openvino", "auto", ALL, True, ("openvino", "cpu")),
+        ("openvino", "cpu", PLAIN, True, DeviceMissingError),
+        ("torch", "auto", ALL, True, ("torch", "cuda")),
+        ("torch", "cuda", ALL, False, BundleError),
+        ("torch", "cuda", NO_TORCH, True, DeviceMissingError),
+        ("torch", "auto", Hardware(0, ALL.packages, ALL.providers), True, DeviceMissingError),
+    ],
+)
+def test_what_is_asked_for_or_nothing_else_what_is_there(engine, device, hardware, program, expected):
+    settings = Settings(engine=engine, device=device)
+    if isinstance(expected, tuple):
+        assert choose(settings, hardware, has_program=program) == Choice(*expected)
+        return
+    with pytest.raises(expected, match=r"pip install|use engine|use device"):
+        choose(settings, hardware, has_program=program)
+
+
+@pytest.mark.parametrize(("engine", "device"), [("openvino", "cuda"), ("openvino", "tensorrt"), ("torch", "cpu")])
+def test_an_engine_that_never_runs_there_is_a_wrong_setting(engine, device):
+    with pytest.raises(SettingsError, match=f"engine {engine} runs on"):
+        Settings(engine=engine, device=device)
+
+
+def test_a_device_that_is_missing_here_stops_the_start():
+    if find_hardware(gpus=True).gpus:
+        pytest.skip("there is a GPU")
+    for engine in ("auto", "onnxruntime", "torch"):
+        with pytest.raises(DeviceMissingError, match="no NVIDIA GPU"):
+            require_engine(Settings(engine=engine, device="cuda"))
+    require_engine(Settings())
+
+
+def test_nothing_is_looked_for_that_is_not_wanted(monkeypatch):
+    monkeypatch.setattr("pindet_serve.serving.hardware._count_gpus", lambda: pytest.fail("looked for a GPU"))
+    require_engine(Settings(device="cpu"))
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_onnx_runtime_never_falls_back(tmp_path, make_bundle, monkeypatch, device):
+    bundle = make_bundle(tmp_path / "bundle")
+    with pytest.raises(DeviceMissingError, match=f"'{device}', and this ONNX Runtime runs on"):
+        OnnxRuntimeEngine(bundle, read_manifest(bundle), device=device)
+    # A build for GPUs whose libraries are missing warns, and runs on the CPU.
+    providers = ["TensorrtExecutionProvider", "CUDAExecutionProvider", CPU]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: providers)
+    monkeypatch.setattr("pindet_serve.onnx_engine._providers", lambda *_: [CPU])
+    with pytest.raises(DeviceMissingError, match="fell back to CPUExecutionProvider"):
+        OnnxRuntimeEngine(bundle, read_manifest(bundle), device=device)
+
+
+def test_a_detector_runs_what_it_is_given(tmp_path, make_bundle, scene):
+    bundle = make_bundle(tmp_path / "bundle")
+    detector = open_detector(bundle, Settings(engine="onnxruntime", device="cpu", threads=1))
+    assert (detector.engine.name, detector.engine.device) == ("onnxruntime", "cpu")
+    (found,) = detector.detect([scene()])
+    assert sorted(found.labels.tolist()) == [0, 1, 2]
+    assert np.allclose(found.scores, 0.9)
