@@ -47,7 +47,9 @@ def export_model(model: DetectionModel, postprocess: Postprocess, *, opset: int)
         raise ValueError("the model is in training mode; call model.eval() before the export")
     candidates = _export_candidates(model, opset)
     _, anchors, classes = _shape(candidates.graph.output[1])
-    selection = selection_model(anchors, classes, postprocess, opset=opset, ir_version=candidates.ir_version)
+    selection = selection_model(
+        anchors, classes, postprocess.of(model), opset=opset, ir_version=candidates.ir_version
+    )
     merged = compose.merge_models(
         candidates, selection, io_map=list(zip(INPUTS, INPUTS, strict=True)), prefix1="network/", prefix2="selection/"
     )

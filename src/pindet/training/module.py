@@ -117,7 +117,7 @@ class DetectionTraining(lightning.LightningModule):
         """Detections of the averaged weights."""
         del batch_idx
         images = to_batch([fitted.image for fitted in batch]).to(self.device)
-        selections = select(*self.averaged.model.candidates(images), VALIDATION)
+        selections = select(*self.averaged.model.candidates(images), VALIDATION.of(self.model))
         self._found += [to_detections(s, fitted.placement) for s, fitted in zip(selections, batch, strict=True)]
 
     def on_validation_epoch_end(self) -> None:
