@@ -2,7 +2,8 @@
 
     PYTHONPATH=src:serve python benchmarks/training.py --images 160
 
-trains the default model on generated parts, in this one run and in turns, so that what else the machine does meets both:
+trains the default model on generated parts, in this one run and in turns, so that what else the machine does meets
+both:
 
 - a bare loop: zero, loss, backward, clip, step, learning rate, averaged weights;
 - :func:`pindet.training.train.train`, which is Lightning, resume state and progress included, validation left out;
