@@ -15,6 +15,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from pindet_serve.api import detect, health, jobs, model, problems, stream
 from pindet_serve.api.activity import Activity
 from pindet_serve.api.body_room import BodyRoom
+from pindet_serve.api.by_url import ByUrl
 from pindet_serve.api.detecting import Detecting
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.middleware import RequestMiddleware
@@ -39,7 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     """Make the application; its start loads the model.
 
     ``app.state`` holds ``settings``, ``metrics``, ``bus``, ``auth``, ``history``, ``service``, ``detecting``,
-    ``jobs``, ``activity`` and ``room``.
+    ``by_url`` (``None`` while that is off), ``jobs``, ``activity`` and ``room``.
 
     Raises:
         ValueError: a setting that names something which is not there.
@@ -55,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.history, app.state.room = history, room
     app.state.auth = _guard(settings, history, bus)
     app.state.detecting = Detecting(service, settings, metrics)
+    app.state.by_url = ByUrl(settings) if settings.url_hosts.strip() else None
     app.state.jobs = JobRunner(settings.state / "jobs", service, settings)
     app.state.activity = Activity(service, bus.publish_soon)
     metrics.watch(service, bus.describe, history.describe)
@@ -103,6 +105,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         with suppress(asyncio.CancelledError):
             await heartbeat
         state.detecting.close()
+        if state.by_url is not None:
+            state.by_url.close()
         await asyncio.to_thread(state.jobs.stop)
         await asyncio.to_thread(service.stop)
         await state.auth.stop()

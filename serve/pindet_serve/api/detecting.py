@@ -70,6 +70,9 @@ class Detecting:
             Problem: the image can not be answered.
         """
         loop = asyncio.get_running_loop()
+        if upload.problem is not None:
+            self._metrics.refusals.labels(str(upload.problem.status)).inc()
+            raise upload.problem
         try:
             prepared = await loop.run_in_executor(self.pool, self._prepare, upload.data, model, deadline, keep)
             canvas, placement, decode_s, image = prepared

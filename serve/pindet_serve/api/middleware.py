@@ -58,6 +58,7 @@ class RequestMiddleware:
             await send(message)
 
         with self._room.holder() as held:
+            scope["state"]["held"] = held
             try:
                 await self._app(scope, _Limited(receive, scope, headers, self._settings, held), send_marked)
             except Exception as error:

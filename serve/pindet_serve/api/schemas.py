@@ -142,6 +142,7 @@ _PROBLEMS = {
     413: "Too many bytes, pixels or images",
     415: "A type that is not served",
     422: "Invalid parameters",
+    424: "The image could not be fetched by its URL",
     429: "Too many failures",
     500: "The server failed",
     503: "No room in the queue, no time left, or the database is away",
