@@ -222,7 +222,7 @@ def test_the_figures(client, scene):
     assert float(lines["pindet_queue_images"]) == 0
     for phase in ("decode", "queue", "inference", "encode"):
         assert float(lines[f'pindet_phase_seconds_count{{phase="{phase}"}}']) >= 1
-    assert any(line.startswith('pindet_model_info{engine="onnxruntime",md5="') for line in lines)
+    assert any(line.startswith('pindet_model_info{device="cpu",engine="onnxruntime",md5="') for line in lines)
     assert not any("nowhere" in line for line in lines)
 
 
