@@ -272,6 +272,7 @@ def damaged():
         yield f"half a {kind}", data[: len(data) // 2], 400
         yield f"{kind} without its last bytes", data[:-20], 400 if kind != "TIFF" else EITHER
         yield f"the start of a {kind}", data[:12], 400
+    yield "big tiff that begins beyond any file", b"II+\0\x08\0\0\0" + b"\xff" * 8 + bytes(40), 400
     yield "progressive jpeg, half", jpeg(progressive=True)[:1500], 400
     yield "jpeg with a thumbnail, truncated", truncated_with_thumbnail(), 400
     yield "jpeg, bytes changed", changed(jpeg(), 700, 40), UNKNOWABLE

@@ -61,7 +61,7 @@ def read_header(data: bytes) -> Header:
         if data.startswith(starts) and (kind != "WebP" or data[8:12] == b"WEBP"):
             try:
                 width, height = read(data)
-            except (struct.error, IndexError):
+            except (struct.error, IndexError, OverflowError):  # a 64-bit offset may lie beyond any file
                 raise ImageDecodeError(f"the {kind} file of {len(data)} bytes is truncated") from None
             if width < 1 or height < 1:
                 raise ImageDecodeError(f"the {kind} file says it is {width}x{height} pixels")

@@ -32,7 +32,7 @@ def read_tiff(data: bytes) -> TiffHeader:
     """Read the first directory of a classic or big TIFF.
 
     Raises:
-        struct.error, IndexError: it is truncated, or no TIFF.
+        struct.error, IndexError, OverflowError: it is truncated, or no TIFF.
     """
     order = "<" if data[:1] == b"I" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
