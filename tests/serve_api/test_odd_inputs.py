@@ -146,7 +146,7 @@ def tiff_of(order, entries, strip):
     """A TIFF with one directory of (tag, type, values) and one strip of pixels."""
     start = 8 + len(strip)
     extra_at = start + 2 + 12 * (len(entries) + 2) + 4
-    entries = sorted([*entries, (273, 4, [8]), (279, 4, [len(strip)])])
+    entries = sorted([*entries, (273, 4, [8]), (279, 4, [len(strip)])], key=lambda entry: entry[0])
     directory, extra = struct.pack(order + "H", len(entries)), b""
     for tag, kind, values in entries:
         packed = b"".join(struct.pack(order + {3: "H", 4: "I"}[kind], value) for value in values)
@@ -235,6 +235,8 @@ def sizes():
     yield "bmp that says 60000x60000", bmp_says(60000, 60000), 413
     yield "webp that says 16384x16384", webp_says(), 413
     yield "tiff that says 30000x30000", plain_says(), 413
+    yield "tiff that says two sizes, the first too large", two_sizes_tiff(30000, 1), 413
+    yield "tiff that says two sizes, the second too large", two_sizes_tiff(1, 30000), EITHER
 
 
 def resized_jpeg(width, height):
@@ -260,6 +262,12 @@ def plain_says():
     return plain_tiff(np.zeros((1, 1, 3), np.uint8), "<", 2, 8).replace(
         struct.pack("<HHII", 256, 4, 1, 1), struct.pack("<HHII", 256, 4, 1, 30000)
     ).replace(struct.pack("<HHII", 257, 4, 1, 1), struct.pack("<HHII", 257, 4, 1, 30000))  # fmt: skip
+
+
+def two_sizes_tiff(first, second):
+    entries = [(256, 4, [first]), (256, 4, [second]), (257, 4, [first]), (257, 4, [second]), (258, 3, [8] * 3)]
+    entries += [(259, 3, [1]), (262, 3, [2]), (277, 3, [3]), (278, 4, [1])]
+    return tiff_of("<", entries, b"\xdc\x14\x1e")
 
 
 def damaged():
