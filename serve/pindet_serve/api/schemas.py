@@ -141,7 +141,7 @@ _OF_STATUS = {
     503: _described({"Retry-After": "seconds to wait"}, "integer"),
 }
 _PROBLEMS = {
-    400: "Nothing to decode, or it can not be decoded",
+    400: "The body can not be read, or holds nothing that can be decoded",
     401: "Not signed in",
     403: "Not allowed for this role",
     404: "No such thing",

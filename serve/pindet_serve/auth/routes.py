@@ -39,7 +39,9 @@ def _sign_in(request: Request) -> SignIn:
 SignedIn = Annotated[SignIn, Depends(_sign_in)]
 
 
-@router.post("/v1/auth/token", responses=answers(200, "The token") | problems(401, 408, 409, 413, 422, 429, 500, 503))
+@router.post(
+    "/v1/auth/token", responses=answers(200, "The token") | problems(400, 401, 408, 409, 413, 422, 429, 500, 503)
+)
 async def token(
     request: Request, response: Response, form: Annotated[SignInForm, Form()], guard: SignedIn
 ) -> TokenAnswer:
@@ -70,7 +72,9 @@ async def list_users(_: Admin, guard: SignedIn) -> list[UserAnswer]:
     return [UserAnswer.of(user) for user in await _stored(guard.users.all)]
 
 
-@router.post("/v1/users", status_code=201, responses=answers(201, "The new user") | problems(408, 413, 422) | _USERS)
+@router.post(
+    "/v1/users", status_code=201, responses=answers(201, "The new user") | problems(400, 408, 413, 422) | _USERS
+)
 async def create_user(request: Request, new: NewUser, admin: Admin, guard: SignedIn) -> UserAnswer:
     """Add a user."""
     hash = await _stored(guard.passwords.hash, new.password, new.name)
@@ -81,7 +85,7 @@ async def create_user(request: Request, new: NewUser, admin: Admin, guard: Signe
 
 
 @router.patch(
-    "/v1/users/{name}", responses=answers(200, "The user as it is now") | problems(404, 408, 413, 422) | _USERS
+    "/v1/users/{name}", responses=answers(200, "The user as it is now") | problems(400, 404, 408, 413, 422) | _USERS
 )
 async def change_user(request: Request, name: Name, change: UserChange, admin: Admin, guard: SignedIn) -> UserAnswer:
     """Change a user's role or password, or whether it may sign in."""
