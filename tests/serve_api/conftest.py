@@ -105,6 +105,11 @@ def scene_fixture():
     return scene
 
 
+@pytest.fixture(scope="session")
+def picture():
+    return scene
+
+
 def write_bundle(folder: Path, *, score: float = 0.9, classes: list[str] = CLASSES, **changes) -> Path:
     """Write a bundle; ``score`` tells one bundle from another, ``changes`` spoil its manifest."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -304,6 +309,17 @@ def start_server(tmp_path):
     servers = Servers(tmp_path)
     try:
         yield servers.start
+    finally:
+        servers.stop()
+
+
+@pytest.fixture(scope="module")
+def module_servers(tmp_path_factory):
+    """Starts servers of a project with flags of their own, for all tests of a module."""
+    folder = tmp_path_factory.mktemp("servers")
+    servers = Servers(folder)
+    try:
+        yield lambda *flags, **variables: servers.start(write_project(folder / "project"), *flags, **variables)
     finally:
         servers.stop()
 

@@ -49,9 +49,9 @@ def answered(server, data, status, seconds=20):
     return response
 
 
-@pytest.fixture
-def bodies_server(start_server, project):
-    return start_server(project, *FLAGS)
+@pytest.fixture(scope="module")
+def bodies_server(module_servers):
+    return module_servers(*FLAGS)
 
 
 def test_bodies_that_fill_the_memory_keep_others_out_until_they_end(bodies_server, scene):

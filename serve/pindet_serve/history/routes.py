@@ -18,7 +18,7 @@ from pindet_serve.history.schemas import DeedPage, ImagePage, Statistics
 
 router = APIRouter(tags=["history"])
 T = TypeVar("T")
-_ANSWERS = answers(200) | problems(401, 403, 422, 500, 503)
+_PROBLEMS = problems(401, 403, 422, 500, 503)
 _DAY_MS = 24 * 3600 * 1000
 _MOST_STEPS = 10_000
 _LARGEST = 2**53
@@ -46,7 +46,9 @@ Within = Annotated[Span, Depends(_span)]
 Stored = Annotated[Archive, Depends(_archive)]
 
 
-@router.get("/v1/detections", dependencies=[Depends(require("viewer"))], responses=_ANSWERS)
+@router.get(
+    "/v1/detections", dependencies=[Depends(require("viewer"))], responses=answers(200, "A page of images") | _PROBLEMS
+)
 async def list_detections(
     span: Within,
     archive: Stored,
@@ -62,7 +64,9 @@ async def list_detections(
     return ImagePage.model_validate({"images": rows} | _next(rows, limit))
 
 
-@router.get("/v1/statistics", dependencies=[Depends(require("viewer"))], responses=_ANSWERS)
+@router.get(
+    "/v1/statistics", dependencies=[Depends(require("viewer"))], responses=answers(200, "Aggregates") | _PROBLEMS
+)
 async def statistics(
     span: Within,
     archive: Stored,
@@ -77,7 +81,9 @@ async def statistics(
     return Statistics.model_validate(await _read(archive.statistics, span, step_ms))
 
 
-@router.get("/v1/audit", dependencies=[Depends(require("admin"))], responses=_ANSWERS)
+@router.get(
+    "/v1/audit", dependencies=[Depends(require("admin"))], responses=answers(200, "A page of deeds") | _PROBLEMS
+)
 async def list_deeds(span: Within, archive: Stored, limit: Limit = 100, before_id: Before = None) -> DeedPage:
     """Who did what, newest first."""
     rows = await _read(archive.audit, span, limit=limit, before_id=before_id)
