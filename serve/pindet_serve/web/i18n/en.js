@@ -47,6 +47,7 @@ export default {
   "sign_in.action": "Sign in",
   "sign_in.leave": "Sign out",
 
+  "connection.label": "Connection",
   "connection.connecting": "Connecting …",
   "connection.live": "Live",
   "connection.waiting": "Not connected",

@@ -48,6 +48,7 @@ export default {
   "sign_in.action": "登录",
   "sign_in.leave": "退出",
 
+  "connection.label": "连接状态",
   "connection.connecting": "正在连接…",
   "connection.live": "实时",
   "connection.waiting": "连接已断开",
