@@ -6,9 +6,11 @@ import pytest
 from playwright.sync_api import expect
 
 VIEWS = {
-    "live": "#events li", "try": ".try .chip", "models": ".pairs", "history": ".figures", "users": "#users", "docs": ".route",
+    "live": "#events li", "try": ".try .chip", "models": ".pairs", "history": ".figures", "users": "#users",
+    "docs": ".route",
 }  # fmt: skip
 PHONE = {"viewport": {"width": 360, "height": 740}, "locale": "zh-CN", "color_scheme": "dark"}
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 WIDTHS = (360, 768, 1280, 3840)
 
 
@@ -36,7 +38,7 @@ def ready_page(guarded, open_page, token_of, png, scene):
 
 def violations(page):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
+    found = axe.Axe().run(page, options={"runOnly": RULES})
     return [
         f"{one['id']}: {one['help']}: {[node['html'][:200] for node in one['nodes']]}"
         for one in found.response["violations"]
