@@ -56,6 +56,23 @@ def test_it_is_filtered_by_class_model_and_time(recorded, open_page):
     expect(page.locator("#answers")).to_have_count(0)
 
 
+def test_a_database_that_is_away_is_said_and_asked_again(recorded, open_page):
+    page = open_page(recorded, "models", ready=".pairs")
+    away = {"title": "The database is away", "status": 503, "detail": "history can not be read now; try again"}
+    page.route("**/v1/statistics*", lambda route: route.fulfill(status=503, json=away))
+    page.route("**/v1/detections*", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
+    page.get_by_role("link", name="History").click()
+    problems = page.get_by_role("alert")
+    expect(problems.nth(0)).to_contain_text("The database is away: history can not be read now; try again")
+    expect(problems.nth(1)).to_contain_text("Something between this page and the server answered instead of it.")
+    page.unroute_all()
+    for _ in range(2):
+        problems.first.get_by_role("button", name="Try again").click()
+        page.wait_for_timeout(300)
+    expect(problems).to_have_count(0)
+    expect(page.locator("#answers")).to_be_visible()
+
+
 def test_the_csv_holds_every_object_and_no_formula(recorded, open_page):
     page = open_page(recorded, "history", ready="#answers")
     with page.expect_download() as download:

@@ -63,6 +63,38 @@ def test_the_waits_grow_to_half_a_minute_with_jitter_and_start_over(open_page, s
     assert last <= 1000
 
 
+def test_a_network_that_returns_is_used_at_once(open_page, server):
+    seen = play(open_page, server, """async ({ socket, sockets, settle }) => {
+        socket.start(); await settle();
+        sockets[0].say({ id: "7-0", type: "snapshot", data: { reset: false } });
+        for (const wake of [() => window.dispatchEvent(new Event("online")),
+                            () => document.dispatchEvent(new Event("visibilitychange"))]) {
+            sockets.at(-1).end(1006);
+            if (socket.state !== "waiting") throw new Error(socket.state);
+            wake(); await settle();
+            if (socket.state !== "connecting") throw new Error(socket.state);
+        }
+    }""")
+
+    assert len(seen["urls"]) == 3
+    assert all("last_id=7-0" in url for url in seen["urls"][1:])
+
+
+def test_a_fresh_page_asks_for_less_until_the_server_has_it(open_page, server):
+    seen = play(open_page, server, """async ({ socket, sockets, settle }) => {
+        socket.start(); await settle();
+        for (let n = 0; n < 2; n++) {
+            sockets[n].say({ id: "900-0", type: "snapshot", data: { reset: true } }); await settle();
+        }
+        sockets[2].say({ id: "900-0", type: "snapshot", data: { reset: false } });
+    }""")
+
+    asked = [int(url.split("last_id=")[1].split("-")[0]) for url in seen["urls"]]
+    assert len(asked) == 3
+    assert asked[0] < asked[1] < asked[2]
+    assert seen["taken"] == ["900-0"]
+
+
 def test_silence_counts_as_lost(open_page, server):
     seen = play(open_page, server, """async ({ socket, sockets, settle, tick, later }) => {
         socket.start(); await settle();

@@ -59,7 +59,7 @@ export default {
   "connection.retry": "Try now",
   "connection.reason": "The server said: {reason}.",
 
-  "live.charts": "The last 15 minutes",
+  "live.charts": "The last minutes",
   "live.throughput": "Throughput",
   "live.throughput_line": "throughput",
   "live.latency": "Time of a request",

@@ -60,7 +60,7 @@ export default {
   "connection.retry": "立即重试",
   "connection.reason": "服务器说明：{reason}。",
 
-  "live.charts": "最近 15 分钟",
+  "live.charts": "最近几分钟",
   "live.throughput": "吞吐量",
   "live.throughput_line": "吞吐量",
   "live.latency": "请求耗时",
