@@ -132,6 +132,11 @@ def add_users(state):
     database.close()
 
 
+@pytest.fixture(name="add_users")
+def add_users_fixture():
+    return add_users
+
+
 @pytest.fixture(scope="session")
 def guarded(tmp_path_factory):
     """A server with sign-in and a user of each role."""

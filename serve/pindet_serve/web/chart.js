@@ -7,7 +7,7 @@ import { t } from "./i18n.js";
 /** @typedef {{ x: number, y: number | null }} Point */
 /** @typedef {{ name: string, colour: number, dashed?: boolean, points: Point[] }} Line */
 /** @typedef {{ title: string, unit: string, describeX: (x: number) => string, tickX?: (x: number) => string,
- *   format?: (y: number | null) => string, bars?: boolean, gap?: number, least?: number, most?: number }} Options
+ *   heading?: "h2" | "h3", format?: (y: number | null) => string, bars?: boolean, gap?: number, least?: number, most?: number }} Options
  *   `gap`: no line is drawn over a longer step; `least`, `most`: what the y axis shows at least */
 
 const HEIGHT = 168;
@@ -30,7 +30,7 @@ export class Chart {
     this.svg = s("svg", { class: "plot", role: "img", tabindex: 0, height: HEIGHT });
     this.tip = h("div", { class: "tip", hidden: true });
     this.legend = h("div", { class: "legend" });
-    const heading = h("div", { class: "chart-head" }, h("h3", {}, options.title), h("span", { class: "unit" }, options.unit));
+    const heading = h("div", { class: "chart-head" }, h(options.heading ?? "h2", {}, options.title), h("span", { class: "unit" }, options.unit));
     this.element = h("figure", { class: "chart" }, heading, h("div", { class: "plot-area" }, this.svg, this.tip), this.legend);
     this.svg.addEventListener("pointermove", (event) => this.#point(event.offsetX));
     this.svg.addEventListener("pointerleave", () => this.#show(null));

@@ -31,7 +31,7 @@ export class Shell {
     this.app = app;
     this.root = root;
     this.pill = h("div", { class: "pill", role: "status", id: "connection" });
-    this.banner = h("div", { class: "banner", hidden: true });
+    this.banner = h("section", { class: "banner", hidden: true });
     addEventListener("hashchange", () => this.app.session.me && this.#open());
     app.socket.addEventListener("state", () => this.#tellConnection());
     setInterval(() => this.#tellConnection(), 1000);
@@ -100,6 +100,7 @@ export class Shell {
     }
     const quiet = state === "live" || state === "stopped" || (state === "connecting" && !socket.heardAt) || state === "signed_out";
     this.banner.hidden = quiet;
+    this.banner.setAttribute("aria-label", t("connection.label"));
     document.body.classList.toggle("not-live", state !== "live");
     if (quiet) {
       fill(this.banner);

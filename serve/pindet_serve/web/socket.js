@@ -106,7 +106,6 @@ export class StatusSocket extends EventTarget {
   #hear(text) {
     /** @type {StatusEvent} */
     const event = JSON.parse(text);
-    this.heardAt = Date.now();
     if (event.type === "snapshot") {
       const guessed = this.#lastId === null && this.#backfill.length > 0;
       if (guessed && event.data.reset) {
@@ -114,6 +113,7 @@ export class StatusSocket extends EventTarget {
         void this.#connect();
         return;
       }
+      this.heardAt = Date.now();
       if (guessed) event.data.reset = false;
       // Where the server stands may be before what was read: after it lost its memory, ids start anew.
       this.#lastId = event.id;
@@ -123,6 +123,7 @@ export class StatusSocket extends EventTarget {
       this.#become("live");
       return;
     }
+    this.heardAt = Date.now();
     if (this.#lastId && !follows(event.id, this.#lastId)) return;
     this.#lastId = event.id;
     if (event.type !== "ping") this.take(event);

@@ -47,6 +47,7 @@ export default {
   "sign_in.action": "Sign in",
   "sign_in.leave": "Sign out",
 
+  "connection.label": "Connection",
   "connection.connecting": "Connecting …",
   "connection.live": "Live",
   "connection.waiting": "Not connected",
@@ -58,7 +59,7 @@ export default {
   "connection.retry": "Try now",
   "connection.reason": "The server said: {reason}.",
 
-  "live.charts": "The last 15 minutes",
+  "live.charts": "The last minutes",
   "live.throughput": "Throughput",
   "live.throughput_line": "throughput",
   "live.latency": "Time of a request",

@@ -48,6 +48,7 @@ export default {
   "sign_in.action": "登录",
   "sign_in.leave": "退出",
 
+  "connection.label": "连接状态",
   "connection.connecting": "正在连接…",
   "connection.live": "实时",
   "connection.waiting": "连接已断开",
@@ -59,7 +60,7 @@ export default {
   "connection.retry": "立即重试",
   "connection.reason": "服务器说明：{reason}。",
 
-  "live.charts": "最近 15 分钟",
+  "live.charts": "最近几分钟",
   "live.throughput": "吞吐量",
   "live.throughput_line": "吞吐量",
   "live.latency": "请求耗时",

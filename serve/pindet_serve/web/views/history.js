@@ -165,7 +165,7 @@ function summary(statistics, range, step) {
   const tick = step >= 6 * HOUR ? day : (/** @type {number} */ x) => `${range.until_ms - range.since_ms > 24 * HOUR ? `${day(x)} ` : ""}${minute(x)}`;
   const chart = new Chart({ title: t("history.over_time"), unit: t("unit.images"), describeX: moment, tickX: tick, bars: true, gap: step, format: (y) => number(y ?? 0) });
   const points = statistics.series.map(({ start_ms, images }) => ({ x: start_ms, y: images }));
-  chart.update([{ name: t("history.images"), colour: 0, points }], [range.since_ms - (range.since_ms % step), range.until_ms]);
+  chart.update([{ name: t("history.images"), colour: 0, points }], [range.since_ms - (range.since_ms % step), Math.ceil(range.until_ms / step) * step]);
   const figures = [
     [t("history.images"), number(statistics.images), ""],
     [t("history.objects"), number(statistics.objects), ""],

@@ -14,7 +14,7 @@ const KNOWN = /** @type {const} */ ({
   "models.when": ["promoted_at", "at", "created"],
 });
 /** Shown elsewhere, or of no use to a person. */
-const LEFT_OUT = ["metrics", "schema_version", "data_md5", "tracking_uri", "mlflow_tracking_uri", "experiment_id"];
+const LEFT_OUT = ["metrics", "schema_version", "data_md5", "tracking_uri", "experiment_id"];
 
 /**
  * @param {[string, Child][]} rows
@@ -89,8 +89,8 @@ function runAddress(run, lineage) {
   for (const key of ["mlflow_url", "run_url"]) {
     if (isWeb(lineage[key])) return String(lineage[key]);
   }
-  const server = lineage.mlflow_tracking_uri ?? lineage.tracking_uri;
-  const experiment = lineage.mlflow_experiment_id ?? lineage.experiment_id;
+  const server = lineage.store ?? lineage.tracking_uri;
+  const experiment = lineage.experiment_id;
   if (!isWeb(server)) return null;
   const base = String(server).replace(/\/$/, "");
   return experiment === undefined ? `${base}/#/runs/${run}` : `${base}/#/experiments/${experiment}/runs/${run}`;

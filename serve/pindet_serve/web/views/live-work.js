@@ -46,7 +46,7 @@ export function trainings() {
 /** @param {Training} training */
 function card({ id, data }) {
   const name = String(data.name ?? id);
-  const options = { describeX: (/** @type {number} */ x) => t("live.epoch", { n: Math.round(x) }), tickX: (/** @type {number} */ x) => number(x, 0) };
+  const options = { heading: /** @type {const} */ ("h3"), describeX: (/** @type {number} */ x) => t("live.epoch", { n: Math.round(x) }), tickX: (/** @type {number} */ x) => number(x, 0) };
   const loss = new Chart({ title: t("live.loss"), unit: t("unit.epochs"), format: (y) => number(y, 4), ...options });
   const quality = new Chart({ title: t("live.quality"), unit: t("unit.epochs"), format: (y) => number(y, 4), most: 1, ...options });
   const state = h("span", { class: "tag" });

@@ -13,6 +13,8 @@ import { isStale, replicaTable } from "./live-replicas.js";
 /** @typedef {import("../types.d.ts").Cleanup} Cleanup */
 
 const SPAN_MS = 15 * 60_000;
+/** While less is known, less is shown, but not less than this. */
+const LEAST_MS = 3 * 60_000;
 /** Heartbeats come every 2 s; over a longer pause no line is drawn. */
 const GAP_MS = 15_000;
 
@@ -99,9 +101,10 @@ function drawFigures(list, app, now, isLive) {
  * @param {number} now
  */
 function drawCharts(charts, app, now) {
-  /** @type {[number, number]} */
-  const range = [now - SPAN_MS, now];
   const replicas = [...app.store.replicas.values()];
+  const known = now - Math.min(now, ...replicas.map(({ samples }) => samples[0]?.at ?? now));
+  /** @type {[number, number]} */
+  const range = [now - Math.min(SPAN_MS, Math.max(LEAST_MS, known)), now];
   /** @type {(name: string, value: (sample: Sample) => number | null, dashed?: boolean) => import("../chart.js").Line[]} */
   const lines = (name, value, dashed) => replicas.map(({ source, samples }, index) => ({
     name: replicas.length > 1 ? `${source} ${name}` : name,

@@ -144,7 +144,7 @@ async function reload(load) {
 
 /** Git tags are the truth of promotion, so the page gives the command that makes them. @param {Release[]} releases */
 function promotion(releases) {
-  const stages = [...new Set([...releases.map((release) => release.stage), "production", "staging"])];
+  const stages = [...new Set(["production", "staging", ...releases.map((release) => release.stage)])];
   const stage = h("select", { id: "promote-stage" }, ...stages.map((name) => h("option", {}, name)));
   const rev = h("input", { id: "promote-rev", autocomplete: "off", spellcheck: false });
   const command = h("code", { class: "command" });

@@ -21,7 +21,12 @@ export function releaseTable(releases, model) {
   const head = [t("models.stage"), t("models.version"), ...metrics.map((key) => key.slice("test/".length)), t("models.who"), t("models.when"), t("models.commit"), t("models.bundle")];
   const cells = head.map((name, index) => h("th", { scope: "col", class: index > 1 && index < 2 + metrics.length ? "number" : "" }, name));
   return h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": t("models.releases") },
-    h("table", { id: "releases" }, h("thead", {}, h("tr", {}, ...cells)), h("tbody", {}, ...releases.map((release) => row(release, metrics, model)))));
+    h("table", { id: "releases" }, h("thead", {}, h("tr", {}, ...cells)), h("tbody", {}, ...ordered(releases).map((release) => row(release, metrics, model)))));
+}
+
+/** The one that is followed first. @param {Release[]} releases */
+function ordered(releases) {
+  return releases.toSorted((a, b) => Number(b.followed) - Number(a.followed));
 }
 
 /**
