@@ -73,6 +73,16 @@ class Objects:
         """Where the remote is, as DVC writes it, without credentials."""
         return str(self._fs.unstrip_protocol(self._remote.path)).removeprefix("file://")
 
+    @property
+    def remote_name(self) -> str:
+        """What the project calls the remote."""
+        return str(self._remote.name)
+
+    @property
+    def url(self) -> str:
+        """Where the remote is, as ``dvc remote modify … url`` takes it from anywhere."""
+        return self.address
+
     def cached(self, md5: str) -> Path | None:
         """An object in the cache here; ``None`` if it is not there or is damaged."""
         for path in self._places(md5):
