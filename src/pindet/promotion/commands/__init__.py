@@ -9,6 +9,7 @@ from pindet.promotion.commands.lineage import lineage_command
 from pindet.promotion.commands.promote import promote_command
 from pindet.promotion.commands.reconcile import reconcile_command
 from pindet.promotion.commands.rollback import rollback_command
+from pindet.promotion.commands.status import status_command
 
 
 def register(app: typer.Typer) -> None:
@@ -18,3 +19,4 @@ def register(app: typer.Typer) -> None:
     app.command("rollback")(rollback_command)
     app.command("lineage")(lineage_command)
     app.command("reconcile")(reconcile_command)
+    app.command("status")(status_command)

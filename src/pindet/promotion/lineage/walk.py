@@ -47,9 +47,8 @@ def walk(bench: Bench, subject: Subject) -> Iterator[Link]:
 def _releases(bench: Bench, subject: Subject) -> Iterator[Link]:
     version = subject.version or bench.truth.version_of(subject.revision.commit) or ""
     if version not in bench.truth.versions:
-        said = version or "none"
         state = State.broken if version and version != "workspace" else State.unknown
-        yield Link("version", said, state, f"no tag {bench.truth.version_tag(said)}: it was not released")
+        yield Link("version", version or "none", state, "no tag names it: it was not released")
         return
     tag = bench.truth.versions[version]
     same = tag.commit == subject.revision.commit
@@ -113,6 +112,8 @@ def _run(bench: Bench, subject: Subject) -> Link:
     }
     other = [key for key, value in expected.items() if key in run.tags and run.tags[key] != value]
     named = f"{run.run_id} ({run.name})"
+    if other == ["dvc.stage_key"]:
+        return Link("MLflow run", named, State.unknown, "it made the same weights from other code or parameters")
     if other:
         return Link("MLflow run", named, State.broken, f"its {', '.join(other)} is another")
     return Link("MLflow run", named, State.holds, f"same {', '.join(key for key in expected if key in run.tags)}")
