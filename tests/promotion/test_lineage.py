@@ -83,7 +83,7 @@ def test_what_names_nothing_is_refused_with_what_would(released):
         with pytest.raises(PromotionError, match=r"can be asked of workspace.*an md5"):
             find_subject(bench, "nonsense")
         with pytest.raises(PromotionError, match="names no model"):
-            path = released.root / ".pindet/other.json"
+            path = released.root / "other.json"
             path.write_text("[]")
             find_subject(bench, str(path))
 

@@ -50,7 +50,7 @@ def random_answers(seed, images=9, classes=3, quality=3.0):
         labels = generator.integers(0, classes, count)
         truths.append(np.column_stack([boxes, labels]))
         found = [
-            [*(box + generator.normal(0, quality, 4)), next(scores), label if generator.random() < 0.8 else 0]
+            [*(box + generator.uniform(-1.2, 1.2, 4) * quality), next(scores), label if generator.random() < 0.8 else 0]
             for box, label in zip(boxes, labels, strict=True)
             for _ in range(generator.integers(0, 3))
         ]
@@ -94,13 +94,13 @@ def test_it_is_coco_s_on_all_images_and_on_images_repeated(seed, draw):
 def test_a_model_against_itself_differs_by_nothing():
     answers, draws = random_answers(1), Draws(200, 0.95, 0)
     found = difference(resample(answers, draws), resample(answers, draws), draws)
-    assert {(each.value, each.low, each.high) for each in found.map.values()} == {(0.0, 0.0, 0.0)}
+    assert {(each.value, each.low, each.high) for each in found.map.values() if each.is_defined} == {(0.0, 0.0, 0.0)}
 
 
 def test_the_paired_interval_is_narrower_than_that_of_two_samples_and_the_seed_fixes_it():
     good, bad = random_answers(3, images=60, quality=2.0), random_answers(3, images=60, quality=2.0)
-    for i in range(0, 60, 6):  # a few images get worse
-        bad.detections[i] = bad.detections[i][:1]
+    for i in range(0, 60, 3):  # some images get worse
+        bad.detections[i] = bad.detections[i][:0]
     draws = Draws(400, 0.95, 0)
     one, two = resample(good, draws), resample(bad, draws)
     paired = difference(one, two, draws).map[ALL]

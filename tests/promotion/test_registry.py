@@ -88,6 +88,7 @@ def test_mlflow_that_goes_away_leaves_it_to_reconcile_and_is_not_needed(tracked,
     assert (tracked.remote / f"releases/{tracked.model}/production.json").exists()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::sqlalchemy.exc.SADeprecationWarning")  # MLflow's own
 def test_the_project_s_own_sqlite_store_serves_as_well(tmp_path):
     (tmp_path / "params.yaml").touch()
     registry = ModelRegistry(tmp_path)

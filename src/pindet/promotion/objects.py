@@ -226,7 +226,9 @@ class Objects:
         except DvcException as error:
             raise PromotionError(f"DVC can not say which stages are stale: {error}") from error
         absent = {stage for stage, changes in found.items() if all(map(_only_deleted, changes))}
-        return sorted(found.keys() - absent), sorted(absent)
+        names = {stage: stage.rpartition(":")[2] for stage in found}  # DVC names the file too, seen from elsewhere
+        stale = sorted(names[stage] for stage in found.keys() - absent)
+        return stale, sorted(names[stage] for stage in absent)
 
     def _places(self, md5: str) -> tuple[Path, Path]:
         return Path(self._cache.oid_to_path(md5)), self._kept.joinpath(*_parts(md5))
