@@ -367,3 +367,11 @@ def mlflow_server(tmp_path_factory):
     finally:
         os.killpg(process.pid, signal.SIGKILL)  # the server and its worker, which are a group of their own
         process.wait(30)
+
+
+@pytest.fixture
+def free_port():
+    """A port that nothing listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

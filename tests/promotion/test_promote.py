@@ -93,7 +93,7 @@ def test_a_commit_without_a_bundle_is_refused(project):
     assert "pins no models/bundle" in refusal(project)["dvc.lock"]
     project.git("rm", "-q", "dvc.lock")
     project.commit()
-    with pytest.raises(PromotionError, match="has no dvc.lock"):
+    with pytest.raises(PromotionError, match=r"has no dvc.lock"):
         run(project)
 
 
@@ -193,7 +193,7 @@ def test_settings_that_are_none_are_named(project):
     with pytest.raises(PromotionError, match="max_drop is 2"):
         run(project)
     project.write("promotion.yaml", "max_dorp: 0.1\n")
-    with pytest.raises(PromotionError, match="max_dorp.*its keys are"):
+    with pytest.raises(PromotionError, match=r"max_dorp.*its keys are"):
         run(project)
 
 
@@ -227,7 +227,7 @@ def test_a_push_that_is_refused_or_fails_releases_nothing(shared):
     hook = shared.origin / "hooks/pre-receive"
     hook.write_text("#!/bin/sh\necho protected >&2\nexit 1\n")
     hook.chmod(0o755)
-    with pytest.raises(PromotionError, match="(?s)protected.*nothing is released"):
+    with pytest.raises(PromotionError, match=r"(?s)protected.*nothing is released"):
         run(shared)
     assert not shared.tags() and shared.release() is None
     shared.git("remote", "set-url", "origin", str(shared.origin) + "-gone")
@@ -268,7 +268,7 @@ def test_rollback_goes_to_the_version_before_and_gto_agrees(project, tmp_path):
     assert stages["v1.0.0"] == ["production"]
     with open_bench(project.root) as bench:
         assert rollback(bench, "production", quiet, quiet, to="v1.1.0").version == "v1.1.0"
-        with pytest.raises(PromotionError, match="there are: v1.0.0, v1.1.0"):
+        with pytest.raises(PromotionError, match=r"there are: v1.0.0, v1.1.0"):
             rollback(bench, "production", quiet, quiet, to="v7.0.0")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from pindet.promotion.bench import Bench
 from pindet.promotion.comparison.bootstrap import ALL, Estimate, resample
 from pindet.promotion.comparison.judge import answers_of, draws_of
+from pindet.promotion.comparison.text import plain
 from pindet.promotion.revision import BUNDLE, PREPARED, WEIGHTS, Revision
 from pindet.promotion.truth import Placement
 
@@ -40,7 +41,7 @@ def _manifest(bench: Bench, revision: Revision) -> dict[str, Any]:
 
 
 def _what(manifest: dict[str, Any]) -> list[str]:
-    classes = ", ".join(_plain(name) for name in manifest["classes"])
+    classes = ", ".join(plain(name) for name in manifest["classes"])
     return [
         "## What it is", "",
         f"An object detector for {len(manifest['classes'])} classes: {classes}.", "",
@@ -67,7 +68,7 @@ def _measures(bench: Bench, revision: Revision) -> list[str]:
     measured = resample(answers, draws)
     counts = _objects(bench, revision)
     rows = [
-        f"| {_plain(name) if name else '**all**'} | {counts.get(name, '')} | {_shown(draws.estimate(values))} |"
+        f"| {plain(name) if name else '**all**'} | {counts.get(name, '')} | {_shown(draws.estimate(values))} |"
         for name, values in sorted(measured.map.items(), key=lambda pair: pair[0] == ALL)
     ]
     return [
@@ -81,12 +82,12 @@ def _measures(bench: Bench, revision: Revision) -> list[str]:
 def _limits(bench: Bench, revision: Revision, manifest: dict[str, Any]) -> list[str]:
     counts = _objects(bench, revision)
     limits = [
-        f"{_plain(name)}: only {counts[name]} objects in the test images; its figures say little"
+        f"{plain(name)}: only {counts[name]} objects in the test images; its figures say little"
         for name in manifest["classes"]
         if counts.get(name, 0) < _FEW_OBJECTS
     ]
     limits += [
-        f"{_plain(name)}: average precision {value:.2f}; many are missed, or boxes fit badly"
+        f"{plain(name)}: average precision {value:.2f}; many are missed, or boxes fit badly"
         for name in manifest["classes"]
         if (value := revision.metrics.get(f"test/map/{name}", 1.0)) < _LOW_AP
     ]
@@ -121,8 +122,3 @@ def _objects(bench: Bench, revision: Revision) -> dict[str, int]:
 
 def _shown(found: Estimate) -> str:
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" if found.is_defined else "–"
-
-
-def _plain(name: str) -> str:
-    """A class name that Markdown shows as it is."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>#|" else letter for letter in name)

@@ -36,7 +36,6 @@ def following(bench: Bench, stage: str, happened: str) -> list[Effect]:
     return effects
 
 
-
 def carry_out(effects: Sequence[Effect], say: Say, *, is_tagged: bool) -> bool:
     """Do what is not done; return whether there was anything.
 

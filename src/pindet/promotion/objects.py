@@ -73,6 +73,16 @@ class Objects:
         """Where the remote is, as DVC writes it, without credentials."""
         return str(self._fs.unstrip_protocol(self._remote.path)).removeprefix("file://")
 
+    @property
+    def remote_name(self) -> str:
+        """What the project calls the remote."""
+        return str(self._remote.name)
+
+    @property
+    def url(self) -> str:
+        """Where the remote is, as ``dvc remote modify … url`` takes it from anywhere."""
+        return self.address
+
     def cached(self, md5: str) -> Path | None:
         """An object in the cache here; ``None`` if it is not there or is damaged."""
         for path in self._places(md5):
@@ -203,6 +213,23 @@ class Objects:
             return []
         return sorted(PurePosixPath(str(path).replace("\\", "/")).name for path in found)
 
+    def stale_stages(self) -> tuple[list[str], list[str]]:
+        """Stages of the workspace's pipeline that ``dvc repro`` would run, and those whose outs are only not there.
+
+        Raises:
+            PromotionError: DVC can not say.
+        """
+        from dvc.exceptions import DvcException
+
+        try:
+            found: dict[str, list[Any]] = self._repo.status()
+        except DvcException as error:
+            raise PromotionError(f"DVC can not say which stages are stale: {error}") from error
+        absent = {stage for stage, changes in found.items() if all(map(_only_deleted, changes))}
+        names = {stage: stage.rpartition(":")[2] for stage in found}  # DVC names the file too, seen from elsewhere
+        stale = sorted(names[stage] for stage in found.keys() - absent)
+        return stale, sorted(names[stage] for stage in absent)
+
     def _places(self, md5: str) -> tuple[Path, Path]:
         return Path(self._cache.oid_to_path(md5)), self._kept.joinpath(*_parts(md5))
 
@@ -227,6 +254,13 @@ class Objects:
 def key_of(md5: str) -> str:
     """Where an object is, from the root of a remote."""
     return "/".join(_parts(md5))
+
+
+def _only_deleted(change: Any) -> bool:
+    """Whether a change of a stage is that an out, or an out of an earlier stage, is not checked out."""
+    if not isinstance(change, dict):
+        return False
+    return all(isinstance(paths, dict) and set(paths.values()) == {"deleted"} for paths in change.values())
 
 
 def _parts(md5: str) -> tuple[str, ...]:

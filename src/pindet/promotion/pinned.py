@@ -19,9 +19,9 @@ def stale(repository: Repository, revision: Revision) -> list[str]:
 
     A dependency that neither git nor a stage keeps (raw data outside the project) can not be checked here.
     """
-    tree = _tree(repository, revision.commit)
+    tree = tree_of(repository, revision.commit)
     made = {str(out["path"]): out.get("md5") for stage in revision.lock.values() for out in stage.get("outs", [])}
-    made |= _added(revision, tree)
+    made |= added(revision, tree)
     found: list[str] = []
     for name, stage in revision.lock.items():
         for dep in stage.get("deps", []):
@@ -34,14 +34,15 @@ def stale(repository: Repository, revision: Revision) -> list[str]:
     return found
 
 
-def _tree(repository: Repository, commit: str) -> dict[str, str]:
+def tree_of(repository: Repository, commit: str) -> dict[str, str]:
+    """Git's name of each file of a commit, by path."""
     listed = repository.run("ls-tree", "-r", "-z", commit).split("\0")
     pairs = [entry.split("\t", 1) for entry in listed if entry]
     return {path: head.split()[2] for head, path in pairs}
 
 
-def _added(revision: Revision, tree: Mapping[str, str]) -> dict[str, Any]:
-    """What ``dvc add`` keeps, by path."""
+def added(revision: Revision, tree: Mapping[str, str]) -> dict[str, Any]:
+    """The md5 of what ``dvc add`` keeps, by path."""
     result = {}
     for path in (path for path in tree if path.endswith(".dvc") and not path.startswith(".dvc/")):
         content = yaml.safe_load(revision.read(path) or b"") or {}

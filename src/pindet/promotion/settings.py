@@ -24,6 +24,7 @@ class PromotionSettings:
         resamples: how often the paired bootstrap draws the test images anew.
         confidence: of its intervals, 0 to 1.
         seed: of its draws.
+        servers: addresses that ``pindet status`` asks, as in ``http://line-1:8000``.
         aliases: MLflow's alias of a stage; a stage that is not named has its own name as alias.
     """
 
@@ -33,6 +34,7 @@ class PromotionSettings:
     resamples: int = Field(default=1000, ge=100, le=100_000)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     seed: int = Field(default=0, ge=0)
+    servers: list[str] = Field(default_factory=list)
     aliases: dict[str, str] = Field(default_factory=lambda: {"production": "champion"})
 
 

@@ -104,7 +104,8 @@ class ModelRegistry:
 
         def ask() -> dict[str, str]:
             try:
-                return dict(self._client.get_registered_model(model).aliases)
+                found = self._client.get_registered_model(model).aliases
+                return {alias: str(number) for alias, number in found.items()}  # SQLite gives numbers, a server texts
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise

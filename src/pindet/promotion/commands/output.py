@@ -11,9 +11,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from pindet.promotion.lineage.link import Link, State
 from pindet.promotion.verdict import Judgement, Verdict
 
 _MARKS = {Judgement.passed: "[green]✓[/]", Judgement.warned: "[yellow]![/]", Judgement.refused: "[red]✗[/]"}
+_LINKS = {State.holds: "[green]✓[/]", State.unknown: "[yellow]?[/]", State.broken: "[red]✗[/]"}
 _STEPS = {"done": "[green]✓[/] {}", "already": "[dim]· {} (already there)[/]", "wanted": "[yellow]![/] {} (to do)"}
 
 
@@ -34,6 +36,16 @@ class Output:
         """Say what became of a step."""
         if not self.as_json:
             self.console.print(_STEPS.get(what, "  {}").format(escape(name)))
+
+    def link(self, link: Link) -> None:
+        """Say what a step of a lineage came to."""
+        if not self.as_json:
+            text = f"{link.about:>14}  {link.found}  "
+            self.result.print(f"{_LINKS[link.state]} {escape(text)}[dim]{escape(link.check)}[/]")
+
+    def quote(self, text: str) -> None:
+        """Pass on a line that another program says."""
+        self.console.print(f"[dim]  {escape(text)}[/]")
 
     def line(self, text: str) -> None:
         """Say a line of the result."""

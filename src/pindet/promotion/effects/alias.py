@@ -15,8 +15,12 @@ class PointAlias:
 
     def done(self) -> bool:
         """Whether it does."""
-        registry = self._bench.registry
-        return registry is None or registry.aliases(self._bench.settings.artifact).get(self._alias) == self._wanted()
+        registry, wanted = self._bench.registry, self._wanted()
+        if registry is None:
+            return True
+        if wanted is None and self._bench.truth.placed(self._stage):
+            return False  # its version is still to be registered
+        return registry.aliases(self._bench.settings.artifact).get(self._alias) == wanted
 
     def do(self) -> None:
         """Point it to what the tags say; remove it when the stage is empty."""

@@ -1,0 +1,67 @@
+"""``pindet lineage``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pindet.promotion.commands.options import DvcRemote, GitRemote, Json, Mlflow, access, complete_revs
+from pindet.promotion.commands.output import Output, exiting
+
+
+def lineage_command(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=complete_revs,
+            help="workspace, a version, a stage, a revision, an md5, or a file with a server's answer (.json).",
+        ),
+    ] = "workspace",
+    reproduce: Annotated[
+        bool, typer.Option("--reproduce", help="Run the pipeline of the commit in a temporary clone and compare.")
+    ] = False,
+    remote: DvcRemote = None,
+    git_remote: GitRemote = None,
+    mlflow: Mlflow = True,
+    fetch: Annotated[bool, typer.Option(help="Ask the git remote which versions there are.")] = True,
+    json: Json = False,
+) -> None:
+    """Walk from a served answer back to the data, and check each hash on the way.
+
+    The exit status is 0 when every step holds or can not be checked here, 3 when one is broken or another bundle comes
+    out, 1 otherwise.
+    """
+    from pindet.promotion.bench import open_bench
+    from pindet.promotion.lineage.link import State
+    from pindet.promotion.lineage.reproduce import reproduce as make_again
+    from pindet.promotion.lineage.subject import find_subject
+    from pindet.promotion.lineage.walk import walk
+
+    output = Output(json)
+    with (
+        exiting("lineage", output),
+        open_bench(Path.cwd(), access(git_remote, remote, mlflow), refresh=fetch) as bench,
+    ):
+        start = find_subject(bench, subject)
+        output.line(start.said)
+        links = []
+        for link in walk(bench, start):
+            links.append(link)
+            output.link(link)
+        content: dict[str, Any] = {"subject": start.said, "links": [link.to_dict() for link in links]}
+        failed = any(link.state is State.broken for link in links)
+        if reproduce:
+            result = make_again(bench, start.revision, output.quote)
+            content["reproduction"] = result.to_dict()
+            failed |= not result.is_same
+            output.line(
+                f"reproduced: the same bundle, {result.made}"
+                if result.is_same
+                else f"another bundle came out, {result.made}; it should be {result.expected}; the first difference is "
+                f"in {result.different[0]}"
+            )
+        output.json(content)
+        if failed:
+            raise typer.Exit(3)
