@@ -35,5 +35,7 @@ def write_program(bundle: Path, model: DetectionModel, postprocess: Postprocess)
     batch = torch.export.Dim("N")
     with torch.no_grad():
         program = torch.export.export(_Candidates(model).eval(), (images,), dynamic_shapes=({0: batch},))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it names folders of this machine
     selection = {name: getattr(postprocess, name) for name in ("nms_iou_threshold", "max_candidates", "score_floor")}
     torch.export.save(program, bundle / PROGRAM, extra_files={SELECTION: json.dumps(selection)})

@@ -39,6 +39,11 @@ SETTINGS = ExportSettings(
     parity_max_unmatched_fraction=0.0,
     parity_max_map_difference=0.0,
     latency_runs=1,
+    formats=[],
+    max_map_drop=0.01,
+    int8_calibration_images=8,
+    int8_box_tolerance=8.0,
+    int8_score_tolerance=0.15,
 )
 
 
