@@ -60,7 +60,7 @@ class TrainingRun:
                 self._tell("metrics", rows=[told])
 
     def log_progress(self, report: Mapping[str, Any]) -> None:
-        """Add the speed of an epoch at its end, see :mod:`pindet.training.progress`; no result, so no history has it."""
+        """Add the speed of an epoch at its end, see :mod:`pindet.training.progress`; no result: no history has it."""
         if report["epochs_done"] == report["epoch"]:
             values = flat_metrics({"train/images_per_second": report["images_per_second"]})
             self._tell("metrics", rows=[{"values": values, "step": report["epoch"] - 1, "timestamp": _now()}])
