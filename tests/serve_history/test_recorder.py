@@ -151,7 +151,7 @@ def test_a_database_that_goes_away_and_comes_back_gets_everything(postgres_serve
     assert recorder.dropped == 0
     assert [kind for kind, _ in told] == ["service.history_lost", "service.history_back"]
     assert told[0][1]["reason"] == "OperationalError"
-    assert told[1][1] == {"dropped": 0}
+    assert told[1][1] == {"id": "history", "dropped": 0}
     database.close()
 
 
