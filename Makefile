@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # DVC starts the stages' `python` by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test ui serve params lint bench lock clean help
+.PHONY: repro test ui serve params lint bench fuzz lock clean help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -52,6 +52,9 @@ bench: $(VENV)/.dev  ## the figures of benchmarks/; on a machine that does nothi
 	PYTHONPATH=src:serve $(BIN)/python benchmarks/prepare.py --images 50000
 	PYTHONPATH=serve $(BIN)/python benchmarks/status_feed.py
 	PYTHONPATH=serve $(BIN)/python benchmarks/serving.py --source .
+
+fuzz: $(VENV)/.dev  ## ten minutes of odd bytes for the server's image decoder
+	PYTHONPATH=serve OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/decode.py -max_total_time=600
 
 lock:  ## renew the lock files from requirements/*.in (needs uv)
 	$(LOCK) requirements/pipeline.in -o requirements/pipeline.txt

@@ -63,7 +63,7 @@ class UserAnswer(BaseModel):
 class NewUser(BaseModel):
     """A user to be added."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)  # 0 is no false
     name: str = Field(min_length=1, max_length=64, description="letters, digits and ._@-")
     password: str = Field(min_length=SHORTEST, max_length=LONGEST, description="not the name")
     role: Role = Field("viewer", description="what the user may do")
@@ -72,7 +72,7 @@ class NewUser(BaseModel):
 class UserChange(BaseModel):
     """What to change; what is absent stays. Tokens of before become invalid."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)  # 0 is no false
     password: str | None = Field(None, min_length=SHORTEST, max_length=LONGEST, description="new password")
     role: Role | None = Field(None, description="new role")
     enabled: bool | None = Field(None, description="whether the user may sign in")

@@ -9,7 +9,7 @@ from pathlib import Path
 from pindet_serve.detector import Detector
 from pindet_serve.engine import DeviceMissingError, OpenEngine
 from pindet_serve.manifest import BundleError
-from pindet_serve.onnx_engine import PROVIDERS, OnnxRuntimeEngine
+from pindet_serve.onnx_engine import INSTALL_FOR_GPU, PROVIDERS, OnnxRuntimeEngine
 from pindet_serve.serving.hardware import Hardware, find_hardware
 from pindet_serve.settings import Settings
 
@@ -64,7 +64,7 @@ def choose(settings: Settings, hardware: Hardware, *, has_program: bool) -> Choi
     if PROVIDERS[wanted] in hardware.providers:
         return Choice("onnxruntime", wanted)
     if on_gpu:
-        _need(False, f"device is {device!r}, and no engine for it is installed", "[gpu]")
+        raise DeviceMissingError(f"device is {device!r}, and no engine for it is installed; {INSTALL_FOR_GPU}")
     return Choice("onnxruntime", "cpu")
 
 
