@@ -47,7 +47,10 @@ export async function ask(path, options = {}) {
  * @param {Options} [options]
  * @returns {Promise<Response>} a success
  */
-export async function send(path, { method = "GET", query = {}, json, body, signal, patience = PATIENCE_MS, quiet } = {}) {
+export async function send(
+  path,
+  { method = "GET", query = {}, json, body, signal, patience = PATIENCE_MS, quiet } = {},
+) {
   const token = credentials.token;
   const headers = new Headers({ Accept: "application/json" });
   if (token) headers.set("Authorization", `Bearer ${token}`);
@@ -90,7 +93,12 @@ async function failure(response) {
     return new ApiError(response.status, String(problem.title), String(problem.detail), retryAfter);
   } catch {
     // A proxy in between answers in its own words, or none.
-    return new ApiError(response.status, response.statusText || `HTTP ${response.status}`, t("error.proxy"), retryAfter);
+    return new ApiError(
+      response.status,
+      response.statusText || `HTTP ${response.status}`,
+      t("error.proxy"),
+      retryAfter,
+    );
   }
 }
 

@@ -28,7 +28,7 @@ export class App {
 
   async start() {
     const place = /** @type {HTMLElement} */ (document.getElementById("app"));
-    for (let wait = 1000; ; wait = Math.min(30_000, wait * 2)) {
+    for (let wait = 1000;; wait = Math.min(30_000, wait * 2)) {
       try {
         await this.session.start();
         return;

@@ -12,7 +12,7 @@ const LONGEST_SIDE = 1280;
 const QUALITY = 0.85;
 
 /** Dispatches `change` with each answered frame and when it starts or stops. */
-export class Camera extends EventTarget {
+class Camera extends EventTarget {
   running = false;
   /** Why it does not run. */
   reason = "";
@@ -34,7 +34,9 @@ export class Camera extends EventTarget {
     this.reason = "";
     if (!navigator.mediaDevices) return this.#fail(t("try.camera_closed"));
     try {
-      this.#media = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, facingMode: "environment" } });
+      this.#media = await navigator.mediaDevices.getUserMedia({
+        video: { width: { ideal: 1280 }, facingMode: "environment" },
+      });
       this.#video.srcObject = this.#media;
       await this.#video.play();
       const ticket = await app.session.ticket();
@@ -104,12 +106,16 @@ export class Camera extends EventTarget {
     Object.assign(item, { bitmap: this.#sent, version: item.version + 1, model: answer.model ?? null });
     this.#sent = null;
     before?.close();
-    if (answer.error) Object.assign(item, { answer: null, error: new Error(`${answer.error.title}: ${answer.error.detail}`) });
-    else Object.assign(item, { answer, error: null, state: "done" });
+    if (answer.error) {
+      Object.assign(item, { answer: null, error: new Error(`${answer.error.title}: ${answer.error.detail}`) });
+    } else Object.assign(item, { answer, error: null, state: "done" });
     this.dispatchEvent(new Event("change"));
     void this.#send();
   }
 }
+
+/** The one camera of the page. */
+export const camera = new Camera();
 
 /**
  * @param {HTMLCanvasElement} canvas

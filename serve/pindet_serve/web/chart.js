@@ -7,7 +7,8 @@ import { t } from "./i18n.js";
 /** @typedef {{ x: number, y: number | null }} Point */
 /** @typedef {{ name: string, colour: number, dashed?: boolean, points: Point[] }} Line */
 /** @typedef {{ title: string, unit: string, describeX: (x: number) => string, tickX?: (x: number) => string,
- *   heading?: "h2" | "h3", format?: (y: number | null) => string, bars?: boolean, gap?: number, least?: number, most?: number }} Options
+ *   heading?: "h2" | "h3", format?: (y: number | null) => string, bars?: boolean, gap?: number, least?: number,
+ *   most?: number }} Options
  *   `gap`: no line is drawn over a longer step; `least`, `most`: what the y axis shows at least */
 
 const HEIGHT = 168;
@@ -30,8 +31,19 @@ export class Chart {
     this.svg = s("svg", { class: "plot", role: "img", tabindex: 0, height: HEIGHT });
     this.tip = h("div", { class: "tip", hidden: true });
     this.legend = h("div", { class: "legend" });
-    const heading = h("div", { class: "chart-head" }, h(options.heading ?? "h2", {}, options.title), h("span", { class: "unit" }, options.unit));
-    this.element = h("figure", { class: "chart" }, heading, h("div", { class: "plot-area" }, this.svg, this.tip), this.legend);
+    const heading = h(
+      "div",
+      { class: "chart-head" },
+      h(options.heading ?? "h2", {}, options.title),
+      h("span", { class: "unit" }, options.unit),
+    );
+    this.element = h(
+      "figure",
+      { class: "chart" },
+      heading,
+      h("div", { class: "plot-area" }, this.svg, this.tip),
+      this.legend,
+    );
     this.svg.addEventListener("pointermove", (event) => this.#point(event.offsetX));
     this.svg.addEventListener("pointerleave", () => this.#show(null));
     this.svg.addEventListener("blur", () => this.#show(null));
@@ -77,7 +89,8 @@ export class Chart {
 
   #x() {
     const [first, last] = this.#range;
-    return (/** @type {number} */ value) => LEFT + ((value - first) / (last - first || 1)) * (this.#width - LEFT - RIGHT);
+    return (/** @type {number} */ value) =>
+      LEFT + ((value - first) / (last - first || 1)) * (this.#width - LEFT - RIGHT);
   }
 
   /** @param {(x: number) => number} x */
@@ -103,8 +116,12 @@ export class Chart {
       const width = Math.max(1, x(first + step) - x(first) - 1);
       return points.map((point) =>
         s("rect", {
-          class: `bar c${colour}`, x: x(point.x), width, y: y(point.y ?? 0), height: Math.max(0, y(0) - y(point.y ?? 0)),
-        }),
+          class: `bar c${colour}`,
+          x: x(point.x),
+          width,
+          y: y(point.y ?? 0),
+          height: Math.max(0, y(0) - y(point.y ?? 0)),
+        })
       );
     });
   }
@@ -113,7 +130,11 @@ export class Chart {
     const said = this.#lines.map(({ name, points }) => {
       const ys = points.map(({ y }) => y).filter((y) => y !== null);
       if (!ys.length) return `${name}: ${t("chart.nothing")}`;
-      const values = { last: this.format(ys[ys.length - 1]), low: this.format(Math.min(...ys)), high: this.format(Math.max(...ys)) };
+      const values = {
+        last: this.format(ys[ys.length - 1]),
+        low: this.format(Math.min(...ys)),
+        high: this.format(Math.max(...ys)),
+      };
       return `${name}: ${t("chart.summary", values)}`;
     });
     return `${this.options.title}, ${this.options.unit}. ${said.join("; ") || t("chart.nothing")}`;
@@ -148,7 +169,9 @@ export class Chart {
     const place = this.#x()(found.x + (this.options.bars ? (this.options.gap ?? 0) / 2 : 0));
     this.rule?.setAttribute("x1", String(place));
     this.rule?.setAttribute("x2", String(place));
-    const rows = this.#lines.map((line, index) => h("div", {}, key(line), h("b", {}, this.format(near[index]?.y ?? null))));
+    const rows = this.#lines.map((line, index) =>
+      h("div", {}, key(line), h("b", {}, this.format(near[index]?.y ?? null)))
+    );
     fill(this.tip, h("div", { class: "tip-x" }, this.options.describeX(found.x)), ...rows);
     this.tip.style.left = `${Math.max(0, Math.min(place + 12, this.#width - this.tip.offsetWidth - 4))}px`;
   }
@@ -156,7 +179,12 @@ export class Chart {
 
 /** @param {Line} line */
 function key(line) {
-  return h("span", { class: "key" }, h("i", { class: `swatch c${line.colour}${line.dashed ? " dashed" : ""}` }), line.name);
+  return h(
+    "span",
+    { class: "key" },
+    h("i", { class: `swatch c${line.colour}${line.dashed ? " dashed" : ""}` }),
+    line.name,
+  );
 }
 
 /**
@@ -174,7 +202,10 @@ function path({ points, colour, dashed }, x, y, gap = Infinity) {
     last = point.x;
   }
   // A line needs a beginning, and a lone point a dot of the line's cap.
-  return s("path", { class: `line c${colour}${dashed ? " dashed" : ""}`, d: drawn && `M${drawn.slice(1)}`.replace(/^(M[^ML]+)$/, "$1h0") });
+  return s("path", {
+    class: `line c${colour}${dashed ? " dashed" : ""}`,
+    d: drawn && `M${drawn.slice(1)}`.replace(/^(M[^ML]+)$/, "$1h0"),
+  });
 }
 
 /**

@@ -14,11 +14,19 @@ export function toCoco(items, model, wanted) {
   const images = answered.map(({ name, answer }, index) => (
     { id: index + 1, file_name: name, width: answer.image_width, height: answer.image_height }
   ));
-  const found = answered.flatMap(({ answer }, index) => answer.detections.filter(wanted).map((one) => ({ one, image_id: index + 1 })));
+  const found = answered.flatMap(({ answer }, index) =>
+    answer.detections.filter(wanted).map((one) => ({ one, image_id: index + 1 }))
+  );
   const annotations = found.map(({ one: { box, label_id, score }, image_id }, index) => {
     const [width, height] = [box.x2 - box.x1, box.y2 - box.y1].map(hundredth);
     return {
-      id: index + 1, image_id, category_id: label_id + 1, bbox: [box.x1, box.y1, width, height], area: hundredth(width * height), iscrowd: 0, score,
+      id: index + 1,
+      image_id,
+      category_id: label_id + 1,
+      bbox: [box.x1, box.y1, width, height],
+      area: hundredth(width * height),
+      iscrowd: 0,
+      score,
     };
   });
   return {

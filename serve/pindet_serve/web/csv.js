@@ -7,8 +7,23 @@ import { ask } from "./api.js";
 const PAGE = 500;
 export const MOST = 100_000;
 const COLUMNS = [
-  "id", "time", "request_id", "replica", "user", "model_version", "model_md5", "image_name", "image_width", "image_height", "elapsed_ms",
-  "label", "score", "x1", "y1", "x2", "y2",
+  "id",
+  "time",
+  "request_id",
+  "replica",
+  "user",
+  "model_version",
+  "model_md5",
+  "image_name",
+  "image_width",
+  "image_height",
+  "elapsed_ms",
+  "label",
+  "score",
+  "x1",
+  "y1",
+  "x2",
+  "y2",
 ];
 
 /**
@@ -39,11 +54,21 @@ export async function exportCsv(query, progress, signal) {
 /** @param {RecordedImage} image */
 export function lines(image) {
   const own = [
-    image.id, new Date(image.at_ms).toISOString(), image.request_id, image.source, image.actor, image.model_version, image.model_md5,
-    image.image_name ?? "", image.image_width, image.image_height, image.elapsed_ms,
+    image.id,
+    new Date(image.at_ms).toISOString(),
+    image.request_id,
+    image.source,
+    image.actor,
+    image.model_version,
+    image.model_md5,
+    image.image_name ?? "",
+    image.image_width,
+    image.image_height,
+    image.elapsed_ms,
   ];
   if (!image.detections.length) return line([...own, "", "", "", "", "", ""]);
-  return image.detections.map(({ label, score, box }) => line([...own, label, score, box.x1, box.y1, box.x2, box.y2])).join("");
+  return image.detections.map(({ label, score, box }) => line([...own, label, score, box.x1, box.y1, box.x2, box.y2]))
+    .join("");
 }
 
 /** @param {(string | number)[]} cells */

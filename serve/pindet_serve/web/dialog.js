@@ -11,8 +11,8 @@ import { t } from "./i18n.js";
  *
  * @param {string} title
  * @param {Child[]} content
- * @param {{ action: string, danger?: boolean, run: () => Promise<unknown> }} act the dialog stays, with the reason, when
- *   it fails
+ * @param {{ action: string, danger?: boolean, run: () => Promise<unknown> }} act when it fails, the dialog
+ *   stays and says why
  * @returns {Promise<boolean>} whether it was carried out
  */
 export function confirm(title, content, act) {
@@ -21,8 +21,14 @@ export function confirm(title, content, act) {
     const problem = h("p", { class: "problem", role: "alert", hidden: true });
     const go = h("button", { class: act.danger ? "danger" : "primary", type: "submit" }, act.action);
     const cancel = h("button", { type: "button", onclick: () => dialog.close() }, t("action.cancel"));
-    const form = h("form", { method: "dialog", class: "stack" },
-      h("h2", { id: "dialog-title" }, title), ...content, problem, h("div", { class: "buttons end" }, cancel, go));
+    const form = h(
+      "form",
+      { method: "dialog", class: "stack" },
+      h("h2", { id: "dialog-title" }, title),
+      ...content,
+      problem,
+      h("div", { class: "buttons end" }, cancel, go),
+    );
     const dialog = h("dialog", { class: "card", "aria-labelledby": "dialog-title" }, form);
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
@@ -97,7 +103,11 @@ export async function loading(element, load) {
  * @param {string} [what] named to screen readers
  */
 export function copyButton(text, what = text) {
-  const button = h("button", { class: "small", type: "button", "aria-label": t("action.copy_what", { what }) }, t("action.copy"));
+  const button = h(
+    "button",
+    { class: "small", type: "button", "aria-label": t("action.copy_what", { what }) },
+    t("action.copy"),
+  );
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text);

@@ -24,12 +24,21 @@ export function milliseconds(value) {
  */
 export function percent(share, digits = 1) {
   if (share === null || share === undefined) return NOTHING;
-  return share.toLocaleString(locale(), { style: "percent", maximumFractionDigits: digits, minimumFractionDigits: digits });
+  return share.toLocaleString(locale(), {
+    style: "percent",
+    maximumFractionDigits: digits,
+    minimumFractionDigits: digits,
+  });
 }
 
 /** @param {number} ms since 1970 */
 export function clock(ms) {
-  return new Date(ms).toLocaleTimeString(locale(), { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+  return new Date(ms).toLocaleTimeString(locale(), {
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    hour12: false,
+  });
 }
 
 /** @param {number} ms since 1970 */

@@ -6,7 +6,18 @@ import { h } from "./dom.js";
 /** @typedef {import("./types.d.ts").ImageAnswer} ImageAnswer */
 
 /** A class's colour is by its position; white and black letters are readable on each as noted in {@link INK}. */
-export const COLOURS = ["#e6194b", "#3cb44b", "#0082c8", "#f58231", "#911eb4", "#008080", "#ffe119", "#f032e6", "#aaffc3", "#800000"];
+export const COLOURS = [
+  "#e6194b",
+  "#3cb44b",
+  "#0082c8",
+  "#f58231",
+  "#911eb4",
+  "#008080",
+  "#ffe119",
+  "#f032e6",
+  "#aaffc3",
+  "#800000",
+];
 const INK = ["#fff", "#000", "#fff", "#000", "#fff", "#fff", "#000", "#000", "#000", "#fff"];
 const FONT = 'system-ui, "Microsoft YaHei", "PingFang SC", sans-serif';
 

@@ -52,19 +52,43 @@ export class Shell {
     this.links = links.map((name) => h("a", { href: `#/${name}` }, t(`view.${name}`)));
     this.main = h("main", { id: "main", tabIndex: -1 });
     const person = session.me?.sign_in
-      ? h("div", { class: "person" },
-          h("span", {}, session.me.name, " ", h("small", {}, t(`role.${session.me.role}`))),
-          h("button", { class: "quiet", onclick: () => { session.signOut(); location.reload(); } }, t("sign_in.leave")))
+      ? h(
+        "div",
+        { class: "person" },
+        h("span", {}, session.me.name, " ", h("small", {}, t(`role.${session.me.role}`))),
+        h("button", {
+          class: "quiet",
+          onclick: () => {
+            session.signOut();
+            location.reload();
+          },
+        }, t("sign_in.leave")),
+      )
       : null;
-    fill(this.root,
-      h("a", { class: "skip", href: "#main", onclick: (/** @type {Event} */ event) => this.#skip(event) }, t("app.skip")),
-      h("header", {},
+    fill(
+      this.root,
+      h("a", {
+        class: "skip",
+        href: "#main",
+        onclick: (/** @type {Event} */ event) => this.#skip(event),
+      }, t("app.skip")),
+      h(
+        "header",
+        {},
         h("a", { class: "brand", href: "#/live" }, mark(), "pindet"),
         h("nav", { "aria-label": t("app.views") }, ...this.links),
-        h("div", { class: "tools" }, this.pill, switches(() => this.#draw()), person)),
+        h(
+          "div",
+          { class: "tools" },
+          this.pill,
+          switches(() => this.#draw()),
+          person,
+        ),
+      ),
       this.banner,
       this.main,
-      h("footer", {}, h("a", { href: "/docs" }, t("app.api")), h("span", {}, t("app.tagline"))));
+      h("footer", {}, h("a", { href: "/docs" }, t("app.api")), h("span", {}, t("app.tagline"))),
+    );
     this.#open();
     this.#tellConnection();
   }
@@ -98,7 +122,8 @@ export class Shell {
       this.pill.dataset.state = state;
       fill(this.pill, h("i", { class: "dot" }), text);
     }
-    const quiet = state === "live" || state === "stopped" || (state === "connecting" && !socket.heardAt) || state === "signed_out";
+    const quiet = state === "live" || state === "stopped" || (state === "connecting" && !socket.heardAt) ||
+      state === "signed_out";
     this.banner.hidden = quiet;
     this.banner.setAttribute("aria-label", t("connection.label"));
     document.body.classList.toggle("not-live", state !== "live");
@@ -107,15 +132,27 @@ export class Shell {
       this.banner.dataset.key = "";
       return;
     }
-    const since = socket.heardAt ? t("connection.since", { time: clock(socket.heardAt), age: age((now - socket.heardAt) / 1000) }) : "";
-    const next = state === "waiting" ? t("connection.next", { seconds: Math.max(0, Math.ceil((socket.retryAt - now) / 1000)) }) : "";
-    const retry = state === "waiting" ? h("button", { class: "small", onclick: () => socket.retryNow() }, t("connection.retry")) : null;
+    const since = socket.heardAt
+      ? t("connection.since", { time: clock(socket.heardAt), age: age((now - socket.heardAt) / 1000) })
+      : "";
+    const next = state === "waiting"
+      ? t("connection.next", { seconds: Math.max(0, Math.ceil((socket.retryAt - now) / 1000)) })
+      : "";
+    const retry = state === "waiting"
+      ? h("button", { class: "small", onclick: () => socket.retryNow() }, t("connection.retry"))
+      : null;
     const words = [t(`connection.${state}`), since, socket.reason && t("connection.reason", { reason: socket.reason })];
     // Only what is new is replaced: a screen reader says it once, not with each second of the countdown.
     const key = words.join(" ");
     if (this.banner.dataset.key !== key.replace(/\d+/g, "")) {
       this.banner.dataset.key = key.replace(/\d+/g, "");
-      fill(this.banner, h("strong", { role: "alert" }, words[0]), h("span", { class: "since" }), h("span", { class: "next" }), retry);
+      fill(
+        this.banner,
+        h("strong", { role: "alert" }, words[0]),
+        h("span", { class: "since" }),
+        h("span", { class: "next" }),
+        retry,
+      );
     }
     fill(/** @type {Element} */ (this.banner.querySelector(".since")), `${words[1]} ${words[2]}`);
     fill(/** @type {Element} */ (this.banner.querySelector(".next")), next);

@@ -5,8 +5,8 @@ import { t } from "./i18n.js";
 
 /** @typedef {import("./types.d.ts").ImageAnswer} ImageAnswer */
 /** @typedef {import("./types.d.ts").ModelName} ModelName */
-/** @typedef {{ name: string, file: Blob, state: "waiting" | "working" | "done" | "failed", note: string, version: number,
- *   bitmap: ImageBitmap | null, answer: ImageAnswer | null, model: ModelName | null, error: unknown }} Item
+/** @typedef {{ name: string, file: Blob, state: "waiting" | "working" | "done" | "failed", note: string,
+ *   version: number, bitmap: ImageBitmap | null, answer: ImageAnswer | null, model: ModelName | null, error: unknown }} Item
  *   `version` counts its changes */
 
 /** Objects with a lower score are not asked for; the slider has everything above at hand. */
@@ -91,7 +91,7 @@ export class Tray extends EventTarget {
    * @returns {Promise<import("./types.d.ts").DetectAnswer>}
    */
   async #ask(item, signal) {
-    for (let tries = 1; ; tries++) {
+    for (let tries = 1;; tries++) {
       const body = new FormData();
       body.append("images", item.file, item.name);
       try {
@@ -136,7 +136,9 @@ async function readBitmap(file) {
     const scale = SHOWN / Math.max(whole.width, whole.height);
     if (scale >= 1) return whole;
     const options = /** @type {const} */ ({
-      resizeWidth: Math.round(whole.width * scale), resizeHeight: Math.round(whole.height * scale), resizeQuality: "high",
+      resizeWidth: Math.round(whole.width * scale),
+      resizeHeight: Math.round(whole.height * scale),
+      resizeQuality: "high",
     });
     const small = await createImageBitmap(whole, options);
     whole.close();

@@ -48,7 +48,9 @@ export function lineageRows(lineage) {
   }
   const told = /** @type {string[]} */ ([...Object.values(KNOWN).flat(), ...LEFT_OUT]);
   for (const [key, value] of Object.entries(flat)) {
-    if (!told.includes(key) && value !== "" && value !== null && typeof value !== "object") rows.push([key, linked(String(value))]);
+    if (!told.includes(key) && value !== "" && value !== null && typeof value !== "object") {
+      rows.push([key, linked(String(value))]);
+    }
   }
   return rows;
 }
@@ -70,7 +72,12 @@ function said(fact, value, lineage) {
   if (fact === "models.when") return when(value);
   if (fact === "models.who") return text;
   const address = fact === "models.run" ? runAddress(text, lineage) : null;
-  return h("span", { class: "row" }, address ? h("a", { href: address, rel: "noreferrer" }, text) : h("code", {}, text), copyButton(text));
+  return h(
+    "span",
+    { class: "row" },
+    address ? h("a", { href: address, rel: "noreferrer" }, text) : h("code", {}, text),
+    copyButton(text),
+  );
 }
 
 /** @param {unknown} value seconds since 1970, or a time in ISO 8601 */

@@ -12,7 +12,10 @@ const SHOWN = 150;
 const BAD = /refused|failed|lost|^gap$/;
 const GOOD = /loaded|finished|redis_back$|started$|promoted/;
 /** Kept while the page is open, whatever view is shown. */
-const wanted = { families: new Set(/** @type {string[]} */ (FAMILIES.filter((name) => name !== "detection"))), text: "" };
+const wanted = {
+  families: new Set(/** @type {string[]} */ (FAMILIES.filter((name) => name !== "detection"))),
+  text: "",
+};
 
 /** @param {Store} store */
 export function events(store) {
@@ -26,15 +29,23 @@ export function events(store) {
     });
     return h("label", { class: "chip" }, box, t(`family.${family}`));
   });
-  const search = h("input", { type: "search", placeholder: t("live.search"), "aria-label": t("live.search"), value: wanted.text });
+  const search = h("input", {
+    type: "search",
+    placeholder: t("live.search"),
+    "aria-label": t("live.search"),
+    value: wanted.text,
+  });
   search.addEventListener("input", () => {
     wanted.text = search.value.trim().toLowerCase();
     update(true);
   });
-  const element = h("section", { class: "card" },
+  const element = h(
+    "section",
+    { class: "card" },
     h("div", { class: "row between" }, h("h2", {}, t("live.events")), search),
     h("fieldset", { class: "chips" }, h("legend", { class: "offscreen" }, t("live.filter")), ...boxes),
-    list);
+    list,
+  );
   let drawn = "";
   /** @param {boolean} [always] */
   function update(always = false) {
@@ -43,7 +54,9 @@ export function events(store) {
     drawn = last;
     const shown = [...store.events, ...(wanted.families.has("detection") ? store.detections : [])]
       .filter((event) => event.type === "gap" || wanted.families.has(event.type.split(".")[0]))
-      .filter((event) => !wanted.text || `${event.type} ${event.source} ${says(event)}`.toLowerCase().includes(wanted.text))
+      .filter((event) =>
+        !wanted.text || `${event.type} ${event.source} ${says(event)}`.toLowerCase().includes(wanted.text)
+      )
       .sort((a, b) => b.at - a.at)
       .slice(0, SHOWN);
     const none = h("li", { class: "muted" }, t("live.no_events"));
@@ -55,11 +68,14 @@ export function events(store) {
 /** @param {Seen} event */
 function row(event) {
   const kind = BAD.test(event.type) ? "bad" : GOOD.test(event.type) ? "good" : "";
-  return h("li", { class: kind },
+  return h(
+    "li",
+    { class: kind },
     h("time", { title: moment(event.at) }, clock(event.at)),
     h("span", { class: `tag ${kind}` }, tOr(`event.${event.type}`, event.type)),
     h("span", { class: "what" }, says(event)),
-    h("span", { class: "muted source" }, event.type === "gap" ? "" : event.source));
+    h("span", { class: "muted source" }, event.type === "gap" ? "" : event.source),
+  );
 }
 
 /** What an event says, in words. @param {Seen} event */
@@ -71,7 +87,11 @@ function says({ type, data }) {
   else if (data.version) words.push([data.name, data.stage, data.version].filter(Boolean).join(" "));
   if (data.images && data.objects) {
     const objects = Object.entries(data.objects).map(([label, count]) => `${label} × ${count}`);
-    words.push(t("live.detected", { n: data.images }), objects.join(", ") || t("live.nothing_found"), `${number(data.ms)} ms`);
+    words.push(
+      t("live.detected", { n: data.images }),
+      objects.join(", ") || t("live.nothing_found"),
+      `${number(data.ms)} ms`,
+    );
   }
   if (data.run ?? data.id) words.push(String(data.name ?? data.run ?? data.id).slice(0, 40));
   if (data.epochs) words.push(t("live.epoch_of", { n: data.epoch ?? 0, all: data.epochs }));

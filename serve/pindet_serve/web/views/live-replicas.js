@@ -3,6 +3,7 @@
 import { fill, h } from "../dom.js";
 import { age, milliseconds, number, short } from "../format.js";
 import { t } from "../i18n.js";
+import { dataTable, numberCell } from "../table.js";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../store.js").Replica} Replica */
@@ -24,13 +25,16 @@ export function isStale(replica, now, isLive) {
 export function replicaTable() {
   const body = h("tbody");
   const columns = [
-    t("live.replica"), t("live.state"), t("live.model"), `${t("live.throughput")} (${t("unit.images_s")})`,
-    `p50 (${t("unit.ms")})`, `p95 (${t("unit.ms")})`, t("live.queue"),
+    t("live.replica"),
+    t("live.state"),
+    t("live.model"),
+    `${t("live.throughput")} (${t("unit.images_s")})`,
+    `p50 (${t("unit.ms")})`,
+    `p95 (${t("unit.ms")})`,
+    t("live.queue"),
   ];
-  const head = h("tr", {}, ...columns.map((name, index) => h("th", { scope: "col", class: index > 2 ? "number" : "" }, name)));
-  const element = h("section", { class: "card" }, h("h2", {}, t("live.replicas")),
-    h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": t("live.replicas") },
-      h("table", { id: "replicas" }, h("thead", {}, head), body)));
+  const table = dataTable(t("live.replicas"), columns, body, { id: "replicas", numbers: [3, 4, 5, 6] });
+  const element = h("section", { class: "card" }, h("h2", {}, t("live.replicas")), table);
   return {
     element,
     /**
@@ -55,12 +59,15 @@ function row(replica, now, isLive) {
   const stale = isStale(replica, now, isLive);
   const { beat } = replica;
   const state = stale ? t("live.silent", { age: age((now - replica.heardAt) / 1000) }) : t("live.answering");
-  return h("tr", { class: stale ? "stale" : "" },
+  return h(
+    "tr",
+    { class: stale ? "stale" : "" },
     h("th", { scope: "row" }, replica.source),
     h("td", {}, h("span", { class: stale ? "tag warn" : "tag good" }, state)),
     h("td", {}, beat.model?.version ?? "–", " ", h("code", {}, short(beat.model?.md5 ?? ""))),
-    h("td", { class: "number" }, number(beat.throughput)),
-    h("td", { class: "number" }, milliseconds(beat.p50_ms)),
-    h("td", { class: "number" }, milliseconds(beat.p95_ms)),
-    h("td", { class: "number" }, number(beat.queue)));
+    numberCell(number(beat.throughput)),
+    numberCell(milliseconds(beat.p50_ms)),
+    numberCell(milliseconds(beat.p95_ms)),
+    numberCell(number(beat.queue)),
+  );
 }

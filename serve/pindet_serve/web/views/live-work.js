@@ -46,14 +46,29 @@ export function trainings() {
 /** @param {Training} training */
 function card({ id, data }) {
   const name = String(data.name ?? id);
-  const options = { heading: /** @type {const} */ ("h3"), describeX: (/** @type {number} */ x) => t("live.epoch", { n: Math.round(x) }), tickX: (/** @type {number} */ x) => number(x, 0) };
+  const options = {
+    heading: /** @type {const} */ ("h3"),
+    describeX: (/** @type {number} */ x) => t("live.epoch", { n: Math.round(x) }),
+    tickX: (/** @type {number} */ x) => number(x, 0),
+  };
   const loss = new Chart({ title: t("live.loss"), unit: t("unit.epochs"), format: (y) => number(y, 4), ...options });
-  const quality = new Chart({ title: t("live.quality"), unit: t("unit.epochs"), format: (y) => number(y, 4), most: 1, ...options });
+  const quality = new Chart({
+    title: t("live.quality"),
+    unit: t("unit.epochs"),
+    format: (y) => number(y, 4),
+    most: 1,
+    ...options,
+  });
   const state = h("span", { class: "tag" });
   const text = h("span", { class: "muted" });
   const bar = h("progress", { max: 1, "aria-label": t("live.progress", { name }) });
-  const element = h("article", {}, h("div", { class: "row" }, h("h3", {}, name), state, text), bar,
-    h("div", { class: "charts two" }, loss.element, quality.element));
+  const element = h(
+    "article",
+    {},
+    h("div", { class: "row" }, h("h3", {}, name), state, text),
+    bar,
+    h("div", { class: "charts two" }, loss.element, quality.element),
+  );
   return {
     element,
     /**
@@ -69,11 +84,17 @@ function card({ id, data }) {
       state.className = `tag ${training.status === "failed" ? "bad" : training.status === "finished" ? "good" : ""}`;
       fill(state, tOr(`training.${training.status}`, training.status));
       const heard = age((now - training.heardAt) / 1000);
-      fill(text, epochs ? `${t("live.epoch_of", { n: epoch ?? 0, all: epochs })} · ` : "", t("live.heard", { age: heard }), error ? ` · ${error}` : "");
+      fill(
+        text,
+        epochs ? `${t("live.epoch_of", { n: epoch ?? 0, all: epochs })} · ` : "",
+        t("live.heard", { age: heard }),
+        error ? ` · ${error}` : "",
+      );
       bar.hidden = !running || !epochs;
       bar.value = epochs ? Math.min(1, (epoch ?? 0) / epochs) : 0;
       const epochsSeen = [...training.points.keys()].sort((a, b) => a - b);
-      const range = /** @type {[number, number]} */ ([epochsSeen[0] ?? 0, Math.max(epochs ?? 1, epochsSeen.at(-1) ?? 1)]);
+      const range =
+        /** @type {[number, number]} */ ([epochsSeen[0] ?? 0, Math.max(epochs ?? 1, epochsSeen.at(-1) ?? 1)]);
       loss.update(curves(training, epochsSeen, (key) => key.includes("loss")), range);
       quality.update(curves(training, epochsSeen, (key) => key.includes("map") || key.includes("f1")), range);
     },
@@ -102,15 +123,29 @@ export function jobs() {
     /** @param {Store} store */
     update(store) {
       element.hidden = store.jobs.size === 0;
-      fill(list, ...[...store.jobs.values()].reverse().slice(0, 10).map((job) => {
-        const share = job.total ? job.done / job.total : 0;
-        const kind = job.status === "failed" ? "bad" : job.status === "finished" ? "good" : "";
-        return h("li", { class: "row" },
-          h("code", {}, job.id.slice(0, 8)),
-          h("span", { class: `tag ${kind}` }, tOr(`job.${job.status}`, job.status)),
-          job.status === "running" ? h("progress", { max: 1, value: share, "aria-label": t("live.job", { id: job.id.slice(0, 8) }) }) : null,
-          h("span", { class: "muted" }, t("live.frames", { n: job.done }), job.total ? ` / ${number(job.total)} (${percent(share, 0)})` : "", job.error ? ` · ${job.error}` : ""));
-      }));
+      fill(
+        list,
+        ...[...store.jobs.values()].reverse().slice(0, 10).map((job) => {
+          const share = job.total ? job.done / job.total : 0;
+          const kind = job.status === "failed" ? "bad" : job.status === "finished" ? "good" : "";
+          return h(
+            "li",
+            { class: "row" },
+            h("code", {}, job.id.slice(0, 8)),
+            h("span", { class: `tag ${kind}` }, tOr(`job.${job.status}`, job.status)),
+            job.status === "running"
+              ? h("progress", { max: 1, value: share, "aria-label": t("live.job", { id: job.id.slice(0, 8) }) })
+              : null,
+            h(
+              "span",
+              { class: "muted" },
+              t("live.frames", { n: job.done }),
+              job.total ? ` / ${number(job.total)} (${percent(share, 0)})` : "",
+              job.error ? ` · ${job.error}` : "",
+            ),
+          );
+        }),
+      );
     },
   };
 }

@@ -9,6 +9,7 @@ import { jobs, trainings } from "./live-work.js";
 import { isStale, replicaTable } from "./live-replicas.js";
 
 /** @typedef {import("../app.js").App} App */
+/** @typedef {import("../chart.js").Line} Line */
 /** @typedef {import("../store.js").Sample} Sample */
 /** @typedef {import("../types.d.ts").Cleanup} Cleanup */
 
@@ -35,11 +36,20 @@ export function mount(root, app) {
   const training = trainings();
   const work = jobs();
   const happened = events(app.store);
-  fill(root,
+  fill(
+    root,
     h("h1", { class: "offscreen" }, t("view.live")),
     figures,
-    h("section", { class: "charts", "aria-label": t("live.charts") }, ...Object.values(charts).map((chart) => chart.element)),
-    table.element, training.element, work.element, happened.element);
+    h(
+      "section",
+      { class: "charts", "aria-label": t("live.charts") },
+      ...Object.values(charts).map((chart) => chart.element),
+    ),
+    table.element,
+    training.element,
+    work.element,
+    happened.element,
+  );
 
   let frame = 0;
   const draw = () => {
@@ -83,16 +93,35 @@ function drawFigures(list, app, now, isLive) {
   const versions = [...new Set(beats.map((beat) => beat.model?.version))];
   const bus = app.store.bus;
   const values = /** @type {[string, string, string, boolean][]} */ ([
-    [t("live.replicas"), all.length > fresh.length && isLive ? `${fresh.length}/${all.length}` : number(all.length), "", all.length > fresh.length],
+    [
+      t("live.replicas"),
+      all.length > fresh.length && isLive ? `${fresh.length}/${all.length}` : number(all.length),
+      "",
+      all.length > fresh.length,
+    ],
     [t("live.throughput"), number(beats.reduce((sum, beat) => sum + beat.throughput, 0)), t("unit.images_s"), false],
     [t("live.p95"), worst.length ? milliseconds(Math.max(...worst)) : "–", worst.length ? t("unit.ms") : "", false],
     [t("live.queue"), number(beats.reduce((sum, beat) => sum + beat.queue, 0)), t("unit.images"), false],
     [t("live.model"), versions.join(", ") || "–", versions.length > 1 ? t("live.mixed") : "", versions.length > 1],
-    [t("live.bus"), bus ? t(bus.state === "up" ? "live.bus_up" : "live.bus_down") : "–", bus?.backend ?? "", bus?.state === "down"],
+    [
+      t("live.bus"),
+      bus ? t(bus.state === "up" ? "live.bus_up" : "live.bus_down") : "–",
+      bus?.backend ?? "",
+      bus?.state === "down",
+    ],
   ]);
   list.classList.toggle("stale", !isLive);
-  fill(list, ...values.map(([name, value, unit, warn]) =>
-    h("div", { class: warn ? "figure warn" : "figure" }, h("dt", {}, name), h("dd", {}, value, " ", h("small", {}, unit)))));
+  fill(
+    list,
+    ...values.map(([name, value, unit, warn]) =>
+      h(
+        "div",
+        { class: warn ? "figure warn" : "figure" },
+        h("dt", {}, name),
+        h("dd", {}, value, " ", h("small", {}, unit)),
+      )
+    ),
+  );
 }
 
 /**
@@ -105,13 +134,14 @@ function drawCharts(charts, app, now) {
   const known = now - Math.min(now, ...replicas.map(({ samples }) => samples[0]?.at ?? now));
   /** @type {[number, number]} */
   const range = [now - Math.min(SPAN_MS, Math.max(LEAST_MS, known)), now];
-  /** @type {(name: string, value: (sample: Sample) => number | null, dashed?: boolean) => import("../chart.js").Line[]} */
-  const lines = (name, value, dashed) => replicas.map(({ source, samples }, index) => ({
-    name: replicas.length > 1 ? `${source} ${name}` : name,
-    colour: index % COLOURS,
-    dashed,
-    points: samples.filter(({ at }) => at >= range[0]).map((sample) => ({ x: sample.at, y: value(sample) })),
-  }));
+  /** @type {(name: string, value: (sample: Sample) => number | null, dashed?: boolean) => Line[]} */
+  const lines = (name, value, dashed) =>
+    replicas.map(({ source, samples }, index) => ({
+      name: replicas.length > 1 ? `${source} ${name}` : name,
+      colour: index % COLOURS,
+      dashed,
+      points: samples.filter(({ at }) => at >= range[0]).map((sample) => ({ x: sample.at, y: value(sample) })),
+    }));
   charts.throughput.update(lines(t("live.throughput_line"), (sample) => sample.throughput), range);
   charts.queue.update(lines(t("live.queue_line"), (sample) => sample.queue), range);
   const latency = [...lines("p95", (sample) => sample.p95), ...lines("p50", (sample) => sample.p50, true)];

@@ -5,6 +5,7 @@ import { confirm, copyButton, loading, notify } from "../dialog.js";
 import { fill, h } from "../dom.js";
 import { number } from "../format.js";
 import { t } from "../i18n.js";
+import { dataTable, field, numberCell, select } from "../table.js";
 import { lineageRows, pairs } from "./lineage.js";
 import { releaseTable } from "./releases.js";
 
@@ -23,11 +24,12 @@ const RELOADS = ["model.loaded", "model.refused", "model.rolled_back"];
 export function mount(root, app) {
   const content = h("div", { class: "stack wide-gap" });
   fill(root, h("h1", {}, t("view.models")), content);
-  const load = () => loading(content, async () => {
-    app.forgetModel();
-    const [model, releases] = await Promise.all([app.model(), ask("/v1/releases")]);
-    return draw(app, model, releases, load);
-  });
+  const load = () =>
+    loading(content, async () => {
+      app.forgetModel();
+      const [model, releases] = await Promise.all([app.model(), ask("/v1/releases")]);
+      return draw(app, model, releases, load);
+    });
   void load();
   let last = app.store.events.at(-1)?.id;
   // Someone else's promotion or rollback shows at once.
@@ -49,9 +51,17 @@ export function mount(root, app) {
 function draw(app, model, releases, load) {
   return [
     model.refused && h("div", { class: "problem" }, h("strong", {}, t("models.refused")), " ", model.refused),
-    h("div", { class: "columns" },
-      h("section", { class: "card" }, h("div", { class: "row between" }, h("h2", {}, t("models.served")), actions(app, model, load)), served(model)),
-      h("section", { class: "card" }, h("h2", {}, t("models.lineage")), lineage(model))),
+    h(
+      "div",
+      { class: "columns" },
+      h(
+        "section",
+        { class: "card" },
+        h("div", { class: "row between" }, h("h2", {}, t("models.served")), actions(app, model, load)),
+        served(model),
+      ),
+      h("section", { class: "card" }, h("h2", {}, t("models.lineage")), lineage(model)),
+    ),
     h("section", { class: "card" }, h("h2", {}, t("models.releases")), releaseTable(releases, model)),
     h("section", { class: "card" }, h("h2", {}, t("models.metrics")), metricTable(model)),
     promotion(releases),
@@ -68,7 +78,10 @@ function served(model) {
     [t("models.input"), `${model.image_width} × ${model.image_height}`],
     [t("models.threshold"), model.score_threshold.toFixed(3)],
     [t("models.most"), number(model.max_detections)],
-    [t("models.classes"), h("span", { class: "row" }, ...model.classes.map((name) => h("span", { class: "tag" }, name)))],
+    [
+      t("models.classes"),
+      h("span", { class: "row" }, ...model.classes.map((name) => h("span", { class: "tag" }, name))),
+    ],
   ]);
 }
 
@@ -91,11 +104,16 @@ function metricTable({ metrics }) {
   }
   const labels = [...new Set([...table.values()].flatMap((row) => [...row.keys()]))].sort();
   const head = [t("history.class"), ...table.keys()];
-  const rows = labels.map((label) => h("tr", {}, h("th", { scope: "row" }, label || t("models.all_classes")),
-    ...[...table.values()].map((values) => h("td", { class: "number" }, values.has(label) ? number(values.get(label), 3) : ""))));
-  return h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": t("models.metrics") },
-    h("table", {}, h("thead", {}, h("tr", {}, ...head.map((name, index) => h("th", { scope: "col", class: index ? "number" : "" }, name)))),
-      h("tbody", {}, ...rows)));
+  const rows = labels.map((label) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, label || t("models.all_classes")),
+      ...[...table.values()].map((values) => numberCell(values.has(label) ? number(values.get(label), 3) : "")),
+    )
+  );
+  const numbers = head.map((_, index) => index).slice(1);
+  return dataTable(t("models.metrics"), head, h("tbody", {}, ...rows), { numbers });
 }
 
 /** `test/map/washer` is metric `map` of class `washer`; the split is always the test's. @param {string} key */
@@ -111,9 +129,18 @@ function split(key) {
  */
 function actions(app, model, load) {
   if (!app.session.may("operator")) return h("small", { class: "muted" }, t("models.need_operator"));
-  const back = h("button", { class: "small danger", disabled: !model.can_roll_back, onclick: () => rollBack(model, load) }, t("models.rollback"));
+  const back = h("button", {
+    class: "small danger",
+    disabled: !model.can_roll_back,
+    onclick: () => rollBack(model, load),
+  }, t("models.rollback"));
   if (!model.can_roll_back) back.title = t("models.rollback_none");
-  return h("div", { class: "buttons" }, h("button", { class: "small", onclick: () => reload(load) }, t("models.reload")), back);
+  return h(
+    "div",
+    { class: "buttons" },
+    h("button", { class: "small", onclick: () => reload(load) }, t("models.reload")),
+    back,
+  );
 }
 
 /**
@@ -126,7 +153,9 @@ async function rollBack(model, load) {
     notify(t("models.rollback_done", { version: answer.model.version }));
   };
   const title = t("models.rollback_title", { version: model.version });
-  if (await confirm(title, [h("p", {}, t("models.rollback_text"))], { action: t("models.rollback"), danger: true, run })) await load();
+  if (
+    await confirm(title, [h("p", {}, t("models.rollback_text"))], { action: t("models.rollback"), danger: true, run })
+  ) await load();
 }
 
 /** @param {() => Promise<void>} load */
@@ -145,22 +174,32 @@ async function reload(load) {
 /** Git tags are the truth of promotion, so the page gives the command that makes them. @param {Release[]} releases */
 function promotion(releases) {
   const stages = [...new Set(["production", "staging", ...releases.map((release) => release.stage)])];
-  const stage = h("select", { id: "promote-stage" }, ...stages.map((name) => h("option", {}, name)));
+  const stage = select("promote-stage", stages.map((name) => [name, name]), stages[0]);
   const rev = h("input", { id: "promote-rev", autocomplete: "off", spellcheck: false });
   const command = h("code", { class: "command" });
   const copy = h("span");
   const say = () => {
-    const text = `pindet promote --stage ${quoted(stage.value)}${rev.value.trim() ? ` --rev ${quoted(rev.value.trim())}` : ""}`;
+    const text = `pindet promote --stage ${quoted(stage.value)}${
+      rev.value.trim() ? ` --rev ${quoted(rev.value.trim())}` : ""
+    }`;
     command.textContent = text;
     fill(copy, copyButton(text, t("models.command")));
   };
   for (const input of [stage, rev]) input.addEventListener("input", say);
   say();
-  return h("section", { class: "card stack" }, h("h2", {}, t("models.promote")), h("p", { class: "muted" }, t("models.promote_text")),
-    h("div", { class: "row top" },
-      h("div", { class: "field" }, h("label", { htmlFor: "promote-stage" }, t("models.promote_stage")), stage),
-      h("div", { class: "field" }, h("label", { htmlFor: "promote-rev" }, t("models.promote_rev")), rev, h("small", {}, t("models.promote_rev_hint")))),
-    h("div", { class: "row" }, command, copy));
+  return h(
+    "section",
+    { class: "card stack" },
+    h("h2", {}, t("models.promote")),
+    h("p", { class: "muted" }, t("models.promote_text")),
+    h(
+      "div",
+      { class: "row top" },
+      field("promote-stage", t("models.promote_stage"), stage),
+      field("promote-rev", t("models.promote_rev"), rev, t("models.promote_rev_hint")),
+    ),
+    h("div", { class: "row" }, command, copy),
+  );
 }
 
 /** As a shell takes it for one word. @param {string} word */

@@ -4,6 +4,7 @@ import { copyButton } from "../dialog.js";
 import { h } from "../dom.js";
 import { number, short } from "../format.js";
 import { t } from "../i18n.js";
+import { dataTable, numberCell } from "../table.js";
 import { known, when } from "./lineage.js";
 
 /** @typedef {import("../types.d.ts").Model} Model */
@@ -18,10 +19,18 @@ const SHOWN = ["test/map", "test/map_50", "test/f1"];
 export function releaseTable(releases, model) {
   if (!releases.length) return h("p", { class: "muted" }, t("models.no_releases"));
   const metrics = SHOWN.filter((key) => releases.some((release) => metric(release, key) !== undefined));
-  const head = [t("models.stage"), t("models.version"), ...metrics.map((key) => key.slice("test/".length)), t("models.who"), t("models.when"), t("models.commit"), t("models.bundle")];
-  const cells = head.map((name, index) => h("th", { scope: "col", class: index > 1 && index < 2 + metrics.length ? "number" : "" }, name));
-  return h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": t("models.releases") },
-    h("table", { id: "releases" }, h("thead", {}, h("tr", {}, ...cells)), h("tbody", {}, ...ordered(releases).map((release) => row(release, metrics, model)))));
+  const head = [
+    t("models.stage"),
+    t("models.version"),
+    ...metrics.map((key) => key.slice("test/".length)),
+    t("models.who"),
+    t("models.when"),
+    t("models.commit"),
+    t("models.bundle"),
+  ];
+  const numbers = metrics.map((_, index) => index + 2);
+  const body = h("tbody", {}, ...ordered(releases).map((release) => row(release, metrics, model)));
+  return dataTable(t("models.releases"), head, body, { id: "releases", numbers });
 }
 
 /** The one that is followed first. @param {Release[]} releases */
@@ -41,15 +50,35 @@ function row(release, metrics, model) {
   ];
   const stage = h("th", { scope: "row" }, h("span", { class: "row" }, release.stage, ...tags));
   if (release.error) {
-    return h("tr", {}, stage, h("td", { colSpan: metrics.length + 5 }, h("span", { class: "tag bad" }, t("models.unreadable")), " ", release.error));
+    return h(
+      "tr",
+      {},
+      stage,
+      h(
+        "td",
+        { colSpan: metrics.length + 5 },
+        h("span", { class: "tag bad" }, t("models.unreadable")),
+        " ",
+        release.error,
+      ),
+    );
   }
   const commit = String(known(release.lineage, "models.commit") ?? "");
-  return h("tr", {}, stage, h("td", {}, release.version),
-    ...metrics.map((key) => h("td", { class: "number" }, ...compared(metric(release, key), model.metrics[key], release.served))),
+  return h(
+    "tr",
+    {},
+    stage,
+    h("td", {}, release.version),
+    ...metrics.map((key) => numberCell(...compared(metric(release, key), model.metrics[key], release.served))),
     h("td", {}, String(known(release.lineage, "models.who") ?? "–")),
-    h("td", {}, known(release.lineage, "models.when") === undefined ? "–" : when(known(release.lineage, "models.when"))),
+    h(
+      "td",
+      {},
+      known(release.lineage, "models.when") === undefined ? "–" : when(known(release.lineage, "models.when")),
+    ),
     h("td", {}, commit ? h("span", { class: "row" }, h("code", {}, short(commit)), copyButton(commit)) : "–"),
-    h("td", {}, h("code", {}, short(release.md5))));
+    h("td", {}, h("code", {}, short(release.md5))),
+  );
 }
 
 /**
@@ -73,5 +102,9 @@ function compared(value, served, same) {
   if (served === undefined || same) return [number(value, 3)];
   const difference = value - served;
   const text = `${difference < 0 ? "−" : "+"}${number(Math.abs(difference), 3)}`;
-  return [number(value, 3), " ", h("small", { class: difference < 0 ? "worse" : "better", title: t("models.compared") }, text)];
+  return [
+    number(value, 3),
+    " ",
+    h("small", { class: difference < 0 ? "worse" : "better", title: t("models.compared") }, text),
+  ];
 }

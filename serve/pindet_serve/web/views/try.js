@@ -2,12 +2,13 @@
 
 import { confirm, notify, told } from "../dialog.js";
 import { fill, h, save } from "../dom.js";
-import { number, percent, short, size } from "../format.js";
 import { t } from "../i18n.js";
 import { COLOURS, Overlay, paint } from "../overlay.js";
-import { Camera } from "../camera.js";
+import { camera } from "../camera.js";
 import { toCoco } from "../coco.js";
 import { LEAST, Tray } from "../tray.js";
+import { counted, factsOf, objectTable } from "./try-objects.js";
+import { Thumbs } from "./try-thumbs.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../types.d.ts").Cleanup} Cleanup */
@@ -17,13 +18,11 @@ import { LEAST, Tray } from "../tray.js";
 
 /** Kept while the page is open, whatever view or language is shown. */
 const tray = new Tray();
-const camera = new Camera();
 const chosen = {
   /** @type {Item | null} */ item: null,
   /** @type {number | null} the model's own while null */ threshold: null,
   /** @type {Set<string>} */ hidden: new Set(),
 };
-const LISTED = 200;
 
 /**
  * @param {HTMLElement} root
@@ -42,7 +41,6 @@ class TryView {
   #listTimer = 0;
   #drawnVersion = -1;
   leave = new AbortController();
-  /** @type {Map<Item, HTMLElement>} */ #counts = new Map();
 
   /**
    * @param {HTMLElement} root
@@ -51,30 +49,60 @@ class TryView {
   constructor(root, app) {
     this.app = app;
     this.overlay = new Overlay();
-    this.file = h("input", { type: "file", accept: "image/*", multiple: true, class: "offscreen", tabIndex: -1, "aria-hidden": "true" });
+    this.file = h("input", {
+      type: "file",
+      accept: "image/*",
+      multiple: true,
+      class: "offscreen",
+      tabIndex: -1,
+      "aria-hidden": "true",
+    });
     this.file.addEventListener("change", () => this.#add([...(this.file.files ?? [])]));
     const pick = h("button", { class: "primary", onclick: () => this.file.click() }, t("try.pick"));
     this.cameraButton = h("button", { onclick: () => this.#toggleCamera() });
-    this.drop = h("div", { class: "drop" }, h("span", {}, t("try.drop")), pick, this.cameraButton, this.file,
-      h("small", { class: "muted" }, t("try.private")));
+    this.drop = h(
+      "div",
+      { class: "drop" },
+      h("span", {}, t("try.drop")),
+      pick,
+      this.cameraButton,
+      this.file,
+      h("small", { class: "muted" }, t("try.private")),
+    );
     this.slider = h("input", { type: "range", id: "threshold", min: 0, max: 1, step: 0.01, class: "wide" });
     this.slider.addEventListener("input", () => this.#threshold(Number(this.slider.value)));
     this.value = h("output", { htmlFor: "threshold", class: "number" });
     this.default = h("small", { class: "muted" });
     this.classes = h("div", { class: "chips" });
     this.found = h("p", { class: "found", role: "status" });
-    this.thumbs = h("ul", { class: "thumbs", "aria-label": t("try.images") });
+    this.thumbs = new Thumbs((item) => this.#choose(item), (one) => this.#isShown(one));
     this.stage = h("div", { class: "stage" });
     this.facts = h("p", { class: "muted small facts" });
     this.list = h("div", { class: "scroll objects", tabIndex: 0, role: "region", "aria-label": t("try.list") });
     this.saving = h("div", { class: "buttons" });
-    fill(root, h("h1", {}, t("try.title")), this.drop,
-      h("div", { class: "try" },
-        h("div", { class: "card stack" }, this.thumbs, this.stage, this.facts),
-        h("aside", { class: "card stack" },
+    fill(
+      root,
+      h("h1", {}, t("try.title")),
+      this.drop,
+      h(
+        "div",
+        { class: "try" },
+        h("div", { class: "card stack" }, this.thumbs.element, this.stage, this.facts),
+        h(
+          "aside",
+          { class: "card stack" },
           h("div", { class: "row between" }, h("label", { htmlFor: "threshold" }, t("try.threshold")), this.value),
-          this.slider, this.default, this.#classesHead(), this.classes, this.found, this.list, this.saving)),
-      h("p", { class: "muted small" }, t("try.keys")));
+          this.slider,
+          this.default,
+          this.#classesHead(),
+          this.classes,
+          this.found,
+          this.list,
+          this.saving,
+        ),
+      ),
+      h("p", { class: "muted small" }, t("try.keys")),
+    );
     this.#listen(root);
     void this.#start();
   }
@@ -166,7 +194,8 @@ class TryView {
     if (this.#drawn === item && this.#drawnVersion === version && !camera.running) return;
     this.#drawn = item;
     this.#drawnVersion = version;
-    this.#drawThumbs();
+    this.thumbs.element.hidden = camera.running || tray.items.length < 2;
+    this.thumbs.draw(tray.items, item);
     this.#drawStage();
   }
 
@@ -183,58 +212,22 @@ class TryView {
     const width = answer?.image_width ?? item.bitmap?.width ?? 0;
     const height = answer?.image_height ?? item.bitmap?.height ?? 0;
     this.overlay.show(item.bitmap, width, height);
-    const problem = error ? h("p", { class: "problem", role: "alert" }, h("strong", {}, item.name), `: ${told(error)}`) : null;
-    const waits = state === "waiting" || state === "working" ? h("p", { class: "muted" }, item.note || t(`try.${state}`)) : null;
+    const problem = error
+      ? h("p", { class: "problem", role: "alert" }, h("strong", {}, item.name), `: ${told(error)}`)
+      : null;
+    const waits = state === "waiting" || state === "working"
+      ? h("p", { class: "muted" }, item.note || t(`try.${state}`))
+      : null;
     const blind = answer && !item.bitmap ? h("p", { class: "muted" }, t("try.undrawable")) : null;
     const content = [problem, waits, blind, width ? this.overlay.element : null];
     if (!camera.running || !this.overlay.element.isConnected) fill(this.stage, ...content);
-    fill(this.facts, ...this.#factsOf(item));
+    fill(this.facts, factsOf(item));
   }
 
   /** @param {Item} item */
-  #factsOf(item) {
-    const { answer, model } = item;
-    const facts = [];
-    if (camera.running) {
-      facts.push(t("try.camera_rate", { fps: number(camera.fps), ms: number(camera.ms, 0), dropped: camera.dropped }));
-    } else {
-      facts.push(item.name, size(item.file.size));
-    }
-    if (answer) facts.push(`${answer.image_width} × ${answer.image_height}`);
-    if (answer?.timing) {
-      const { decode_ms, queue_ms, inference_ms, batch } = answer.timing;
-      facts.push(t("try.timing", { decode: decode_ms, queue: queue_ms, inference: inference_ms, batch }));
-    }
-    if (model) facts.push(t("try.answered", { version: model.version, md5: short(model.md5) }));
-    return [facts.join(" · ")];
-  }
-
-  #drawThumbs() {
-    this.thumbs.hidden = camera.running || tray.items.length < 2;
-    const focused = this.thumbs.contains(document.activeElement);
-    this.#counts.clear();
-    fill(this.thumbs, ...tray.items.map((item) => {
-      const count = h("span", { class: `tag ${item.state === "failed" ? "bad" : ""}` });
-      this.#counts.set(item, count);
-      const select = () => {
-        chosen.item = item;
-        this.#soon();
-      };
-      const picture = h("canvas", { width: 96, height: 72, "aria-hidden": "true" });
-      if (item.bitmap) cover(picture, item.bitmap);
-      return h("li", {}, h("button", {
-        class: `thumb ${item.state === "failed" ? "bad" : ""}`, "aria-pressed": String(item === chosen.item), title: item.name, onclick: select,
-      }, picture, h("span", { class: "name" }, item.name), count));
-    }));
-    this.#drawCounts();
-    const pressed = this.thumbs.querySelector("[aria-pressed=true]");
-    if (focused && pressed instanceof HTMLElement) pressed.focus();
-  }
-
-  #drawCounts() {
-    for (const [{ answer, state }, tag] of this.#counts) {
-      tag.textContent = state === "done" ? number(answer?.detections.filter((one) => this.#isShown(one)).length) : state === "failed" ? t("try.failed") : "…";
-    }
+  #choose(item) {
+    chosen.item = item;
+    this.#soon();
   }
 
   /** @param {Detection} detection */
@@ -248,56 +241,63 @@ class TryView {
       this.#drawClasses();
       this.#soon();
     };
-    return h("div", { class: "row between" }, h("strong", {}, t("try.classes")),
-      h("span", { class: "buttons" },
+    return h(
+      "div",
+      { class: "row between" },
+      h("strong", {}, t("try.classes")),
+      h(
+        "span",
+        { class: "buttons" },
         h("button", { class: "small quiet", onclick: () => set(true) }, t("try.all")),
-        h("button", { class: "small quiet", onclick: () => set(false) }, t("try.none"))));
+        h("button", { class: "small quiet", onclick: () => set(false) }, t("try.none")),
+      ),
+    );
   }
 
   #drawClasses() {
     const model = this.#model;
     if (!model) return;
-    const own = h("button", { class: "small quiet", onclick: () => {
-      chosen.threshold = null;
-      this.#soon();
-    } }, t("try.reset"));
-    fill(this.default, t("try.default", { value: model.score_threshold.toFixed(2) }), " ", own);
-    fill(this.classes, ...model.classes.map((label, index) => {
-      const box = h("input", { type: "checkbox", checked: !chosen.hidden.has(label) });
-      box.addEventListener("change", () => {
-        if (box.checked) chosen.hidden.delete(label);
-        else chosen.hidden.add(label);
+    const own = h("button", {
+      class: "small quiet",
+      onclick: () => {
+        chosen.threshold = null;
         this.#soon();
-      });
-      return h("label", { class: "chip" }, box, h("i", { class: `blob k${index % COLOURS.length}` }), label);
-    }));
+      },
+    }, t("try.reset"));
+    fill(this.default, t("try.default", { value: model.score_threshold.toFixed(2) }), " ", own);
+    fill(
+      this.classes,
+      ...model.classes.map((label, index) => {
+        const box = h("input", { type: "checkbox", checked: !chosen.hidden.has(label) });
+        box.addEventListener("change", () => {
+          if (box.checked) chosen.hidden.delete(label);
+          else chosen.hidden.add(label);
+          this.#soon();
+        });
+        return h("label", { class: "chip" }, box, h("i", { class: `blob k${index % COLOURS.length}` }), label);
+      }),
+    );
   }
 
   #drawList() {
     this.#listTimer = 0;
     const { item, shown } = this.#now();
-    this.#drawCounts();
-    const counts = Object.entries(Object.groupBy(shown, ({ label }) => label)).map(([label, some]) => `${label} × ${some?.length}`);
-    this.overlay.describe(t("try.canvas", { name: item?.name ?? "", n: shown.length, summary: counts.join(", ") }));
-    const rows = shown.slice(0, LISTED).map((detection) => {
-      const { box } = detection;
-      const row = h("tr", { tabIndex: 0 },
-        h("td", {}, h("i", { class: `blob k${detection.label_id % COLOURS.length}` }), " ", detection.label),
-        h("td", { class: "number" }, percent(detection.score)),
-        h("td", { class: "number muted" }, `${Math.round(box.x1)}, ${Math.round(box.y1)} – ${Math.round(box.x2)}, ${Math.round(box.y2)}`));
-      for (const name of ["pointerenter", "focus"]) row.addEventListener(name, () => this.overlay.mark(detection));
-      for (const name of ["pointerleave", "blur"]) row.addEventListener(name, () => this.overlay.mark(null));
-      return row;
-    });
-    const head = [t("try.class"), t("try.score"), t("try.box")].map((name, index) => h("th", { scope: "col", class: index ? "number" : "" }, name));
-    this.list.hidden = rows.length === 0;
-    fill(this.list, h("table", {}, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows)));
+    this.thumbs.count();
+    this.overlay.describe(t("try.canvas", { name: item?.name ?? "", n: shown.length, summary: counted(shown) }));
+    this.list.hidden = shown.length === 0;
+    fill(this.list, objectTable(shown, (detection) => this.overlay.mark(detection)));
     this.saving.hidden = !item?.answer || camera.running;
-    fill(this.saving,
+    fill(
+      this.saving,
       h("button", { class: "small", onclick: () => this.#savePicture() }, t("try.save_picture")),
       h("button", { class: "small", onclick: () => this.#saveCoco() }, t("try.save_coco")),
-      h("button", { class: "small", onclick: () => this.#remove(), "aria-label": t("try.remove", { name: item?.name ?? "" }) }, "✕"),
-      tray.items.length > 1 ? h("button", { class: "small", onclick: () => this.#clear() }, t("try.clear")) : null);
+      h("button", {
+        class: "small",
+        onclick: () => this.#remove(),
+        "aria-label": t("try.remove", { name: item?.name ?? "" }),
+      }, "✕"),
+      tray.items.length > 1 ? h("button", { class: "small", onclick: () => this.#clear() }, t("try.clear")) : null,
+    );
   }
 
   #remove() {
@@ -333,7 +333,9 @@ class TryView {
   /** @param {KeyboardEvent} event */
   #key(event) {
     const target = /** @type {HTMLElement} */ (event.target);
-    if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, dialog, .scroll")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, dialog, .scroll")) {
+      return;
+    }
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (step && chosen.item && tray.items.length > 1) {
       const place = tray.items.indexOf(chosen.item) + step;
@@ -346,14 +348,4 @@ class TryView {
       this.#remove();
     }
   }
-}
-
-/**
- * @param {HTMLCanvasElement} canvas
- * @param {ImageBitmap} bitmap
- */
-function cover(canvas, bitmap) {
-  const scale = Math.max(canvas.width / bitmap.width, canvas.height / bitmap.height);
-  const [width, height] = [bitmap.width * scale, bitmap.height * scale];
-  canvas.getContext("2d")?.drawImage(bitmap, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
 }

@@ -5,6 +5,7 @@ import { confirm, loading, notify, told } from "../dialog.js";
 import { fill, h } from "../dom.js";
 import { moment } from "../format.js";
 import { t, tOr } from "../i18n.js";
+import { dataTable, field } from "../table.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../types.d.ts").Cleanup} Cleanup */
@@ -34,10 +35,17 @@ export function mount(root, app) {
     await loading(list, async () => [table(await ask("/v1/users"), app, load)]);
     await loading(deeds, audit);
   };
-  fill(root,
-    h("div", { class: "row between" }, h("h1", {}, t("view.users")), h("button", { class: "primary", onclick: () => add(load) }, t("users.add"))),
+  fill(
+    root,
+    h(
+      "div",
+      { class: "row between" },
+      h("h1", {}, t("view.users")),
+      h("button", { class: "primary", onclick: () => add(load) }, t("users.add")),
+    ),
     h("section", { class: "card" }, list),
-    h("section", { class: "card" }, h("h2", {}, t("users.audit")), deeds));
+    h("section", { class: "card" }, h("h2", {}, t("users.audit")), deeds),
+  );
   void load();
   return () => {};
 }
@@ -49,9 +57,8 @@ export function mount(root, app) {
  */
 function table(users, app, load) {
   const head = [t("users.name"), t("users.role"), t("users.state"), t("users.created"), t("users.actions")];
-  return h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": t("view.users") },
-    h("table", { id: "users" }, h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, ...users.map((user) => row(user, app, load)))));
+  const body = h("tbody", {}, ...users.map((user) => row(user, app, load)));
+  return dataTable(t("view.users"), head, body, { id: "users" });
 }
 
 /**
@@ -61,18 +68,41 @@ function table(users, app, load) {
  */
 function row(user, app, load) {
   const own = user.name === app.session.me?.name;
-  const role = h("select", { "aria-label": t("users.role_of", { name: user.name }) }, ...ROLES.map((one) => h("option", { value: one, selected: one === user.role }, t(`role.${one}`))));
+  const role = h(
+    "select",
+    { "aria-label": t("users.role_of", { name: user.name }) },
+    ...ROLES.map((one) => h("option", { value: one, selected: one === user.role }, t(`role.${one}`))),
+  );
   role.addEventListener("change", () => change(user, { role: role.value }, load));
   const named = (/** @type {string} */ action) => ({ class: "small", "aria-label": `${action}: ${user.name}` });
   const toggle = t(user.enabled ? "users.disable" : "users.enable");
-  return h("tr", {}, h("th", { scope: "row" }, user.name, " ", own && h("span", { class: "tag accent" }, t("users.you"))),
+  return h(
+    "tr",
+    {},
+    h("th", { scope: "row" }, user.name, " ", own && h("span", { class: "tag accent" }, t("users.you"))),
     h("td", {}, role),
-    h("td", {}, h("span", { class: user.enabled ? "tag good" : "tag bad" }, t(user.enabled ? "users.enabled" : "users.disabled"))),
+    h(
+      "td",
+      {},
+      h("span", { class: user.enabled ? "tag good" : "tag bad" }, t(user.enabled ? "users.enabled" : "users.disabled")),
+    ),
     h("td", { class: "nowrap" }, moment(user.created_ms)),
-    h("td", {}, h("div", { class: "buttons" },
-      h("button", { ...named(t("users.reset")), onclick: () => reset(user, load) }, t("users.reset")),
-      h("button", { ...named(toggle), onclick: () => change(user, { enabled: !user.enabled }, load) }, toggle),
-      h("button", { ...named(t("users.remove")), class: "small danger", onclick: () => remove(user, load) }, t("users.remove")))));
+    h(
+      "td",
+      {},
+      h(
+        "div",
+        { class: "buttons" },
+        h("button", { ...named(t("users.reset")), onclick: () => reset(user, load) }, t("users.reset")),
+        h("button", { ...named(toggle), onclick: () => change(user, { enabled: !user.enabled }, load) }, toggle),
+        h("button", {
+          ...named(t("users.remove")),
+          class: "small danger",
+          onclick: () => remove(user, load),
+        }, t("users.remove")),
+      ),
+    ),
+  );
 }
 
 /**
@@ -101,7 +131,10 @@ async function add(load) {
     field("new-role", t("users.role"), role),
   ];
   const run = async () => {
-    await ask("/v1/users", { method: "POST", json: { name: name.value.trim(), password: password.value, role: role.value } });
+    await ask("/v1/users", {
+      method: "POST",
+      json: { name: name.value.trim(), password: password.value, role: role.value },
+    });
     notify(t("users.added", { name: name.value.trim() }));
   };
   if (await confirm(t("users.add"), content, { action: t("users.add"), run })) await load();
@@ -118,7 +151,9 @@ async function reset(user, load) {
     notify(t("users.changed", { name: user.name }));
   };
   const content = [field("new-password", t("users.password"), password, t("users.password_hint"))];
-  if (await confirm(t("users.reset_title", { name: user.name }), content, { action: t("users.reset"), run })) await load();
+  if (await confirm(t("users.reset_title", { name: user.name }), content, { action: t("users.reset"), run })) {
+    await load();
+  }
 }
 
 /**
@@ -131,7 +166,9 @@ async function remove(user, load) {
     notify(t("users.removed", { name: user.name }));
   };
   const act = { action: t("users.remove"), danger: true, run };
-  if (await confirm(t("users.remove_title", { name: user.name }), [h("p", {}, t("users.remove_text"))], act)) await load();
+  if (await confirm(t("users.remove_title", { name: user.name }), [h("p", {}, t("users.remove_text"))], act)) {
+    await load();
+  }
 }
 
 async function audit() {
@@ -151,32 +188,55 @@ async function audit() {
       notify(told(error), "bad");
     }
   });
-  const head = [t("users.when"), t("users.who"), t("users.did"), t("users.target"), t("users.outcome"), t("users.address")];
-  return [h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": t("users.audit") },
-    h("table", { id: "deeds" }, h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))), body)), more];
+  const head = [
+    t("users.when"),
+    t("users.who"),
+    t("users.did"),
+    t("users.target"),
+    t("users.outcome"),
+    t("users.address"),
+  ];
+  return [dataTable(t("users.audit"), head, body, { id: "deeds" }), more];
 }
 
 /** @param {Deed} one */
 function deed(one) {
-  const details = Object.entries(one.details).filter(([, value]) => value !== null && value !== false).map(([name, value]) => `${name}: ${value}`).join(", ");
-  return h("tr", {}, h("td", { class: "nowrap" }, moment(one.at_ms)), h("td", {}, one.actor), h("td", {}, one.action),
-    h("td", {}, h("code", {}, one.target.length > 24 ? `${one.target.slice(0, 12)}…` : one.target), details && h("small", { class: "muted" }, ` ${details}`)),
-    h("td", {}, h("span", { class: one.outcome === "done" ? "tag good" : "tag bad" }, tOr(`users.outcome.${one.outcome}`, one.outcome))),
-    h("td", {}, one.address));
+  const details = Object.entries(one.details).filter(([, value]) => value !== null && value !== false).map((
+    [name, value],
+  ) => `${name}: ${value}`).join(", ");
+  return h(
+    "tr",
+    {},
+    h("td", { class: "nowrap" }, moment(one.at_ms)),
+    h("td", {}, one.actor),
+    h("td", {}, one.action),
+    h(
+      "td",
+      {},
+      h("code", {}, one.target.length > 24 ? `${one.target.slice(0, 12)}…` : one.target),
+      details && h("small", { class: "muted" }, ` ${details}`),
+    ),
+    h(
+      "td",
+      {},
+      h(
+        "span",
+        { class: one.outcome === "done" ? "tag good" : "tag bad" },
+        tOr(`users.outcome.${one.outcome}`, one.outcome),
+      ),
+    ),
+    h("td", {}, one.address),
+  );
 }
 
 /** @param {string} id */
 function passwordInput(id) {
-  return h("input", { id, type: "password", required: true, minLength: 10, maxLength: 256, autocomplete: "new-password" });
-}
-
-/**
- * @param {string} id
- * @param {string} name
- * @param {HTMLElement} input
- * @param {string} [hint]
- */
-function field(id, name, input, hint) {
-  if (hint) input.setAttribute("aria-describedby", `${id}-hint`);
-  return h("div", { class: "field" }, h("label", { htmlFor: id }, name), input, hint && h("small", { id: `${id}-hint` }, hint));
+  return h("input", {
+    id,
+    type: "password",
+    required: true,
+    minLength: 10,
+    maxLength: 256,
+    autocomplete: "new-password",
+  });
 }
