@@ -119,9 +119,14 @@ def find_revision(repository: Repository, truth: Truth, rev: str) -> Revision:
     if rev in truth.versions:
         return revision_of_commit(repository, truth.versions[rev].commit, rev)
     placed = truth.placed("production" if rev == CHAMPION else rev)
+    commit = repository.commit(rev) or _experiment(repository, rev)
+    if placed and commit and commit != placed.commit:
+        raise PromotionError(
+            f"{rev!r} is a stage, which holds {placed.version}, and something else in git ({commit[:7]}); "
+            f"say {placed.version}, or {commit[:7]}"
+        )
     if placed:
         return revision_of_commit(repository, placed.commit, f"{placed.version} ({placed.stage})")
-    commit = repository.commit(rev) or _experiment(repository, rev)
     if commit:
         return revision_of_commit(repository, commit, rev if rev != "HEAD" else f"HEAD ({commit[:7]})")
     deeper = "; this clone is shallow: git fetch --unshallow" if repository.is_shallow() else ""
