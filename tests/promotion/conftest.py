@@ -292,6 +292,7 @@ def make_project(folder):
     project.write(".gitignore", "/data/\n/models/\n/reports/\n/.pindet/\n/mlflow.db*\n/mlruns/\n")
     project.write("src/model.py", "WIDTH = 64\n")
     project.write("dvc.yaml", PIPELINE)
+    project.write("promotion.yaml", "resamples: 200\n")
     project.git("init", "-q", "-b", "main")
     return project
 

@@ -43,7 +43,7 @@ class Site:
         (project.root / ".dvc/config.local").write_text(
             f"['remote \"store\"']\n    url = {self.address}\n    endpointurl = {s3.endpoint}\n"
         )
-        project.write("promotion.yaml", f"artifact: {self.model}\n")
+        project.write("promotion.yaml", f"resamples: 200\nartifact: {self.model}\n")
         params = (project.root / "params.yaml").read_text().replace("enabled: false", "enabled: true")
         project.write("params.yaml", params)
         project.commit("settings")

@@ -154,7 +154,7 @@ def test_one_class_may_not_pay_for_the_others(project):
     run(project)
     project.train(score=0.8, miss=range(2))  # nut gets a little worse, all in all it is better
     assert refusal(project).keys() == {"comparison"}
-    project.write("promotion.yaml", "max_class_drop: 0.2\n")
+    project.write("promotion.yaml", "resamples: 200\nmax_class_drop: 0.2\n")
     project.commit()
     assert run(project).version == "v1.1.0"
 
@@ -193,16 +193,16 @@ def test_stages_that_git_or_mlflow_can_not_name_are_refused(project):
     for stage in ("v1", "latest", "a/b", "", "-x"):
         with pytest.raises(PromotionError, match=f"'{stage}'"):
             run(project, stage=stage)
-    project.write("promotion.yaml", "aliases: {latest: newest}\n")
+    project.write("promotion.yaml", "resamples: 200\naliases: {latest: newest}\n")
     project.commit()
     assert run(project, stage="latest").version == "v1.0.0"
 
 
 def test_settings_that_are_none_are_named(project):
-    project.write("promotion.yaml", "max_drop: 2\n")
+    project.write("promotion.yaml", "resamples: 200\nmax_drop: 2\n")
     with pytest.raises(PromotionError, match="max_drop is 2"):
         run(project)
-    project.write("promotion.yaml", "max_dorp: 0.1\n")
+    project.write("promotion.yaml", "resamples: 200\nmax_dorp: 0.1\n")
     with pytest.raises(PromotionError, match=r"max_dorp.*its keys are"):
         run(project)
 
