@@ -108,13 +108,15 @@ class Project:
         path.write_bytes(data)
         return md5
 
-    def train(self, *, score=0.9, miss=(), wrong=(), test_seed=0, train_note="", lr=0.01, message="train"):
+    def train(
+        self, *, score=0.9, miss=(), wrong=(), test_seed=0, train_note="", lr=0.01, tracked=False, message="train"
+    ):
         """Pretend a run of the pipeline and commit it.
 
         ``miss``: test images on which class ``nut`` is not found; ``wrong``: images with a needless detection;
         ``test_seed``: another test split; ``train_note``: other training data; ``score``: another model.
         """
-        self.write("params.yaml", yaml.safe_dump(parameters(lr)))
+        self.write("params.yaml", yaml.safe_dump(parameters(lr, tracked)))
         self._prepared(test_seed, train_note)
         metrics = {"test/map": 0.9 - 0.01 * len(miss), "test/map/bolt": 0.9, "test/map/nut": 0.9 - 0.02 * len(miss)}
         self.write("metrics.json", json.dumps(metrics, sort_keys=True, indent=1) + "\n")
@@ -246,12 +248,12 @@ def per_image(score, miss, wrong, seed):
     return {"classes": CLASSES, "score_threshold": 0.5, "iou_threshold": 0.5, "images": images}
 
 
-def parameters(lr):
+def parameters(lr, tracked):
     return {
         "seed": 0,
         "data": {"_target_": "pindet.data.settings.PartsData", "root": "src"},
         "training": {"lr": lr, "epochs": 3},
-        "tracking": {"_target_": "pindet.tracking.settings.TrackingSettings", "enabled": False},
+        "tracking": {"_target_": "pindet.tracking.settings.TrackingSettings", "enabled": tracked},
     }
 
 
@@ -290,6 +292,7 @@ def make_project(folder):
     project.write(".gitignore", "/data/\n/models/\n/reports/\n/.pindet/\n/mlflow.db*\n/mlruns/\n")
     project.write("src/model.py", "WIDTH = 64\n")
     project.write("dvc.yaml", PIPELINE)
+    project.write("promotion.yaml", "resamples: 200\n")
     project.git("init", "-q", "-b", "main")
     return project
 

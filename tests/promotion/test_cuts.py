@@ -21,6 +21,7 @@ from pindet_serve.serving.store import Store
 from pindet.promotion.bench import open_bench
 from pindet.promotion.promote import Wish, promote
 from pindet.promotion.reconcile import reconcile
+from pindet.promotion.rollback import rollback
 from pindet.tracking.registry import ModelRegistry
 
 CHILD = Path(__file__).with_name("cut.py")
@@ -42,7 +43,7 @@ class Site:
         (project.root / ".dvc/config.local").write_text(
             f"['remote \"store\"']\n    url = {self.address}\n    endpointurl = {s3.endpoint}\n"
         )
-        project.write("promotion.yaml", f"artifact: {self.model}\n")
+        project.write("promotion.yaml", f"resamples: 200\nartifact: {self.model}\n")
         params = (project.root / "params.yaml").read_text().replace("enabled: false", "enabled: true")
         project.write("params.yaml", params)
         project.commit("settings")
@@ -117,6 +118,22 @@ def test_each_run_goes_on_where_the_last_was_cut_and_nothing_untagged_is_served(
         assert not promote(bench, Wish(), quiet, quiet).changed
         assert reconcile(bench, quiet, check=True).changed == []
     assert site.check_tagged(tmp_path / "store").version == "v1.0.0" == site.champion()
+
+
+def test_a_rollback_that_is_cut_goes_on_too(site, tmp_path):
+    with open_bench(site.project.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+        site.project.train(score=0.8, tracked=True)
+        promote(bench, Wish(), quiet, quiet)
+        for point in ("mktag", "push", "alias", "release"):
+            for moment in ("before", "after"):
+                with pytest.raises(Cut), cutting(bench, point, moment):
+                    rollback(bench, "production", quiet, quiet, to="v1.0.0")
+                served = site.check_tagged(tmp_path / "store").version
+                assert served == ("v1.0.0" if (point, moment) == ("release", "after") else "v1.1.0")
+                bench.refresh()
+        assert not rollback(bench, "production", quiet, quiet, to="v1.0.0").changed
+    assert site.champion() == "v1.0.0"
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -154,7 +154,7 @@ def test_one_class_may_not_pay_for_the_others(project):
     run(project)
     project.train(score=0.8, miss=range(2))  # nut gets a little worse, all in all it is better
     assert refusal(project).keys() == {"comparison"}
-    project.write("promotion.yaml", "max_class_drop: 0.2\n")
+    project.write("promotion.yaml", "resamples: 200\nmax_class_drop: 0.2\n")
     project.commit()
     assert run(project).version == "v1.1.0"
 
@@ -179,20 +179,30 @@ def test_branches_commits_and_experiments_can_be_promoted(project):
         run(project, rev="nothing")
 
 
+def test_a_stage_and_a_branch_of_the_same_name_are_told_apart(project):
+    run(project)
+    project.git("branch", "production")
+    assert run(project, rev="production").version == "v1.0.0"
+    project.train(score=0.8)
+    project.git("branch", "--force", "production")
+    with pytest.raises(PromotionError, match=r"is a stage, which holds v1\.0\.0, and something else in git"):
+        run(project, rev="production")
+
+
 def test_stages_that_git_or_mlflow_can_not_name_are_refused(project):
     for stage in ("v1", "latest", "a/b", "", "-x"):
         with pytest.raises(PromotionError, match=f"'{stage}'"):
             run(project, stage=stage)
-    project.write("promotion.yaml", "aliases: {latest: newest}\n")
+    project.write("promotion.yaml", "resamples: 200\naliases: {latest: newest}\n")
     project.commit()
     assert run(project, stage="latest").version == "v1.0.0"
 
 
 def test_settings_that_are_none_are_named(project):
-    project.write("promotion.yaml", "max_drop: 2\n")
+    project.write("promotion.yaml", "resamples: 200\nmax_drop: 2\n")
     with pytest.raises(PromotionError, match="max_drop is 2"):
         run(project)
-    project.write("promotion.yaml", "max_dorp: 0.1\n")
+    project.write("promotion.yaml", "resamples: 200\nmax_dorp: 0.1\n")
     with pytest.raises(PromotionError, match=r"max_dorp.*its keys are"):
         run(project)
 
@@ -221,6 +231,26 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_says_so(shared, clone)
     assert shared.release()["bundle_md5"] == shared.pinned()
     assert other.tags() <= shared.tags(shared.origin) == {"detector@v1.0.0", "detector#production#1"}
     assert run(other).version == "v1.1.0"  # and may try again
+
+
+def test_of_two_that_write_the_release_file_the_later_tag_stays(shared, clone, monkeypatch):
+    other = clone(shared)
+    run(shared)
+    with open_bench(other.root) as slow:
+        slow.refresh()
+        real, done = slow.objects.write_text, []
+
+        def overtaken(key, text):
+            if key.endswith(".json") and not done:
+                done.append(key)
+                shared.train(score=0.8)
+                assert run(shared).version == "v1.1.0"  # tag and release file, while this one is about to write its own
+            real(key, text)
+
+        monkeypatch.setattr(slow.objects, "write_text", overtaken)
+        slow.objects.remove("releases/detector/production.json")
+        reconcile(slow, quiet)
+    assert done and shared.release()["version"] == "v1.1.0"
 
 
 def test_a_push_that_is_refused_or_fails_releases_nothing(shared):

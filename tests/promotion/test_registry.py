@@ -25,7 +25,7 @@ def tracked(project, mlflow_server, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     project.model = f"detector-{uuid.uuid4().hex[:8]}"
     project.write("params.yaml", (project.root / "params.yaml").read_text().replace("enabled: false", "enabled: true"))
-    project.write("promotion.yaml", f"artifact: {project.model}\n")
+    project.write("promotion.yaml", f"resamples: 200\nartifact: {project.model}\n")
     project.commit()
     project.client = MlflowClient(mlflow_server)
     experiment = project.client.create_experiment(project.model)

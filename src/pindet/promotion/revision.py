@@ -57,12 +57,11 @@ class Revision:
     @cached_property
     def outs(self) -> dict[str, str]:
         """The md5 of everything that the stages made and git does not keep, by path."""
-        listed = [out for stage in self.lock.values() for out in stage.get("outs", [])]
-        in_git = {
-            str(out["path"]) for out in listed if not self.is_workspace and self.read(str(out["path"])) is not None
-        }
+        listed = [out for stage in self.lock.values() for out in stage.get("outs", []) if "md5" in out]
+        files = [str(out["path"]) for out in listed if not str(out["md5"]).endswith(".dir")]
+        in_git = set() if self.is_workspace else {path for path in files if self.read(path) is not None}
         not_cached = in_git | _uncached(self._yaml("dvc.yaml"))
-        return {str(out["path"]): str(out["md5"]) for out in listed if "md5" in out and out["path"] not in not_cached}
+        return {str(out["path"]): str(out["md5"]) for out in listed if out["path"] not in not_cached}
 
     @cached_property
     def params(self) -> dict[str, Any]:
@@ -119,9 +118,14 @@ def find_revision(repository: Repository, truth: Truth, rev: str) -> Revision:
     if rev in truth.versions:
         return revision_of_commit(repository, truth.versions[rev].commit, rev)
     placed = truth.placed("production" if rev == CHAMPION else rev)
+    commit = repository.commit(rev) or _experiment(repository, rev)
+    if placed and commit and commit != placed.commit:
+        raise PromotionError(
+            f"{rev!r} is a stage, which holds {placed.version}, and something else in git ({commit[:7]}); "
+            f"say {placed.version}, or {commit[:7]}"
+        )
     if placed:
         return revision_of_commit(repository, placed.commit, f"{placed.version} ({placed.stage})")
-    commit = repository.commit(rev) or _experiment(repository, rev)
     if commit:
         return revision_of_commit(repository, commit, rev if rev != "HEAD" else f"HEAD ({commit[:7]})")
     deeper = "; this clone is shallow: git fetch --unshallow" if repository.is_shallow() else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Answers:
         )
 
 
+@lru_cache(maxsize=4)  # a file's name is its md5; one comparison asks for the same answers several times
 def read_answers(path: Path, origin: str) -> Answers:
     """Read ``per_image.json``.
 

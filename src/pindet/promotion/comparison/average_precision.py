@@ -23,15 +23,15 @@ def average_precisions(matches: Matches, counts: NDArray[np.int64]) -> NDArray[n
     NaN for a resample that holds no object of the class.
     """
     objects = counts @ matches.objects
-    precision = np.zeros(len(counts))
+    precision, needed = np.zeros(len(counts)), _right_needed(objects)
     for found in matches.found:
-        precision += _at_one_overlap(matches.images, found, counts, objects)
+        precision += _at_one_overlap(matches.images, found, counts, needed)
     precision /= len(matches.found)
     return np.where(objects > 0, precision, np.nan)
 
 
 def _at_one_overlap(
-    images: NDArray[np.int64], found: NDArray[np.bool_], counts: NDArray[np.int64], objects: NDArray[np.int64]
+    images: NDArray[np.int64], found: NDArray[np.bool_], counts: NDArray[np.int64], needed: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     right = np.flatnonzero(found)
     if not len(right):
@@ -40,21 +40,20 @@ def _at_one_overlap(
     images, found = images[:end], found[:end]
     rows = max(1, _MOST_CELLS // end)
     parts = [
-        _interpolated(counts[start : start + rows], objects[start : start + rows], images, found)
+        _interpolated(counts[start : start + rows], needed[start : start + rows], images, found)
         for start in range(0, len(counts), rows)
     ]
     return np.concatenate(parts)
 
 
 def _interpolated(
-    counts: NDArray[np.int64], objects: NDArray[np.int64], images: NDArray[np.int64], found: NDArray[np.bool_]
+    counts: NDArray[np.int64], needed: NDArray[np.int64], images: NDArray[np.int64], found: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     drawn = counts[:, images]
     seen = np.cumsum(drawn, axis=1)
     right = np.cumsum(np.where(found, drawn, 0), axis=1)
     precision = right / np.maximum(seen, 1)
     falling = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    needed = _right_needed(objects)
     # Each row is sorted; shifted by more than any value in it, all rows together are.
     shift = (int(right.max()) + int(needed.max()) + 2) * np.arange(len(counts))[:, None]
     places = np.searchsorted((right + shift).ravel(), (needed + shift).ravel(), side="left").reshape(needed.shape)
