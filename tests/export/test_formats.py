@@ -1,4 +1,4 @@
-"""Further formats: written when asked for, held to the golden answers and the map, and refused when they lose too much."""
+"""Further formats: written when asked for, held to the golden answers and the map, refused when they lose too much."""
 
 import dataclasses
 import json

@@ -21,7 +21,7 @@ from torch import Tensor
 from pindet.data.prepared import PreparedSplit
 from pindet.models.contract import Target
 from pindet.models.pindet import Pindet
-from pindet.training.module import TrainingDivergedError
+from pindet.training.guard import TrainingDivergedError
 from pindet.training.progress import Listener
 from pindet.training.resume import remove_resume_state
 from pindet.training.runtime import Runtime

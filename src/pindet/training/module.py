@@ -19,6 +19,7 @@ from pindet.models.contract import DetectionModel
 from pindet.models.postprocess import Postprocess, select
 from pindet.models.predictor import to_batch, to_detections
 from pindet.training.averaging import Averaged
+from pindet.training.guard import Guard
 from pindet.training.samples import Batch, Fitted
 from pindet.training.settings import TrainingSettings
 
@@ -34,10 +35,6 @@ Row = dict[str, float | None]
 """One epoch of the history; ``None`` is an undefined value."""
 
 
-class TrainingDivergedError(ValueError):
-    """The loss is no number any more; the message says when and what to try."""
-
-
 class DetectionTraining(lightning.LightningModule):
     """Trains a model, follows it with averaged weights, validates those and remembers the best.
 
@@ -45,6 +42,7 @@ class DetectionTraining(lightning.LightningModule):
         model: initialised.
         settings: how to train.
         val: what to validate on.
+        guard: looks at each step.
         steps: optimiser steps of the whole training.
         seed: of what is random inside the model.
 
@@ -55,7 +53,14 @@ class DetectionTraining(lightning.LightningModule):
     """
 
     def __init__(
-        self, model: DetectionModel, settings: TrainingSettings, val: PreparedSplit, *, steps: int, seed: int
+        self,
+        model: DetectionModel,
+        settings: TrainingSettings,
+        val: PreparedSplit,
+        guard: Guard,
+        *,
+        steps: int,
+        seed: int,
     ) -> None:
         super().__init__()
         self.model = model
@@ -66,6 +71,7 @@ class DetectionTraining(lightning.LightningModule):
         self._without_better = 0
         self._settings = settings
         self._val = val
+        self._guard = guard
         self._steps = steps
         self._seed = seed
         self._found: list[Detections] = []
@@ -96,17 +102,21 @@ class DetectionTraining(lightning.LightningModule):
         self._measured = {}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step; fails on a loss that is no number."""
+        """One step; the guard fails on a loss that is no number or explodes."""
         assert batch.epoch == self.current_epoch, "the sampler is not at the epoch that Lightning is at"
         losses = self.model.loss(batch.images, batch.targets)
         total = torch.stack(list(losses.values())).sum()
-        if not math.isfinite(total.item()):
-            raise TrainingDivergedError(self._diverged(batch_idx, losses))
+        self._guard.check_loss(losses, total, batch, batch_idx)
         values = {"train/loss": total.detach()} | {f"train/{name}": loss.detach() for name, loss in losses.items()}
         size = len(batch.targets)
         self.log("train/loss", values.pop("train/loss"), on_step=False, on_epoch=True, batch_size=size)
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=size)
         return total
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Fail on a gradient that is no number, before it is in every weight."""
+        del optimizer
+        self._guard.check_gradient(self.model)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then let the average follow."""
@@ -174,11 +184,3 @@ class DetectionTraining(lightning.LightningModule):
             return (step + 1) / (rise + 1)
         done = min(1.0, (step - rise) / max(1.0, self._steps - rise))
         return LAST_LR + (1 - LAST_LR) * (1 + math.cos(math.pi * done)) / 2
-
-    def _diverged(self, batch_idx: int, losses: dict[str, Tensor]) -> str:
-        parts = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
-        precision = ", or training.precision=fp32" if self._settings.precision == "bf16" else ""
-        return (
-            f"the loss is not finite in epoch {self.current_epoch}, step {batch_idx} ({parts}); try a lower "
-            f"training.lr (now {self._settings.lr:g}), a longer training.warmup{precision}"
-        )

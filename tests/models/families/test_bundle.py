@@ -59,6 +59,7 @@ def fit(model: DetectionModel, splits: dict[str, PreparedSplit], resume: Path, e
         ema_decay=0.5,
         max_gradient_norm=10.0,
         validate_every=epochs,
+        patience=0,
         augmentation=Augmentation(**STILL),
     )
     runtime = Runtime(accelerator="cpu", devices=1, workers=0)
