@@ -11,8 +11,8 @@ from pindet.tracking import bus
 from pindet.tracking.bus import announced_training
 
 PROGRESS: dict[str, Any] = {
-    "epoch": 1, "epochs": 2, "epochs_done": 0, "step": 3, "steps": 8, "loss": 2.5, "map": None, "images_per_second": 9.0,
-    "seconds_left": 5.0,
+    "epoch": 1, "epochs": 2, "epochs_done": 0, "step": 3, "steps": 8, "loss": 2.5, "map": None,
+    "images_per_second": 9.0, "seconds_left": 5.0,
 }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ class ReleaseAnswer(BaseModel):
 @router.get(
     "/v1/releases",
     dependencies=[Depends(require("viewer"))],
-    responses=answers(200) | problems(401, 403, 500, 503),
+    responses=answers(200, "The releases") | problems(401, 403, 500, 503),
 )
 async def releases(request: Request) -> list[ReleaseAnswer]:
     """The releases beside the one that this server follows; none when it serves a workspace."""
