@@ -36,6 +36,7 @@ from pindet.data.prepared import PreparedSplit
 from pindet.models.contract import DetectionModel
 from pindet.params import Params, load_params
 from pindet.training.averaging import Averaged
+from pindet.training.guard import Guard
 from pindet.training.memory import keep_freed_memory
 from pindet.training.module import DetectionTraining
 from pindet.training.samples import TrainingSamples, training_loader
@@ -110,7 +111,8 @@ def bare_epoch(params: Params, split: PreparedSplit, val: PreparedSplit) -> tupl
     model.to(memory_format=torch.channels_last)
     samples = TrainingSamples(split, Letterbox(model.image_height, model.image_width), settings.augmentation, 0)
     loader = training_loader(samples, settings.batch_size, 0, runtime.workers)
-    module = DetectionTraining(model, settings, val, steps=len(loader), seed=0)
+    guard = Guard(settings, Path(), lambda _number: [])
+    module = DetectionTraining(model, settings, val, guard, steps=len(loader), seed=0)
     optimised: Any = module.configure_optimizers()
     optimiser, scheduler = optimised["optimizer"], optimised["lr_scheduler"]["scheduler"]
     averaged = Averaged(model, settings.ema_decay)

@@ -16,6 +16,11 @@ from pindet_serve.settings import Settings
 PROGRAM = "model.pt2"
 """The file of a bundle that the torch engine runs; bundles need not have it."""
 
+_NO_GPU = (
+    "no NVIDIA GPU can be used here: there is none, or no driver, or the container was not given it (--gpus all); "
+    "use device cpu, or auto to take what is there"
+)
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -47,10 +52,7 @@ def choose(settings: Settings, hardware: Hardware, *, has_program: bool) -> Choi
         return Choice("openvino", "cpu")
     on_gpu = engine == "torch" or device in ("cuda", "tensorrt")
     if on_gpu and not hardware.gpus:
-        raise DeviceMissingError(
-            f"engine is {engine!r} and device {device!r}, and no NVIDIA GPU can be used here: there is none, or no "
-            "driver, or the container was not given it (--gpus all); use device cpu, or auto to take what is there"
-        )
+        raise DeviceMissingError(f"engine is {engine!r} and device {device!r}, and {_NO_GPU}")
     if engine == "torch":
         _need("torch" in hardware.packages, "engine is 'torch', which is not installed", "[gpu]")
         if not has_program:
