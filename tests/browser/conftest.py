@@ -13,6 +13,7 @@ import cv2
 import httpx
 import pytest
 from pindet_serve.auth.passwords import Passwords
+from pindet_serve.auth.principal import Principal
 from pindet_serve.auth.tokens import Tokens
 from pindet_serve.auth.users import Users
 from pindet_serve.history.database import Database
@@ -206,10 +207,26 @@ def sign_in():
 def token_of():
     """A token of a user of the guarded server, signed as the server signs."""
 
-    def make(server, name, seconds=3600.0):
-        database = Database(f"sqlite:///{server.state / 'history.db'}")
-        user = Users(database).get(name)
-        database.close()
-        return Tokens([SECRET], seconds).issue(user.name, user.role, user.generation)
+    def make(server, name):
+        user = stored_user(server, name)
+        return Tokens([SECRET]).issue(user.name, user.role, user.generation)
 
     return make
+
+
+@pytest.fixture
+def ticket_of():
+    """A ticket for a socket of the guarded server, whose sign-in ends after some seconds."""
+
+    def make(server, name, seconds):
+        user = stored_user(server, name)
+        return Tokens([SECRET]).issue_ticket(Principal(user.name, user.role, user.generation, time.time() + seconds))
+
+    return make
+
+
+def stored_user(server, name):
+    database = Database(f"sqlite:///{server.state / 'history.db'}")
+    user = Users(database).get(name)
+    database.close()
+    return user

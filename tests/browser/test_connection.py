@@ -52,13 +52,24 @@ def test_redis_that_goes_away_and_returns(make_server, redis_server, open_page):
     expect(page.locator("#events li", has_text="model loaded")).to_have_count(1)
 
 
-def test_a_sign_in_that_ends_is_asked_for_again_and_nothing_is_lost(guarded, open_page, token_of, sign_in, scene):
+def test_a_sign_in_that_ends_is_asked_for_again_and_nothing_is_lost(
+    guarded, open_page, token_of, ticket_of, sign_in, scene
+):
     page = open_page(guarded, ready=None)
-    # As if signed in an hour ago: six seconds are left, and it is too late to renew.
-    stored = {"token": token_of(guarded, "operator", 6.0), "endsAt": 9e15, "renewAt": 9e15}
+    stored = {"token": token_of(guarded, "operator"), "endsAt": 9e15, "renewAt": 9e15}
     page.evaluate("text => sessionStorage.setItem('pindet.token', text)", json.dumps(stored))
+    # As if signed in an hour ago: the socket is closed in a few seconds, and then there is no other ticket.
+    over = {"status": 401, "json": {"title": "Sign-in needed", "status": 401, "detail": "no valid token"}}
+    ended = []
+
+    def give_ticket(route):
+        ticket = {"json": {"ticket": ticket_of(guarded, "operator", 5.0), "expires_in": 30}}
+        route.fulfill(**(over if ended else ticket))
+
+    page.route("**/v1/auth/ticket", give_ticket)
     page.reload()
     expect(page.locator("#connection")).to_have_text("Live")
+    ended.append(True)
     page.get_by_label("Detections").check()
 
     expect(page.locator("#sign-in h1")).to_have_text("Sign in again")
@@ -66,6 +77,7 @@ def test_a_sign_in_that_ends_is_asked_for_again_and_nothing_is_lost(guarded, ope
     expect(page.locator("#connection")).to_have_text("Signed out")
     token = token_of(guarded, "viewer")
     guarded.detect(scene(), headers={"Authorization": f"Bearer {token}"})
+    page.unroute_all()
     sign_in(page, "operator")
 
     expect(page.locator("#connection")).to_have_text("Live")

@@ -5,7 +5,8 @@ import { t } from "./i18n.js";
 
 /** @typedef {{ $ref?: string, type?: string, format?: string, enum?: unknown[], anyOf?: Schema[], allOf?: Schema[],
  *   items?: Schema, properties?: Record<string, Schema>, required?: string[], description?: string, default?: unknown,
- *   minimum?: number, maximum?: number, minLength?: number, maxLength?: number, minItems?: number, const?: unknown }} Schema */
+ *   minimum?: number, maximum?: number, minLength?: number, maxLength?: number, minItems?: number,
+ *   const?: unknown }} Schema */
 /** @typedef {{ components: { schemas: Record<string, Schema> } }} Document */
 
 const DEEPEST = 4;

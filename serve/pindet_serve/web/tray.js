@@ -6,7 +6,8 @@ import { t } from "./i18n.js";
 /** @typedef {import("./types.d.ts").ImageAnswer} ImageAnswer */
 /** @typedef {import("./types.d.ts").ModelName} ModelName */
 /** @typedef {{ name: string, file: Blob, state: "waiting" | "working" | "done" | "failed", note: string,
- *   version: number, bitmap: ImageBitmap | null, answer: ImageAnswer | null, model: ModelName | null, error: unknown }} Item
+ *   version: number, bitmap: ImageBitmap | null, answer: ImageAnswer | null, model: ModelName | null,
+ *   error: unknown }} Item
  *   `version` counts its changes */
 
 /** Objects with a lower score are not asked for; the slider has everything above at hand. */

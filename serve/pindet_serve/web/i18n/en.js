@@ -197,21 +197,18 @@ export default {
   "models.reload_done": "{version} answers now.",
   "models.rollback": "Roll back",
   "models.rollback_title": "Roll back from {version}?",
-  "models.rollback_text":
-    "The release served before answers again, at once and without losing a request. A restart keeps to it until another is released.",
+  "models.rollback_text": "The release served before answers again, at once and without losing a request. A restart keeps to it until another is released.",
   "models.rollback_none": "There is no release before this one.",
   "models.rollback_done": "Rolled back: {version} answers now.",
   "models.need_operator": "Loading and rolling back need the role operator.",
   "models.releases": "Releases",
-  "models.no_releases":
-    "This server serves a workspace. With a release file as its source, the releases of all stages are listed here.",
+  "models.no_releases": "This server serves a workspace. With a release file as its source, the releases of all stages are listed here.",
   "models.serving": "served here",
   "models.followed": "followed",
   "models.unreadable": "can not be read",
   "models.compared": "compared with what is served",
   "models.promote": "Promote",
-  "models.promote_text":
-    "Promotion is a git tag, so it is done where the repository is. The command checks every gate first, and servers follow it.",
+  "models.promote_text": "Promotion is a git tag, so it is done where the repository is. The command checks every gate first, and servers follow it.",
   "models.promote_stage": "To stage",
   "models.promote_rev": "Revision",
   "models.promote_rev_hint": "commit, branch or experiment; empty for the present commit",
@@ -290,8 +287,7 @@ export default {
   "users.outcome.refused": "refused",
 
   "docs.title": "The API",
-  "docs.intro":
-    "Everything that the page does, and what programs need. The machine-readable description is /openapi.json.",
+  "docs.intro": "Everything that the page does, and what programs need. The machine-readable description is /openapi.json.",
   "docs.back": "To the page",
   "docs.filter": "Search routes",
   "docs.parameters": "Parameters",
@@ -302,6 +298,5 @@ export default {
   "docs.sockets": "Sockets",
   "docs.none": "No route matches.",
   "docs.status": "Events as they come. Query: last_id to resume after an event, ticket from POST /v1/auth/ticket.",
-  "docs.stream":
-    "Each binary message is one image file, each answer one JSON text. Query: as for /v1/detect, and ticket.",
+  "docs.stream": "Each binary message is one image file, each answer one JSON text. Query: as for /v1/detect, and ticket.",
 };

@@ -209,8 +209,7 @@ export default {
   "models.unreadable": "无法读取",
   "models.compared": "与当前服务的模型相比",
   "models.promote": "发布",
-  "models.promote_text":
-    "发布即一个 git 标签，因此要在代码仓库所在处执行。命令会先检查每一道门槛，服务器随后自动跟进。",
+  "models.promote_text": "发布即一个 git 标签，因此要在代码仓库所在处执行。命令会先检查每一道门槛，服务器随后自动跟进。",
   "models.promote_stage": "目标阶段",
   "models.promote_rev": "修订版本",
   "models.promote_rev_hint": "提交、分支或实验；留空表示当前提交",
