@@ -41,7 +41,6 @@ def cutting(bench, point, moment, end=None):
             return point == ("card" if target.endswith(".md") else "release")
         return (point == "upload first" and len(puts) == 1) or (point == "upload last" and target.endswith(".dir"))
 
-    fs = type(bench.objects._fs)
     with contextlib.ExitStack() as stack:
         patch = stack.enter_context
         patch(mock.patch.object(bench.objects._fs, "put_file", guarded(bench.objects._fs.put_file, is_put)))
@@ -54,7 +53,6 @@ def cutting(bench, point, moment, end=None):
                 real = getattr(bench.registry._client, request)
                 patch(mock.patch.object(bench.registry._client, request, guarded(real, lambda _, n=name: n == point)))
         yield
-    del fs
 
 
 def raise_cut():

@@ -24,6 +24,7 @@ from pindet.promotion.reconcile import reconcile
 from pindet.promotion.rollback import rollback
 from pindet.tracking.registry import ModelRegistry
 
+pytestmark = pytest.mark.timeout(300)  # three real servers, on a machine that may have other work
 CHILD = Path(__file__).with_name("cut.py")
 _spec = importlib.util.spec_from_file_location("cut", CHILD)
 _cut = importlib.util.module_from_spec(_spec)

@@ -18,6 +18,9 @@ from pindet.promotion.promote import Wish, promote
 from pindet.promotion.revision import workspace_revision
 
 
+pytestmark = pytest.mark.timeout(300)  # real DVC processes, on a machine that may have other work
+
+
 def quiet(*_):
     pass
 

@@ -14,6 +14,7 @@ from pindet.promotion.errors import LostError, PromotionError, RefusedError
 from pindet.promotion.promote import Wish, promote
 from pindet.promotion.reconcile import reconcile
 from pindet.promotion.rollback import rollback
+from pindet.promotion.texts import Texts
 from pindet.promotion.versions import Bump
 
 
@@ -238,17 +239,17 @@ def test_of_two_that_write_the_release_file_the_later_tag_stays(shared, clone, m
     run(shared)
     with open_bench(other.root) as slow:
         slow.refresh()
-        real, done = slow.objects.write_text, []
+        real, done = Texts.write, []
 
-        def overtaken(key, text):
+        def overtaken(texts, key, text):
             if key.endswith(".json") and not done:
                 done.append(key)
                 shared.train(score=0.8)
                 assert run(shared).version == "v1.1.0"  # tag and release file, while this one is about to write its own
-            real(key, text)
+            real(texts, key, text)
 
-        monkeypatch.setattr(slow.objects, "write_text", overtaken)
-        slow.objects.remove("releases/detector/production.json")
+        monkeypatch.setattr(Texts, "write", overtaken)
+        slow.objects.texts.remove("releases/detector/production.json")
         reconcile(slow, quiet)
     assert done and shared.release()["version"] == "v1.1.0"
 

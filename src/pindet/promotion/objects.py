@@ -9,12 +9,13 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pindet.project import main_root
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.progress import each
+from pindet.promotion.texts import Texts
 
 _LAYOUT = ("files", "md5")
 _KEPT = ".pindet/objects"
@@ -72,6 +73,16 @@ class Objects:
     def address(self) -> str:
         """Where the remote is, as DVC writes it, without credentials."""
         return str(self._fs.unstrip_protocol(self._remote.path)).removeprefix("file://")
+
+    @property
+    def dvc(self) -> Any:
+        """DVC's own view of the project."""
+        return self._repo
+
+    @property
+    def texts(self) -> Texts:
+        """What lies beside the objects in the remote."""
+        return Texts(self._fs, str(self._remote.path), self._reaching)
 
     @property
     def remote_name(self) -> str:
@@ -179,57 +190,6 @@ class Objects:
             raise ObjectError(f"{md5} is no listing of a folder: {error!r}") from error
         return sorted(entries, key=lambda entry: entry.path)
 
-    def read_text(self, key: str) -> str | None:
-        """A text beside the objects, by its path in the remote; ``None`` if there is none."""
-        self._forget()
-        try:
-            with self._reaching():
-                content: bytes = self._fs.cat_file(self._fs.join(self._remote.path, key))
-        except FileNotFoundError:
-            return None
-        return content.decode("utf-8", "replace")
-
-    def write_text(self, key: str, text: str) -> None:
-        """Write a text beside the objects; a reader sees the old one or the new one, whole."""
-        path = self._fs.join(self._remote.path, key)
-        with tempfile.TemporaryDirectory() as folder, self._reaching():
-            new = Path(folder) / "new"
-            new.write_text(text, encoding="utf-8", newline="\n")
-            self._fs.makedirs(self._fs.parent(path))
-            self._fs.put_file(str(new), path)
-
-    def remove(self, key: str) -> None:
-        """Remove a text beside the objects; one that is not there is no error."""
-        with self._reaching(), contextlib.suppress(FileNotFoundError):
-            self._fs.rm_file(self._fs.join(self._remote.path, key))
-
-    def names(self, folder: str) -> list[str]:
-        """Names of the files in a folder beside the objects, sorted."""
-        self._forget()
-        try:
-            with self._reaching():
-                found = self._fs.ls(self._fs.join(self._remote.path, folder), detail=False)
-        except FileNotFoundError:
-            return []
-        return sorted(PurePosixPath(str(path).replace("\\", "/")).name for path in found)
-
-    def stale_stages(self) -> tuple[list[str], list[str]]:
-        """Stages of the workspace's pipeline that ``dvc repro`` would run, and those whose outs are only not there.
-
-        Raises:
-            PromotionError: DVC can not say.
-        """
-        from dvc.exceptions import DvcException
-
-        try:
-            found: dict[str, list[Any]] = self._repo.status()
-        except DvcException as error:
-            raise PromotionError(f"DVC can not say which stages are stale: {error}") from error
-        absent = {stage for stage, changes in found.items() if all(map(_only_deleted, changes))}
-        names = {stage: stage.rpartition(":")[2] for stage in found}  # DVC names the file too, seen from elsewhere
-        stale = sorted(names[stage] for stage in found.keys() - absent)
-        return stale, sorted(names[stage] for stage in absent)
-
     def _places(self, md5: str) -> tuple[Path, Path]:
         return Path(self._cache.oid_to_path(md5)), self._kept.joinpath(*_parts(md5))
 
@@ -254,13 +214,6 @@ class Objects:
 def key_of(md5: str) -> str:
     """Where an object is, from the root of a remote."""
     return "/".join(_parts(md5))
-
-
-def _only_deleted(change: Any) -> bool:
-    """Whether a change of a stage is that an out, or an out of an earlier stage, is not checked out."""
-    if not isinstance(change, dict):
-        return False
-    return all(isinstance(paths, dict) and set(paths.values()) == {"deleted"} for paths in change.values())
 
 
 def _parts(md5: str) -> tuple[str, ...]:

@@ -70,12 +70,7 @@ class Outcome:
 
 
 def promote(bench: Bench, wish: Wish, show: Show, say: Say, *, dry_run: bool = False) -> Outcome:
-    """Promote what was wished for, or finish a promotion of it that was cut.
-
-    Args:
-        show: told of each gate.
-        say: told of each step.
-        dry_run: judge only.
+    """Promote what was wished for, or finish a promotion of it that was cut; with ``dry_run``, judge only.
 
     Raises:
         RefusedError: a gate is closed.

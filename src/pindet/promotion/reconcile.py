@@ -60,7 +60,7 @@ def reconcile(bench: Bench, say: Say, *, check: bool = False) -> Reconciled:
             carry_out(following(bench, stage, "reconciled"), heard, is_tagged=True)
         except IncompleteError as error:
             result.failed.append(f"{stage}: {error}")
-    files = bench.objects.names(f"{FOLDER}/{bench.settings.artifact}")
+    files = bench.objects.texts.names(f"{FOLDER}/{bench.settings.artifact}")
     released = {name.removesuffix(".json") for name in files if name.endswith(".json") and not name.startswith(".")}
     result.untagged = sorted(released - set(bench.truth.stages))
     return result

@@ -67,7 +67,7 @@ def make_release(
 def read_release(objects: Objects, artifact: str, stage: str) -> Release | None:
     """The release file of a stage; ``None`` if there is none, or if it is none that a server would load."""
     key = release_key(artifact, stage)
-    text = objects.read_text(key)
+    text = objects.texts.read(key)
     if text is None:
         return None
     try:

@@ -44,29 +44,35 @@ def compare_command(
 
     The exit status is 0 when all could be compared, 3 when some were measured on other test data, 1 otherwise.
     """
-    from pindet.files import write_text
     from pindet.promotion.bench import open_bench
-    from pindet.promotion.comparison.page import to_page
-    from pindet.promotion.comparison.sides import compare_sides
-    from pindet.promotion.comparison.text import show, to_markdown
 
     output = Output(json)
     with (
         exiting("compare", output),
         open_bench(Path.cwd(), access(git_remote, remote, mlflow), refresh=fetch) as bench,
     ):
-        sides = compare_sides(bench, [bench.revision(rev) for rev in revs or _default(bench)])
-        if html is not None:
-            write_text(html, to_page(bench, sides, pictures))
-            output.step(f"page written to {html}", "done")
-        if json:
-            output.json(sides.to_dict())
-        elif format is Format.markdown:
-            typer.echo(to_markdown(sides), nl=False)
-        else:
-            show(sides, output.result)
-        if any(side.problem for side in sides.sides):
+        if not _compare(bench, revs or _default(bench), output, format, html, pictures):
             raise typer.Exit(3)
+
+
+def _compare(bench: Bench, revs: list[str], output: Output, format: Format, html: Path | None, pictures: int) -> bool:
+    """Compare and say it; return whether all could be compared."""
+    from pindet.files import write_text
+    from pindet.promotion.comparison.page import to_page
+    from pindet.promotion.comparison.sides import compare_sides
+    from pindet.promotion.comparison.text import show, to_markdown
+
+    sides = compare_sides(bench, [bench.revision(rev) for rev in revs])
+    if html is not None:
+        write_text(html, to_page(bench, sides, pictures))
+        output.step(f"page written to {html}", "done")
+    if output.as_json:
+        output.json(sides.to_dict())
+    elif format is Format.markdown:
+        typer.echo(to_markdown(sides), nl=False)
+    else:
+        show(sides, output.result)
+    return not any(side.problem for side in sides.sides)
 
 
 def _default(bench: Bench) -> list[str]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pindet.promotion.commands.options import DvcRemote, GitRemote, Json, Mlflow, access, complete_revs
 from pindet.promotion.commands.output import Output, exiting
+
+if TYPE_CHECKING:
+    from pindet.promotion.bench import Bench
+    from pindet.promotion.lineage.reproduce import Reproduction
 
 
 def lineage_command(
@@ -34,34 +38,42 @@ def lineage_command(
     out, 1 otherwise.
     """
     from pindet.promotion.bench import open_bench
-    from pindet.promotion.lineage.link import State
-    from pindet.promotion.lineage.reproduce import reproduce as make_again
-    from pindet.promotion.lineage.subject import find_subject
-    from pindet.promotion.lineage.walk import walk
 
     output = Output(json)
     with (
         exiting("lineage", output),
         open_bench(Path.cwd(), access(git_remote, remote, mlflow), refresh=fetch) as bench,
     ):
-        start = find_subject(bench, subject)
-        output.line(start.said)
-        links = []
-        for link in walk(bench, start):
-            links.append(link)
-            output.link(link)
-        content: dict[str, Any] = {"subject": start.said, "links": [link.to_dict() for link in links]}
-        failed = any(link.state is State.broken for link in links)
-        if reproduce:
-            result = make_again(bench, start.revision, output.quote)
-            content["reproduction"] = result.to_dict()
-            failed |= not result.is_same
-            output.line(
-                f"reproduced: the same bundle, {result.made}"
-                if result.is_same
-                else f"another bundle came out, {result.made}; it should be {result.expected}; the first difference is "
-                f"in {result.different[0]}"
-            )
-        output.json(content)
-        if failed:
+        if not _walk(bench, subject, output, reproduce):
             raise typer.Exit(3)
+
+
+def _walk(bench: Bench, subject: str, output: Output, reproduce: bool) -> bool:
+    """Walk and say it; return whether nothing is broken and the same bundle comes out."""
+    from pindet.promotion.lineage.link import State
+    from pindet.promotion.lineage.reproduce import reproduce as make_again
+    from pindet.promotion.lineage.subject import find_subject
+    from pindet.promotion.lineage.walk import walk
+
+    start = find_subject(bench, subject)
+    output.line(start.said)
+    links = []
+    for link in walk(bench, start):
+        links.append(link)
+        output.link(link)
+    content: dict[str, Any] = {"subject": start.said, "links": [link.to_dict() for link in links]}
+    holds = all(link.state is not State.broken for link in links)
+    if reproduce:
+        result = make_again(bench, start.revision, output.quote)
+        content["reproduction"] = result.to_dict()
+        holds &= result.is_same
+        output.line(_said(result))
+    output.json(content)
+    return holds
+
+
+def _said(result: Reproduction) -> str:
+    if result.is_same:
+        return f"reproduced: the same bundle, {result.made}"
+    first = result.different[0]
+    return f"another bundle came out, {result.made}; it should be {result.expected}; the first difference is in {first}"

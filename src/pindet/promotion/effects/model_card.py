@@ -17,11 +17,11 @@ class WriteCard:
 
     def done(self) -> bool:
         """Whether there is one."""
-        return self._bench.objects.read_text(self._key) is not None
+        return self._bench.objects.texts.read(self._key) is not None
 
     def do(self) -> None:
         """Write it."""
-        self._bench.objects.write_text(self._key, write_card(self._bench, self._placement))
+        self._bench.objects.texts.write(self._key, write_card(self._bench, self._placement))
 
     @property
     def _key(self) -> str:

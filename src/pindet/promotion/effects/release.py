@@ -27,7 +27,7 @@ class WriteRelease:
         """Whether it does."""
         placed = self._bench.truth.placed(self._stage)
         if placed is None:
-            return self._bench.objects.read_text(self._key) is None
+            return self._bench.objects.texts.read(self._key) is None
         release = read_release(self._bench.objects, self._bench.settings.artifact, self._stage)
         return says(release, placed, self._bench.at(placed.commit))
 
@@ -44,7 +44,7 @@ class WriteRelease:
     def _write(self, placed: Placement | None) -> None:
         bench = self._bench
         if placed is None:
-            bench.objects.remove(self._key)
+            bench.objects.texts.remove(self._key)
             return
         revision = bench.at(placed.commit)
         bundle = revision.out(BUNDLE)
@@ -56,7 +56,7 @@ class WriteRelease:
             told = run_summary(run, bench.registry.address)
         files = bundle_files(bench.objects, bundle)
         release = make_release(placed, bench.settings.artifact, revision, files, told)
-        bench.objects.write_text(self._key, release_text(release))
+        bench.objects.texts.write(self._key, release_text(release))
 
     @property
     def _key(self) -> str:

@@ -11,6 +11,7 @@ from pindet.promotion.bench import Bench
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.reconcile import ignored_tags, reconcile
 from pindet.promotion.revision import BUNDLE, workspace_revision
+from pindet.promotion.status.pipeline import stale_stages
 from pindet.promotion.status.servers import ServerState, ask_servers
 
 
@@ -76,7 +77,7 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
     revision = workspace_revision(bench.repository)
     has_params = (bench.root / PARAMS).is_file()
     bundle = _bundle(bench, notes)
-    stale, absent = bench.objects.stale_stages()
+    stale, absent = stale_stages(bench)
     run = bench.registry.find_run(bundle) if bench.registry and bundle else None
     return ProjectState(
         commit=revision.commit,
