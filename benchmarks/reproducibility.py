@@ -46,7 +46,9 @@ def reproduce(folder: Path, scratch: Path, overrides: list[str]) -> dict[str, st
         commands.insert(0, ["pindet", "params", *overrides])
     for command in commands:
         # The tables are the answer of this script: what the stages say goes beside them.
-        subprocess.run(command, cwd=folder, env=variables, check=True, stdout=sys.stderr)
+        done = subprocess.run(command, cwd=folder, env=variables, check=False, stdout=sys.stderr)
+        if done.returncode:
+            sys.exit(f"`{' '.join(command)}` failed in {folder.name!r}; there is nothing to compare")
     stages = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"]}
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from pindet.predict.command import predict_command
 from pindet.promotion.commands import register
 from pindet.stage import CONF, PARAMS
+from pindet.sweep.command import sweep_command
 from pindet.tracking.commands import send_command, ui_command
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 
 app.command("predict")(predict_command)
 app.command("ui")(ui_command)
+app.command("sweep")(sweep_command)
 track = typer.Typer(no_args_is_help=True, help="What MLflow was told of the trainings.")
 track.command("send")(send_command)
 app.add_typer(track, name="track")
