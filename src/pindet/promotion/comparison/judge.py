@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pindet.evaluation.answers import Answers
+from pindet.evaluation.bootstrap import ALL, Draws, Estimate
 from pindet.promotion.bench import Bench
-from pindet.promotion.comparison.answers import Answers, read_answers
-from pindet.promotion.comparison.bootstrap import ALL, Draws, Estimate, resample
+from pindet.promotion.comparison.answers import read_answers
+from pindet.promotion.comparison.bootstrap import resample
 from pindet.promotion.comparison.difference import Difference, difference
 from pindet.promotion.comparison.measured_on import measured_on
 from pindet.promotion.errors import PromotionError

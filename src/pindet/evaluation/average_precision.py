@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pindet.promotion.comparison.matching import Matches
+from pindet.evaluation.matching import Matches
 
 RECALLS = np.linspace(0, 1, 101)
 _MOST_CELLS = 4_000_000
