@@ -51,7 +51,7 @@ def draws_of(settings: PromotionSettings) -> Draws:
 
 def _judge(bench: Bench, revision: Revision, champion: Placement | None) -> Verdict:
     if champion is None:
-        return passed(GATE, "nothing is released there yet; there is nothing to compare with")
+        return _first(revision)
     if champion.commit == revision.commit:
         return passed(GATE, f"this is {champion.version}, which is released there")
     before = bench.at(champion.commit, champion.version)
@@ -65,6 +65,14 @@ def _judge(bench: Bench, revision: Revision, champion: Placement | None) -> Verd
     except PromotionError as error:
         return refused(GATE, f"it can not be made: {error}")
     return _weigh(found, bench.settings, champion.version)
+
+
+def _first(revision: Revision) -> Verdict:
+    said = "nothing is released there yet; there is nothing to compare with"
+    value = revision.metrics.get("test/map")
+    if not value:
+        return warned(GATE, f"{said}, and its mAP is {'unknown' if value is None else 'zero: it finds nothing'}")
+    return passed(GATE, f"{said}; its mAP is {value:.3f}")
 
 
 def incomparable(objects: Objects, revision: Revision, other: Revision) -> str:
