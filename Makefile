@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # DVC starts the stages' `python` by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test ui serve params lint bench lock clean help
+.PHONY: repro test ui serve params lint bench fuzz lock clean help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -43,6 +43,7 @@ lint: $(VENV)/.dev  ## style, types and import directions
 	$(BIN)/ruff check .
 	$(BIN)/mypy serve/pindet_serve src/pindet
 	$(BIN)/lint-imports
+	cd serve && if [ -x ../$(BIN)/deno ]; then ../$(BIN)/deno check --quiet --config tsconfig.json pindet_serve/web/app.js pindet_serve/web/docs.js; else echo "The page's types were not checked: deno is not installed."; fi
 
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--no-header --quiet
@@ -51,6 +52,9 @@ bench: $(VENV)/.dev  ## the figures of benchmarks/; on a machine that does nothi
 	PYTHONPATH=src:serve $(BIN)/python benchmarks/prepare.py --images 50000
 	PYTHONPATH=serve $(BIN)/python benchmarks/status_feed.py
 	PYTHONPATH=serve $(BIN)/python benchmarks/serving.py --source .
+
+fuzz: $(VENV)/.dev  ## ten minutes of odd bytes for the server's image decoder
+	PYTHONPATH=serve OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/decode.py -max_total_time=600
 
 lock:  ## renew the lock files from requirements/*.in (needs uv)
 	$(LOCK) requirements/pipeline.in -o requirements/pipeline.txt

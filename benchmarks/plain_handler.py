@@ -1,4 +1,4 @@
-"""What one would write in ten lines: the comparison of ``serving.py``. Arguments: bundle folder, port."""
+"""What one would write in ten lines: the comparison of ``serving.py``. Arguments: bundle, port, threads."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ from pindet_serve.detector import Detector
 from pindet_serve.images import decode_image
 
 app = FastAPI()
-detector = Detector(Path(sys.argv[1]))
+detector = Detector(Path(sys.argv[1]), threads=int(sys.argv[3]))
 
 
 @app.get("/health/ready")

@@ -10,24 +10,20 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import importlib.util
 import json
 import os
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import psutil
+from http_load import Load, free_ports, load, serving
 from pindet_serve.images import decode_image
 from pindet_serve.serving.batcher import Batcher
 from pindet_serve.serving.model import Model
@@ -38,23 +34,9 @@ from rich.console import Console
 from rich.table import Table
 
 CLIENTS = 16
+OTHERS = {"a plain handler": "plain_handler.py", "LitServe": "litserve_handler.py"}
+Figures = dict[str, float]
 FOLDER = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Load:
-    """What clients saw: (status, seconds, has Retry-After) of each request, and how long they went on."""
-
-    answers: list[tuple[int, float, bool]]
-    seconds: float
-
-    def rate(self) -> float:
-        """Requests answered with 200, a second."""
-        return sum(status == 200 for status, *_ in self.answers) / self.seconds
-
-    def quantile(self, quantile: float) -> float:
-        """Of the seconds of requests answered with 200."""
-        return float(np.quantile([seconds for status, seconds, _ in self.answers if status == 200], quantile))
 
 
 def photographs(count: int = 24) -> list[bytes]:
@@ -108,52 +90,6 @@ def bare_rate(model: Model, settings: Settings, files: list[bytes], seconds: flo
         return count / (time.perf_counter() - started)
 
 
-@contextmanager
-def serving(command: list[str], port: int) -> Iterator[psutil.Process]:
-    """Run a server until it is not needed any more."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        until = time.monotonic() + 60
-        while not _answers(port):
-            if process.poll() is not None or time.monotonic() > until:
-                raise SystemExit(f"the server did not start: {' '.join(command)}")
-            time.sleep(0.1)
-        yield psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def load(port: int, files: list[bytes], seconds: float, clients: int, rate: float = 0) -> Load:
-    """Ask from some connections, each as fast as it is answered, or all together ``rate`` times a second."""
-    answers: list[tuple[int, float, bool]] = []
-    until = time.perf_counter() + seconds
-
-    def ask(number: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        due = time.perf_counter() + (number / rate if rate else 0)
-        while (now := time.perf_counter()) < until:
-            if rate and now < due:
-                time.sleep(min(due, until) - now)
-                continue
-            due += clients / rate if rate else 0
-            started = time.perf_counter()
-            body = files[(number + len(answers)) % len(files)]
-            connection.request("POST", "/v1/detect", body, {"Content-Type": "image/jpeg"})
-            response = connection.getresponse()
-            response.read()
-            answers.append((response.status, time.perf_counter() - started, bool(response.getheader("Retry-After"))))
-        connection.close()
-
-    started = time.perf_counter()
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return Load(answers, time.perf_counter() - started)
-
-
 def idle_overhead_ms(port: int, model: Model, files: list[bytes], seconds: float) -> float:
     """Median of a request with nothing else going on, less that of decoding and inferring the same images here."""
     served: list[float] = []
@@ -173,7 +109,7 @@ def idle_overhead_ms(port: int, model: Model, files: list[bytes], seconds: float
     return 1000 * (statistics.median(served) - statistics.median(alone))
 
 
-def overload(port: int, files: list[bytes], process: psutil.Process, rate: float, seconds: float) -> dict[str, float]:
+def overload(port: int, files: list[bytes], process: psutil.Process, rate: float, seconds: float) -> Figures:
     """Four times what the server can do, offered steadily."""
     before = process.memory_info().rss
     seen = load(port, files, seconds, clients=256, rate=4 * rate)
@@ -187,7 +123,18 @@ def overload(port: int, files: list[bytes], process: psutil.Process, rate: float
     }
 
 
-def measure(settings: Settings, seconds: float) -> dict[str, float]:
+def compared(name: str, command: list[str], port: int, ours: Load, files: list[bytes], seconds: float) -> Figures:
+    """Our throughput and p99 over those of another server that has the same work."""
+    with serving(command, port) as other:
+        theirs = load(port, files, seconds, CLIENTS)
+        return {
+            f"over {name}: throughput": ours.rate() / theirs.rate(),
+            f"over {name}: p99": ours.quantile(0.99) / theirs.quantile(0.99),
+            f"{name}: resident memory after it, MiB": other.resident_mib(),
+        }
+
+
+def measure(settings: Settings, seconds: float) -> Figures:
     """Measure everything once."""
     service = Service(settings)
     service.start()
@@ -195,18 +142,24 @@ def measure(settings: Settings, seconds: float) -> dict[str, float]:
     figures = {"batcher over bare engine": batcher_share(model, settings, seconds)}
     bare = bare_rate(model, settings, files, seconds)
     figures["bare loop, images/s"] = bare
-    ports = _free_ports(2)
+    port, *others = free_ports(3)
     options = [f"--source={settings.source}", f"--state={settings.state}-server", f"--threads={settings.threads}"]
-    with serving([sys.executable, "-m", "pindet_serve", f"--port={ports[0]}", *options], ports[0]) as process:
-        saturated = load(ports[0], files, seconds, CLIENTS)
+    with serving([sys.executable, "-m", "pindet_serve", f"--port={port}", *options], port) as running:
+        figures["start-up until it answers, s"] = running.start_s
+        figures["resident memory before the first request, MiB"] = running.resident_mib()
+        saturated = load(port, files, seconds, CLIENTS)
         figures["HTTP over bare loop"] = saturated.rate() / bare
-        figures["idle: p50 over decode and engine, ms"] = idle_overhead_ms(ports[0], model, files, seconds)
-        figures |= overload(ports[0], files, process, saturated.rate(), seconds)
+        figures["resident memory at saturation, MiB"] = running.resident_mib()
+        figures["idle: p50 over decode and engine, ms"] = idle_overhead_ms(port, model, files, seconds)
+        figures |= overload(port, files, running.process, saturated.rate(), seconds)
     bundle = str(settings.state / "store" / "bundles" / model.release.bundle_md5.removesuffix(".dir"))
-    with serving([sys.executable, str(FOLDER / "plain_handler.py"), bundle, str(ports[1])], ports[1]):
-        plain = load(ports[1], files, seconds, CLIENTS)
-    figures["HTTP over a plain handler, throughput"] = saturated.rate() / plain.rate()
-    figures["HTTP over a plain handler, p99"] = saturated.quantile(0.99) / plain.quantile(0.99)
+    for (name, script), other in zip(OTHERS.items(), others, strict=True):
+        if name == "LitServe" and importlib.util.find_spec("litserve") is None:
+            sys.stderr.write("LitServe is not installed and not compared; pip install litserve\n")
+            continue
+        arguments = [bundle, str(other), str(settings.threads), str(settings.max_batch)]
+        command = [sys.executable, str(FOLDER / script), *arguments]
+        figures |= compared(name, command, other, saturated, files, seconds)
     service.stop()
     return figures
 
@@ -229,25 +182,6 @@ def main() -> None:
     for name, value in figures.items():
         table.add_row(name, f"{value:.3f}")
     Console().print(table)
-
-
-def _answers(port: int) -> bool:
-    try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-        connection.request("GET", "/health/ready")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 if __name__ == "__main__":

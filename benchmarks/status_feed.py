@@ -22,6 +22,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from pindet_serve.api.sockets import WatchedWebSocket
 from pindet_serve.status.bus import Bus
 from pindet_serve.status.feed import Admission, StatusFeed
 from pindet_serve.status.opening import open_bus
@@ -62,7 +63,9 @@ def serve(listener: socket.socket, redis_url: str | None, pipe: Connection) -> N
     app = FastAPI(lifespan=lifespan)
     app.state.bus, app.state.auth = bus, Everyone()
     app.router.routes.append(WebSocketRoute("/ws/status", StatusFeed()))
-    config = uvicorn.Config(app, log_level="error", ws_per_message_deflate=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app, log_level="error", ws=WatchedWebSocket, ws_per_message_deflate=False, timeout_graceful_shutdown=1
+    )
     uvicorn.Server(config).run(sockets=[listener])
 
 

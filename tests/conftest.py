@@ -38,6 +38,12 @@ def free_ports(count):
     return ports
 
 
+@pytest.fixture(scope="session", name="free_ports")
+def free_ports_fixture():
+    """The function above, for the suites below."""
+    return free_ports
+
+
 def wait_for_port(port, process, seconds=60):
     for _ in range(seconds * 10):
         if process.poll() is not None:

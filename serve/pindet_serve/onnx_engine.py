@@ -13,6 +13,10 @@ from pindet_serve.manifest import PLAIN, BundleError, Manifest
 
 MODEL = "model.onnx"
 OUTPUTS = ["boxes", "scores", "labels"]
+INSTALL_FOR_GPU = (
+    "pip install 'pindet-serve[gpu]', then pip uninstall onnxruntime and pip install --force-reinstall --no-deps "
+    "onnxruntime-gpu: the two overwrite each other's files"
+)
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 
 
@@ -51,7 +55,7 @@ class OnnxRuntimeEngine:
         if PROVIDERS[device] not in onnxruntime.get_available_providers():
             raise DeviceMissingError(
                 f"device is {device!r}, and this ONNX Runtime runs on {onnxruntime.get_available_providers()}; "
-                "pip install 'pindet-serve[gpu]', without onnxruntime beside onnxruntime-gpu"
+                f"{INSTALL_FOR_GPU}"
             )
         self._session = _open(bundle / self._file, _providers(device, manifest, max_batch, cache), threads)
         if (seen := self._session.get_providers()[0]) != PROVIDERS[device]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from pindet_serve.fetching.allowed import AllowList
+
 RUNS_ON = {
     "auto": ("auto", "cpu", "cuda", "tensorrt"),
     "onnxruntime": ("auto", "cpu", "cuda", "tensorrt"),
@@ -59,6 +61,10 @@ class Settings:
     max_megapixels: float = _setting(50.0, "largest image, in millions of pixels")
     max_images: int = _setting(32, "most images in one request")
     body_timeout_s: float = _setting(30.0, "longest time for a body to come; for a job's, between two parts of it")
+    url_hosts: str = _setting(
+        "", "hosts that images may be fetched from by URL, with commas between: names, and networks that are not public"
+    )
+    url_timeout_s: float = _setting(5.0, "longest time for fetching one image by URL")
     drain_s: float = _setting(20.0, "how long requests may go on after SIGTERM")
     log_level: str = _setting("info", f"one of {', '.join(LOG_LEVELS)}", "LOG_LEVEL")
     jwt_secret: str = _setting("", "signs the tokens; without it sign-in is off", "JWT_SECRET", flag=False)
@@ -86,6 +92,10 @@ class Settings:
             raise SettingsError(f"device is {self.device!r}; engine {self.engine} runs on {', '.join(allowed)}")
         if self.max_bodies_mb < self.max_body_mb:
             raise SettingsError(f"max_bodies_mb is {self.max_bodies_mb}; max_body_mb, {self.max_body_mb}, is least")
+        try:
+            AllowList(self.url_hosts)
+        except ValueError as error:
+            raise SettingsError(f"url_hosts is {self.url_hosts!r}: {error}") from None
         if self.port > 65535:
             raise SettingsError(f"port is {self.port}; 0 to 65535 is allowed")
         self._check_secret()
@@ -132,6 +142,7 @@ _LEAST = {
     "port": 0, "threads": 0, "max_batch": 1, "max_wait_ms": 0, "queue_size": 1, "deadline_s": 0.01, "drain_s": 0,
     "token_minutes": 1, "detection_days": 0, "audit_days": 0,
     "max_body_mb": 0.001, "max_job_mb": 0.001, "max_megapixels": 0.001, "max_images": 1, "body_timeout_s": 0.1,
+    "url_timeout_s": 0.1,
 }  # fmt: skip
 
 

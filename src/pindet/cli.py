@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from pindet.predict.command import predict_command
+from pindet.promotion.commands import register
 from pindet.stage import CONF, PARAMS
 from pindet.sweep.command import sweep_command
 from pindet.tracking.commands import send_command, ui_command
@@ -27,6 +28,7 @@ app.command("sweep")(sweep_command)
 track = typer.Typer(no_args_is_help=True, help="What MLflow was told of the trainings.")
 track.command("send")(send_command)
 app.add_typer(track, name="track")
+register(app)
 
 
 @app.command()

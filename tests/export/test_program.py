@@ -1,7 +1,9 @@
 """``model.pt2`` on the server's torch engine answers as ``model.onnx`` does on ONNX Runtime."""
 
 import json
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -44,6 +46,16 @@ def test_it_answers_as_the_onnx_model_does(bundle):
         assert one.labels.tolist() == other.labels.tolist()
         np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-3)
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
+
+
+def test_its_bytes_follow_from_the_model_and_name_no_path(bundle, trained_once, tmp_path):
+    write_program(tmp_path, trained_once.model, POSTPROCESS)
+    written = (tmp_path / PROGRAM).read_bytes()
+    assert written == (bundle / PROGRAM).read_bytes()
+    with zipfile.ZipFile(tmp_path / PROGRAM) as archive:
+        for name in archive.namelist():
+            content = archive.read(name)
+            assert b"site-packages" not in content and str(Path(__file__).parents[2]).encode() not in content, name
 
 
 def test_without_a_gpu_it_does_not_run_elsewhere(bundle):

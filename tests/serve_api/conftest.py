@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
+import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -102,6 +102,11 @@ def scene(width: int = 200, height: int = 120) -> np.ndarray:
 
 @pytest.fixture(name="scene")
 def scene_fixture():
+    return scene
+
+
+@pytest.fixture(scope="session")
+def picture():
     return scene
 
 
@@ -214,10 +219,21 @@ class Server:
     """A real server process."""
 
     process: subprocess.Popen
-    url: str
     log: Path
     state: Path
     hold: Path
+
+    @property
+    def url(self) -> str:
+        """Where it listens: on a port that it chose itself, so that no other can have taken it."""
+        for line in self.lines():
+            if found := re.search(r"running on (http://[0-9.:]+)", line["message"]):
+                return found[1]
+        pytest.fail(f"it does not listen: {self.log.read_text('utf-8')}")
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     def lines(self) -> list[dict]:
         """What it has logged so far; of a line that is being written, a reader can see a part."""
@@ -275,19 +291,17 @@ class Servers:
         ``program``: what to run instead. ``slow``: seconds more for each inference, which then also waits while the
         file ``hold`` exists.
         """
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        log, state = self.folder / f"server-{port}.log", self.folder / "state"
-        hold = self.folder / f"hold-{port}"
+        number = len(self.started)
+        log, state = self.folder / f"server-{number}.log", self.folder / "state"
+        hold = self.folder / f"hold-{number}"
         slowed = [sys.executable, "-c", SLOW.format(seconds=slow, hold=str(hold))]
         program = program or (slowed if slow else [sys.executable, "-m", "pindet_serve"])
-        options = [f"--source={source}", f"--port={port}", f"--state={state}", "--threads=1", "--engine=onnxruntime"]
+        options = [f"--source={source}", "--port=0", f"--state={state}", "--threads=1", "--engine=onnxruntime"]
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "serve")} | variables
         with log.open("w") as output:
             command = [*program, *options, *flags]
             process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, preexec_fn=preexec_fn)
-        server = Server(process, f"http://127.0.0.1:{port}", log, state, hold)
+        server = Server(process, log, state, hold)
         self.started.append(server)
         if ready:
             wait_until_ready(server)
@@ -304,6 +318,17 @@ def start_server(tmp_path):
     servers = Servers(tmp_path)
     try:
         yield servers.start
+    finally:
+        servers.stop()
+
+
+@pytest.fixture(scope="module")
+def module_servers(tmp_path_factory):
+    """Starts servers of a project with flags of their own, for all tests of a module."""
+    folder = tmp_path_factory.mktemp("servers")
+    servers = Servers(folder)
+    try:
+        yield lambda *flags, **variables: servers.start(write_project(folder / "project"), *flags, **variables)
     finally:
         servers.stop()
 
@@ -336,10 +361,7 @@ def wait_until_ready(server: Server, seconds: float = 60) -> None:
     while time.monotonic() < until:
         if server.process.poll() is not None:
             pytest.fail(f"the server ended with {server.process.returncode}: {server.log.read_text('utf-8')}")
-        try:
-            if httpx.get(f"{server.url}/health/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
+        if b"running on http" in server.log.read_bytes() and httpx.get(f"{server.url}/health/ready").status_code == 200:
+            return
         time.sleep(0.05)
     pytest.fail(f"not ready after {seconds} s: {server.log.read_text('utf-8')}")

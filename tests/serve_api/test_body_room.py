@@ -35,7 +35,7 @@ def test_what_is_held_is_given_back_once():
 
 def half_sent(server, size):
     """A connection that declares a body and sends some of it."""
-    connection = socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])))
+    connection = socket.create_connection(("127.0.0.1", server.port))
     head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {size + 1}\r\n\r\n"
     connection.sendall(head.encode() + b"\0" * size)
     return connection
@@ -49,9 +49,9 @@ def answered(server, data, status, seconds=20):
     return response
 
 
-@pytest.fixture
-def bodies_server(start_server, project):
-    return start_server(project, *FLAGS)
+@pytest.fixture(scope="module")
+def bodies_server(module_servers):
+    return module_servers(*FLAGS)
 
 
 def test_bodies_that_fill_the_memory_keep_others_out_until_they_end(bodies_server, scene):

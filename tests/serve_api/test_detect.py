@@ -222,7 +222,7 @@ def test_the_figures(client, scene):
     assert float(lines["pindet_queue_images"]) == 0
     for phase in ("decode", "queue", "inference", "encode"):
         assert float(lines[f'pindet_phase_seconds_count{{phase="{phase}"}}']) >= 1
-    assert any(line.startswith('pindet_model_info{engine="onnxruntime",md5="') for line in lines)
+    assert any(line.startswith('pindet_model_info{device="cpu",engine="onnxruntime",md5="') for line in lines)
     assert not any("nowhere" in line for line in lines)
 
 
@@ -244,3 +244,11 @@ def test_pages_of_other_origins_may_ask_only_where_they_are_allowed(client, star
     got = httpx.get(f"{opened.url}/health", headers={"Origin": "https://plant.example"})
     assert got.headers["access-control-allow-origin"] == "https://plant.example"
     assert "X-Model-MD5" in got.headers["access-control-expose-headers"]
+
+
+@pytest.mark.parametrize("path", ["/v1/detect", "/v1/model/rollback", "/v1/jobs"])
+def test_without_sign_in_pages_of_other_sites_may_do_nothing(client, server, path):
+    for origin in ("https://evil.example", "null", "http://localhost.evil.example"):
+        refused = client.post(path, content=b"x", headers={"Origin": origin})
+        assert (refused.status_code, refused.json()["title"]) == (403, "Not allowed")
+    assert client.post(path, content=b"x", headers={"Origin": server.url}).status_code != 403

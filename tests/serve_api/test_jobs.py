@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from websockets.sync.client import connect
 
 
 @pytest.fixture
@@ -186,3 +187,20 @@ def test_what_is_sent_in_another_way_is_told_how(server, archive, scene):
     for answer in answers:
         assert answer.status_code == 415
         assert "curl --data-binary @video.mp4" in answer.json()["detail"], answer.text
+
+
+def test_the_feed_tells_how_far_a_job_is(start_server, project, video):
+    server = start_server(project, "--max-batch=1", slow=0.3)
+    with connect(f"{server.url.replace('http', 'ws')}/ws/status") as feed:
+        job = create(server, video).json()
+        told = []
+        while not told or told[-1]["type"] != "job.finished":
+            event = json.loads(feed.recv(30))
+            if event["type"].startswith("job."):
+                assert event["data"]["id"] == job["id"]
+                told.append(event)
+            assert server.process.poll() is None and len(told) < 100
+    assert [event["type"] for event in told][:2] == ["job.queued", "job.running"]
+    done = [event["data"]["done"] for event in told]
+    assert done == sorted(done) and done[0] == 0 and done[-1] == 12
+    assert len(set(done)) > 3  # it was told on the way, not only at both ends

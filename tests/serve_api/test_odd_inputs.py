@@ -146,7 +146,7 @@ def tiff_of(order, entries, strip):
     """A TIFF with one directory of (tag, type, values) and one strip of pixels."""
     start = 8 + len(strip)
     extra_at = start + 2 + 12 * (len(entries) + 2) + 4
-    entries = sorted([*entries, (273, 4, [8]), (279, 4, [len(strip)])])
+    entries = sorted([*entries, (273, 4, [8]), (279, 4, [len(strip)])], key=lambda entry: entry[0])
     directory, extra = struct.pack(order + "H", len(entries)), b""
     for tag, kind, values in entries:
         packed = b"".join(struct.pack(order + {3: "H", 4: "I"}[kind], value) for value in values)
@@ -235,6 +235,8 @@ def sizes():
     yield "bmp that says 60000x60000", bmp_says(60000, 60000), 413
     yield "webp that says 16384x16384", webp_says(), 413
     yield "tiff that says 30000x30000", plain_says(), 413
+    yield "tiff that says two sizes, the first too large", two_sizes_tiff(30000, 1), 413
+    yield "tiff that says two sizes, the second too large", two_sizes_tiff(1, 30000), EITHER
 
 
 def resized_jpeg(width, height):
@@ -262,6 +264,12 @@ def plain_says():
     ).replace(struct.pack("<HHII", 257, 4, 1, 1), struct.pack("<HHII", 257, 4, 1, 30000))  # fmt: skip
 
 
+def two_sizes_tiff(first, second):
+    entries = [(256, 4, [first]), (256, 4, [second]), (257, 4, [first]), (257, 4, [second]), (258, 3, [8] * 3)]
+    entries += [(259, 3, [1]), (262, 3, [2]), (277, 3, [3]), (278, 4, [1])]
+    return tiff_of("<", entries, b"\xdc\x14\x1e")
+
+
 def damaged():
     yield "0 bytes", b"", 400
     yield "1 byte", b"\xff", 400
@@ -272,6 +280,7 @@ def damaged():
         yield f"half a {kind}", data[: len(data) // 2], 400
         yield f"{kind} without its last bytes", data[:-20], 400 if kind != "TIFF" else EITHER
         yield f"the start of a {kind}", data[:12], 400
+    yield "big tiff that begins beyond any file", b"II+\0\x08\0\0\0" + b"\xff" * 8 + bytes(40), 400
     yield "progressive jpeg, half", jpeg(progressive=True)[:1500], 400
     yield "jpeg with a thumbnail, truncated", truncated_with_thumbnail(), 400
     yield "jpeg, bytes changed", changed(jpeg(), 700, 40), UNKNOWABLE

@@ -167,7 +167,7 @@ def test_what_nobody_waits_for_is_never_run(start_server, project, data):
     head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
     sockets = []
     for _ in range(5):
-        connection = socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])))
+        connection = socket.create_connection(("127.0.0.1", server.port))
         connection.sendall(head.encode() + data)
         sockets.append(connection)
     wait_until(lambda: queued(server) == 6)
@@ -184,7 +184,7 @@ def test_what_nobody_waits_for_is_never_run(start_server, project, data):
 
 def test_a_slow_upload_ends(start_server, project, data):
     server = start_server(project, "--body-timeout-s=0.5")
-    port = int(server.url.rsplit(":", 1)[1])
+    port = server.port
     with socket.create_connection(("127.0.0.1", port)) as connection:
         head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
         connection.sendall(head.encode() + data[:10])

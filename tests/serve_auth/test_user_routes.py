@@ -58,6 +58,7 @@ def test_a_name_given_again_does_not_revive_old_tokens(client, guard, proofs):
         ("POST", "", NEW | {"password": "short"}, 422, "password"),
         ("POST", "", NEW | {"role": "root"}, 422, "role"),
         ("POST", "", NEW | {"extra": 1}, 422, "extra"),
+        ("PATCH", "/operator", {"enabled": 0}, 422, "enabled"),
         ("PATCH", "/nobody", {"role": "viewer"}, 404, "there is no user nobody"),
         ("DELETE", "/nobody", None, 404, "there is no user nobody"),
         ("PATCH", "/admin", {"role": "viewer"}, 409, "no enabled administrator would be left"),

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import threading
 import time
 from contextlib import asynccontextmanager
@@ -28,15 +27,12 @@ PASSWORD = "long enough"
 class PlayedServer:
     """Runs in a thread; can be stopped and started again on the same port, with the bus going on."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, port):
         self.database = Database(f"sqlite:///{folder}/history.db")
         Users(self.database).create("anna", Passwords().hash(PASSWORD), "operator")
         self.bus = MemoryBus("replica-a")
         self.guard = open_guard(["0123456789abcdef" * 4], self.database, self.bus.claim, lambda _: None)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.port, self.url = port, f"http://127.0.0.1:{port}"
         self.states = iter(["queued", "running", "finished"])
         self.sign_ins = 0
 
@@ -98,8 +94,8 @@ class PlayedServer:
 
 
 @pytest.fixture
-def server(tmp_path):
-    played = PlayedServer(tmp_path)
+def server(tmp_path, free_ports):
+    played = PlayedServer(tmp_path, *free_ports(1))
     played.start()
     yield played
     played.stop()

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,13 +17,11 @@ from pindet_serve.history.database import Database
 class PostgresServer:
     """A PostgreSQL server that tests may stop, freeze and start again on the same port."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, port):
         self.folder = folder
         # PostgreSQL refuses to run as root.
         self.user = "postgres" if os.getuid() == 0 else None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = port
         if self.user:
             shutil.chown(folder, self.user)
         self._run("initdb", "-D", str(folder / "data"), "-U", "pindet", "-A", "trust", "--no-sync", "-E", "UTF8")
@@ -65,11 +62,11 @@ class PostgresServer:
 
 
 @pytest.fixture(scope="session")
-def postgres_server():
+def postgres_server(free_ports):
     if not (shutil.which("postgres") and shutil.which("initdb")):
         pytest.skip("PostgreSQL (postgres, initdb) is not installed")
     folder = Path(tempfile.mkdtemp(prefix="pindet-postgres-"))
-    server = PostgresServer(folder)
+    server = PostgresServer(folder, *free_ports(1))
     server.start()
     yield server
     server.stop()

@@ -20,11 +20,8 @@ from starlette.routing import WebSocketRoute
 class RedisServer:
     """A redis-server process that tests may stop, freeze and start again on the same port."""
 
-    def __init__(self, folder, password=None):
-        self.folder, self.password = folder, password
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+    def __init__(self, folder, port, password=None):
+        self.folder, self.port, self.password = folder, port, password
         self.process = None
 
     @property
@@ -65,19 +62,19 @@ class RedisServer:
 
 
 @pytest.fixture
-def redis_server(tmp_path):
-    yield from running(tmp_path)
+def redis_server(tmp_path, free_ports):
+    yield from running(tmp_path, *free_ports(1))
 
 
 @pytest.fixture
-def locked_redis_server(tmp_path):
-    yield from running(tmp_path, password="right")
+def locked_redis_server(tmp_path, free_ports):
+    yield from running(tmp_path, *free_ports(1), password="right")
 
 
-def running(folder, password=None):
+def running(folder, port, password=None):
     if not shutil.which("redis-server"):
         pytest.skip("redis-server is not installed")
-    server = RedisServer(folder, password)
+    server = RedisServer(folder, port, password)
     server.start()
     yield server
     server.stop()

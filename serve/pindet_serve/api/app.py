@@ -12,12 +12,15 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from pindet_serve.api import detect, health, jobs, model, problems, stream
+from pindet_serve.api import detect, health, jobs, model, page, problems, releases, stream
 from pindet_serve.api.activity import Activity
 from pindet_serve.api.body_room import BodyRoom
+from pindet_serve.api.by_url import ByUrl
 from pindet_serve.api.detecting import Detecting
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.middleware import RequestMiddleware
+from pindet_serve.api.tracing import TracingMiddleware, open_tracing
+from pindet_serve.auth import renewal
 from pindet_serve.auth import routes as sign_in
 from pindet_serve.auth.guard import Guard
 from pindet_serve.auth.opening import open_guard
@@ -39,7 +42,8 @@ def create_app(settings: Settings) -> FastAPI:
     """Make the application; its start loads the model.
 
     ``app.state`` holds ``settings``, ``metrics``, ``bus``, ``auth``, ``history``, ``service``, ``detecting``,
-    ``jobs``, ``activity`` and ``room``.
+    ``by_url`` (``None`` while that is off), ``jobs``, ``activity``, ``room``
+    and ``tracing`` (``None`` while that is off).
 
     Raises:
         ValueError: a setting that names something which is not there.
@@ -50,17 +54,29 @@ def create_app(settings: Settings) -> FastAPI:
     keeping = Keeping(detection_days=settings.detection_days, audit_days=settings.audit_days)
     history = open_history(settings.database_url or None, settings.state, source, keeping, bus.publish_soon)
     service = Service(settings, publish=bus.publish_soon, observe=metrics.observe_batch)
-    app = FastAPI(title="pindet", version=_version(), description=DESCRIPTION, lifespan=_lifespan)
+    # FastAPI's own pages of the API load scripts from elsewhere; /docs is the page's.
+    app = FastAPI(
+        title="pindet", version=_version(), description=DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
+    )
     app.state.settings, app.state.metrics, app.state.bus, app.state.service = settings, metrics, bus, service
     app.state.history, app.state.room = history, room
     app.state.auth = _guard(settings, history, bus)
-    app.state.detecting = Detecting(service, settings, metrics)
+    app.state.tracing = open_tracing(os.environ)
+    app.state.detecting = Detecting(service, settings, metrics, app.state.tracing)
+    app.state.by_url = ByUrl(settings) if settings.url_hosts.strip() else None
     app.state.jobs = JobRunner(settings.state / "jobs", service, settings)
     app.state.activity = Activity(service, bus.publish_soon)
     metrics.watch(service, bus.describe, history.describe)
     problems.install(app)
-    for module in (detect, jobs, model, health, stream, sign_in, records, status):
+    for module in (detect, jobs, model, releases, health, stream, sign_in, renewal, records, status, page):
         app.include_router(module.router)
+    _add_middleware(app)
+    return app
+
+
+def _add_middleware(app: FastAPI) -> None:
+    state = app.state
+    settings: Settings = state.settings
     if origins := settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -69,8 +85,11 @@ def create_app(settings: Settings) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "X-Request-ID", "traceparent"],
             expose_headers=["X-Request-ID", "X-Model-Version", "X-Model-MD5", "Retry-After"],
         )
-    app.add_middleware(RequestMiddleware, settings=settings, service=service, metrics=metrics, room=room)
-    return app
+    app.add_middleware(
+        RequestMiddleware, settings=settings, service=state.service, metrics=state.metrics, room=state.room
+    )
+    if state.tracing is not None:
+        app.add_middleware(TracingMiddleware, tracing=state.tracing, service=state.service)
 
 
 def _guard(settings: Settings, history: History, bus: Bus) -> Guard:
@@ -103,11 +122,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         with suppress(asyncio.CancelledError):
             await heartbeat
         state.detecting.close()
+        if state.by_url is not None:
+            state.by_url.close()
         await asyncio.to_thread(state.jobs.stop)
         await asyncio.to_thread(service.stop)
         await state.auth.stop()
         await state.history.stop()
         await state.bus.stop()
+        if state.tracing is not None:
+            await asyncio.to_thread(state.tracing.close)
 
 
 def _version() -> str:

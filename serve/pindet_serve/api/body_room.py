@@ -34,10 +34,11 @@ class BodyHolder:
         self._held += size
         return True
 
-    def give_back(self) -> None:
-        """Hold nothing any more."""
-        self._room.used -= self._held
-        self._held = 0
+    def give_back(self, size: int | None = None) -> None:
+        """Hold so many bytes less, all of them when ``None``."""
+        size = self._held if size is None else min(size, self._held)
+        self._room.used -= size
+        self._held -= size
 
     def __enter__(self) -> BodyHolder:
         return self

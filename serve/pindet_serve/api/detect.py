@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from pindet_serve.api import pictures
@@ -33,9 +33,16 @@ _PARTS = {
     "properties": {"images": {"type": "array", "items": _BINARY, "minItems": 1}},
     "required": ["images"],
 }
+_URLS = {
+    "type": "object",
+    "description": "where the server allows it: images that it fetches from hosts that it lists",
+    "properties": {"urls": {"type": "array", "items": {"type": "string", "format": "uri"}, "minItems": 1}},
+    "required": ["urls"],
+}
 _BODY = {
     "required": True,
-    "content": {"multipart/form-data": {"schema": _PARTS}} | {name: {"schema": _BINARY} for name in RAW_TYPES},
+    "content": {"multipart/form-data": {"schema": _PARTS}, "application/json": {"schema": _URLS}}
+    | {name: {"schema": _BINARY} for name in RAW_TYPES},
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -49,13 +56,14 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 
 @router.post(
     "/v1/detect",
-    responses=_ANSWERS | problems(400, 401, 403, 406, 408, 413, 415, 422, 500, 503),
+    responses=_ANSWERS | problems(400, 401, 403, 406, 408, 413, 415, 422, 424, 500, 503),
     openapi_extra={"requestBody": _BODY},
 )
 async def detect(
     request: Request,
     viewer: Viewer,
     limits: Limits,
+    record: Annotated[bool, Query(description="whether history keeps the answer; false for trying something")] = True,
 ) -> Response:
     """Find the objects in one or many images.
 
@@ -65,11 +73,11 @@ async def detect(
     detecting: Detecting = state.detecting
     settings: Settings = state.settings
     started = time.monotonic()
-    deadline = started + settings.deadline_s
     batcher = detecting.service.batcher
     try:
         batcher.check_room()  # before the body is read: a full server spends nothing on it
         uploads = await read_uploads(request, settings)
+        deadline = time.monotonic() + settings.deadline_s  # a slow way here is the body's limit, not the image's
         model = request.state.model = detecting.service.model
         wanted = checked(limits, model)
         picture = _picture_type(request.headers.get("accept", ""), len(uploads))
@@ -83,8 +91,8 @@ async def detect(
         raise results[0]
     state.activity.note(started, results)
     images = _images(uploads, results, model)
-    for record in _records(request, viewer, images, model):
-        state.history.record(record)
+    for entry in _records(request, viewer, images, model) if record else ():
+        state.history.record(entry)
     if picture and isinstance(results[0], Found):
         return await _picture(detecting, results[0], model, picture)
     return _json(images, model, state.metrics)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.problems import Problem
+from pindet_serve.api.tracing import Tracing
 from pindet_serve.api.uploads import Upload
 from pindet_serve.detections import Detections
 from pindet_serve.images import Image, ImageDecodeError
@@ -45,11 +46,14 @@ class Detecting:
         service: gives the model and the batcher.
         settings: the deadline and the largest image.
         metrics: told how long each phase took.
+        tracing: told it too, where there is one.
     """
 
-    def __init__(self, service: Service, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, service: Service, settings: Settings, metrics: Metrics, tracing: Tracing | None = None
+    ) -> None:
         self.service = service
-        self._settings, self._metrics = settings, metrics
+        self._settings, self._metrics, self._tracing = settings, metrics, tracing
         self.pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
 
     def close(self) -> None:
@@ -70,6 +74,9 @@ class Detecting:
             Problem: the image can not be answered.
         """
         loop = asyncio.get_running_loop()
+        if upload.problem is not None:
+            self._metrics.refusals.labels(str(upload.problem.status)).inc()
+            raise upload.problem
         try:
             prepared = await loop.run_in_executor(self.pool, self._prepare, upload.data, model, deadline, keep)
             canvas, placement, decode_s, image = prepared
@@ -79,8 +86,11 @@ class Detecting:
             self._metrics.refusals.labels(str(problem.status)).inc()
             raise problem from error
         found = model.answer(inferred.raw, placement, wanted)
-        for phase, seconds in (("decode", decode_s), ("queue", inferred.queue_s), ("inference", inferred.inference_s)):
+        phases = {"decode": decode_s, "queue": inferred.queue_s, "inference": inferred.inference_s}
+        for phase, seconds in phases.items():
             self._metrics.phases.labels(phase).observe(seconds)
+        if self._tracing is not None:
+            self._tracing.phases(phases, **{"pindet.batch": inferred.batch})
         self._metrics.observe_answer(model.manifest.classes, found)
         if model.drift is not None:
             # At the model's own limits, whatever this request wanted: else the requests would drift, not the world.

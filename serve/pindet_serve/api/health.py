@@ -13,13 +13,13 @@ from pindet_serve.serving.service import Service
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health", responses=answers(200))
+@router.get("/health", responses=answers(200, "How it is"))
 async def health(request: Request) -> HealthAnswer:
     """How the server is; always 200 while it can say so."""
     return _health(request)
 
 
-@router.get("/health/live", responses=answers(200))
+@router.get("/health/live", responses=answers(200, "It runs"))
 async def live() -> dict[str, str]:
     """Whether the process runs."""
     return {"status": "ok"}
@@ -27,7 +27,7 @@ async def live() -> dict[str, str]:
 
 @router.get(
     "/health/ready",
-    responses=answers(200) | {503: {"description": "Not ready", "model": HealthAnswer, "headers": HEADERS}},
+    responses=answers(200, "Ready") | {503: {"description": "Not ready", "model": HealthAnswer, "headers": HEADERS}},
 )
 async def ready(request: Request, response: Response) -> HealthAnswer:
     """Whether requests should be sent here: warm, the inference thread alive, room in the queue."""
@@ -37,7 +37,7 @@ async def ready(request: Request, response: Response) -> HealthAnswer:
     return answer
 
 
-@router.get("/metrics", response_class=Response, responses=answers(200, "text/plain"))
+@router.get("/metrics", response_class=Response, responses=answers(200, "Prometheus' text format", "text/plain"))
 async def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
     figures: Metrics = request.app.state.metrics

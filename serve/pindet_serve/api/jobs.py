@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import pathlib
 import shutil
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, Response
 
@@ -19,6 +19,7 @@ from pindet_serve.jobs.job import INPUT, Job
 from pindet_serve.jobs.runner import JobRunner, TooManyJobs
 
 PATH = "/v1/jobs"
+JobId = Annotated[str, Path(description="of the job, as creating it gave")]
 router = APIRouter(tags=["jobs"], dependencies=[Depends(require("viewer"))])
 _TYPES = (
     "video/mp4", "video/quicktime", "video/x-matroska", "video/webm", "video/x-msvideo", "application/zip",
@@ -30,7 +31,8 @@ _BODY = {"required": True, "content": {name: {"schema": {"type": "string", "form
 @router.post(
     PATH,
     status_code=202,
-    responses=answers(202) | problems(400, 401, 403, 408, 413, 415, 422, 500, 503, 507),
+    responses=answers(202, "The job, which waits for its turn")
+    | problems(400, 401, 403, 408, 413, 415, 422, 500, 503, 507),
     openapi_extra={"requestBody": _BODY},
 )
 async def create(
@@ -65,14 +67,14 @@ async def create(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@router.get(PATH, responses=answers(200) | problems(401, 403, 500))
+@router.get(PATH, responses=answers(200, "The jobs") | problems(401, 403, 500))
 async def every(request: Request) -> list[JobAnswer]:
     """All jobs, the newest first."""
     return [_described(job) for job in request.app.state.jobs.every()]
 
 
-@router.get(PATH + "/{job_id}", responses=answers(200) | problems(401, 403, 404, 422, 500))
-async def one(request: Request, job_id: str) -> JobAnswer:
+@router.get(PATH + "/{job_id}", responses=answers(200, "The job") | problems(401, 403, 404, 422, 500))
+async def one(request: Request, job_id: JobId) -> JobAnswer:
     """How far a job is."""
     return _described(_job(request, job_id))
 
@@ -80,9 +82,9 @@ async def one(request: Request, job_id: str) -> JobAnswer:
 @router.get(
     PATH + "/{job_id}/result",
     response_class=FileResponse,
-    responses=answers(200, "application/x-ndjson") | problems(401, 403, 404, 409, 422, 500),
+    responses=answers(200, "One JSON object a line", "application/x-ndjson") | problems(401, 403, 404, 409, 422, 500),
 )
-async def result(request: Request, job_id: str) -> FileResponse:
+async def result(request: Request, job_id: JobId) -> FileResponse:
     """The result of a finished job: one JSON object a line, for each frame, in order."""
     job = _job(request, job_id)
     if job.status != "finished":
@@ -95,14 +97,14 @@ async def result(request: Request, job_id: str) -> FileResponse:
     PATH + "/{job_id}",
     status_code=204,
     response_class=Response,
-    responses=answers(204) | problems(401, 403, 404, 422, 500),
+    responses=answers(204, "It is gone") | problems(401, 403, 404, 422, 500),
 )
-async def remove(request: Request, job_id: str) -> None:
+async def remove(request: Request, job_id: JobId) -> None:
     """Cancel a job if it still runs, and delete its input and result."""
     await run_in_threadpool(request.app.state.jobs.remove, _job(request, job_id))
 
 
-async def _receive(request: Request, path: Path) -> str:
+async def _receive(request: Request, path: pathlib.Path) -> str:
     """Write the body to a file as it comes, and say what it is."""
     size, kind = 0, ""
     start = b""

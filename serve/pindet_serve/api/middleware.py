@@ -58,6 +58,7 @@ class RequestMiddleware:
             await send(message)
 
         with self._room.holder() as held:
+            scope["state"]["held"] = held
             try:
                 await self._app(scope, _Limited(receive, scope, headers, self._settings, held), send_marked)
             except Exception as error:
@@ -70,13 +71,15 @@ class RequestMiddleware:
     def _identify(self, scope: Scope, headers: MutableMapping[bytes, str]) -> dict[str, str]:
         sent = headers.get(b"x-request-id", "")
         own = sent if _OWN_ID.fullmatch(sent) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = own
+        state = scope.setdefault("state", {})
+        state["request_id"] = own
         logs.request_id.set(own)
         answered = {"X-Request-ID": own}
-        trace = _TRACEPARENT.fullmatch(headers.get(b"traceparent", ""))
+        spanned = state.get("traceparent", "")
+        trace = _TRACEPARENT.fullmatch(spanned or headers.get(b"traceparent", ""))
         logs.trace_id.set(trace[1] if trace else "")
         if trace:
-            answered["traceparent"] = f"00-{trace[1]}-{secrets.token_hex(8)}-{trace[2]}"
+            answered["traceparent"] = spanned or f"00-{trace[1]}-{secrets.token_hex(8)}-{trace[2]}"
         return answered
 
     def _mark(self, scope: Scope, headers: MutableHeaders, answered: dict[str, str]) -> None:

@@ -22,7 +22,11 @@ Operator = Annotated[Principal, Depends(require("operator"))]
 router = APIRouter(tags=["model"])
 
 
-@router.get("/v1/model", dependencies=[Depends(require("viewer"))], responses=answers(200) | problems(401, 403, 500))
+@router.get(
+    "/v1/model",
+    dependencies=[Depends(require("viewer"))],
+    responses=answers(200, "The model that answers") | problems(401, 403, 500),
+)
 async def model(request: Request) -> ModelAnswer:
     """The lineage of what is served."""
     return _described(request.app.state.service)
@@ -30,7 +34,7 @@ async def model(request: Request) -> ModelAnswer:
 
 @router.post(
     "/v1/model/reload",
-    responses=answers(200) | problems(401, 403, 409, 422, 500),
+    responses=answers(200, "The model that answers now") | problems(401, 403, 409, 422, 500),
 )
 async def reload(
     request: Request,
@@ -45,7 +49,7 @@ async def reload(
 
 @router.post(
     "/v1/model/rollback",
-    responses=answers(200) | problems(401, 403, 409, 422, 500),
+    responses=answers(200, "The model that answers now") | problems(401, 403, 409, 422, 500),
 )
 async def rollback(request: Request, operator: Operator) -> ReloadAnswer:
     """Serve the release before this one; a restart keeps to it until another is released."""

@@ -21,10 +21,10 @@ class ProblemBody(BaseModel):
 class Box(BaseModel):
     """Corners in pixels of the displayed image: 0 is its left or upper edge; EXIF orientation is applied."""
 
-    x1: float
-    y1: float
-    x2: float
-    y2: float
+    x1: float = Field(description="left edge")
+    y1: float = Field(description="upper edge")
+    x2: float = Field(description="right edge")
+    y2: float = Field(description="lower edge")
 
 
 class Detection(BaseModel):
@@ -32,8 +32,8 @@ class Detection(BaseModel):
 
     label: str = Field(description="class name")
     label_id: int = Field(ge=0, description="position in the model's class names")
-    score: float = Field(ge=0, le=1)
-    box: Box
+    score: float = Field(ge=0, le=1, description="how sure the model is")
+    box: Box = Field(description="where it is")
 
 
 class Timing(BaseModel):
@@ -52,14 +52,14 @@ class ImageAnswer(BaseModel):
     image_width: int | None = Field(None, description="pixels of the displayed image")
     image_height: int | None = Field(None, description="pixels of the displayed image")
     detections: list[Detection] | None = Field(None, description="best score first")
-    timing: Timing | None = None
+    timing: Timing | None = Field(None, description="how long it took")
     error: ProblemBody | None = Field(None, description="this image's own error; the others are answered")
 
 
 class ModelName(BaseModel):
     """The model that answered."""
 
-    name: str
+    name: str = Field(description="name of the artifact")
     version: str = Field(description="released version, or workspace")
     md5: str = Field(description="DVC's md5 of the bundle")
 
@@ -67,8 +67,8 @@ class ModelName(BaseModel):
 class DetectAnswer(BaseModel):
     """One answer per image, in the order they were sent."""
 
-    model: ModelName
-    images: list[ImageAnswer]
+    model: ModelName = Field(description="what answered")
+    images: list[ImageAnswer] = Field(description="one for each image that was sent")
 
 
 class ModelAnswer(ModelName):
@@ -92,7 +92,7 @@ class ModelAnswer(ModelName):
 class JobAnswer(BaseModel):
     """How far a job is."""
 
-    id: str
+    id: str = Field(description="32 hexadecimal digits")
     kind: str = Field(description="video or zip")
     created: float = Field(description="seconds since 1970")
     status: str = Field(description="queued, running, finished or failed")
@@ -105,34 +105,43 @@ class ReloadAnswer(BaseModel):
     """What a reload came to."""
 
     changed: bool = Field(description="whether another model answers now")
-    model: ModelAnswer
+    model: ModelAnswer = Field(description="what answers now")
 
 
 class Check(BaseModel):
     """One condition of being ready."""
 
-    ok: bool
-    detail: str
+    ok: bool = Field(description="whether it holds")
+    detail: str = Field(description="what was seen")
 
 
 class HealthAnswer(BaseModel):
     """How the server is."""
 
     status: str = Field(description="ok, degraded (answers, but something needs a look) or unready")
-    checks: dict[str, Check]
+    checks: dict[str, Check] = Field(description="by name; model, engine and queue are what being ready needs")
 
 
 _HEADERS = {
     "X-Request-ID": "the id sent with the request, else a new one; the logs hold it",
     "X-Model-Version": "version of the model that answered",
     "X-Model-MD5": "DVC's md5 of that model's bundle",
+    "traceparent": "of the server's own span, within the trace that the request came with (W3C Trace Context)",
 }
-HEADERS: dict[str, Any] = {
-    name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()
+
+
+def _described(headers: dict[str, str], kind: str = "string") -> dict[str, Any]:
+    return {name: {"description": text, "schema": {"type": kind}} for name, text in headers.items()}
+
+
+HEADERS: dict[str, Any] = _described(_HEADERS)
+_OF_STATUS = {
+    401: _described({"WWW-Authenticate": "how to prove who is asking: Bearer"}),
+    429: _described({"Retry-After": "seconds to wait"}, "integer"),
+    503: _described({"Retry-After": "seconds to wait"}, "integer"),
 }
-_RETRY: dict[str, Any] = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}}
 _PROBLEMS = {
-    400: "Nothing to decode, or it can not be decoded",
+    400: "The body can not be read, or holds nothing that can be decoded",
     401: "Not signed in",
     403: "Not allowed for this role",
     404: "No such thing",
@@ -142,6 +151,7 @@ _PROBLEMS = {
     413: "Too many bytes, pixels or images",
     415: "A type that is not served",
     422: "Invalid parameters",
+    424: "The image could not be fetched by its URL",
     429: "Too many failures",
     500: "The server failed",
     503: "No room in the queue, no time left, or the database is away",
@@ -156,13 +166,13 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {
             "description": _PROBLEMS[status],
             "content": {"application/problem+json": {"schema": schema}},
-            "headers": HEADERS | (_RETRY if status in (429, 503) else {}),
+            "headers": HEADERS | _OF_STATUS.get(status, {}),
         }
         for status in statuses
     }
 
 
-def answers(status: int, *media_types: str) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI response of success, with its headers and, where it is no JSON, its media types."""
+def answers(status: int, text: str, *media_types: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI response of success, in words, with its headers and, where it is no JSON, its media types."""
     content: dict[str, Any] = {name: {} for name in media_types}
-    return {status: {"headers": HEADERS} | ({"content": content} if content else {})}
+    return {status: {"description": text, "headers": HEADERS} | ({"content": content} if content else {})}

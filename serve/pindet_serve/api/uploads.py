@@ -22,10 +22,11 @@ _HOW = (
 
 @dataclass(frozen=True)
 class Upload:
-    """The bytes of one image file and the name it was sent with, empty for a raw body."""
+    """The bytes of one image file and the name it was sent with, empty for a raw body; or why there are none."""
 
     name: str
     data: bytes
+    problem: Problem | None = None
 
 
 async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
@@ -37,8 +38,13 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
     content_type = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
     if content_type == "multipart/form-data":
         return await _read_parts(request, settings)
+    if content_type == "application/json" and (by_url := request.app.state.by_url) is not None:
+        uploads: list[Upload] = await by_url.read(request)
+        return uploads
     if content_type not in RAW_TYPES:
         allowed = ", ".join((*RAW_TYPES, "multipart/form-data"))
+        if content_type == "application/json":
+            allowed += "; images by URL are turned off, PINDET_URL_HOSTS turns them on"
         raise Problem(415, "Unsupported type", f"the body is {content_type!r}; allowed are {allowed}. {_HOW}")
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Problem(415, "Unsupported type", "the body has a Content-Encoding; send the image as it is")

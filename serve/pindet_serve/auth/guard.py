@@ -85,6 +85,20 @@ class OpenGuard(Guard):
     async def stop(self) -> None:
         """Nothing to stop."""
 
+    async def principal(self, request: Request, role: Role) -> Principal:
+        """Everyone, but no page of another site in a browser on this machine.
+
+        Raises:
+            Problem: 403 for such a page that would do something.
+        """
+        headers = request.headers
+        if request.method not in ("GET", "HEAD") and not origin_allowed(
+            headers.get("origin"), headers.get("host"), self._allowed_origins, loopback_only=True
+        ):
+            detail = f"sign-in is off, and pages of {headers['origin'][:200]} may do nothing here; see allowed_origins"
+            raise Problem(403, "Not allowed", detail)
+        return await super().principal(request, role)
+
     async def identify(self, connection: HTTPConnection) -> Principal | None:
         """Everyone."""
         del connection

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.security import OAuth2PasswordRequestForm
+from fastapi import APIRouter, Depends, Form, Path, Request, Response
 
 from pindet_serve.api.problems import Problem
 from pindet_serve.api.schemas import answers, problems
@@ -15,7 +14,7 @@ from pindet_serve.auth.guard import Guard
 from pindet_serve.auth.passwords import PasswordError
 from pindet_serve.auth.principal import Principal
 from pindet_serve.auth.require import require
-from pindet_serve.auth.schemas import Me, NewUser, TicketAnswer, TokenAnswer, UserAnswer, UserChange
+from pindet_serve.auth.schemas import Me, NewUser, SignInForm, TicketAnswer, TokenAnswer, UserAnswer, UserChange
 from pindet_serve.auth.sign_in import SignIn
 from pindet_serve.auth.tokens import TICKET_SECONDS
 from pindet_serve.auth.users import UserError
@@ -26,6 +25,7 @@ router = APIRouter(tags=["sign-in"])
 T = TypeVar("T")
 _USERS = problems(401, 403, 409, 500, 503)
 Viewer = Annotated[Principal, Depends(require("viewer"))]
+Name = Annotated[str, Path(description="of the user")]
 Admin = Annotated[Principal, Depends(require("admin"))]
 
 
@@ -39,9 +39,11 @@ def _sign_in(request: Request) -> SignIn:
 SignedIn = Annotated[SignIn, Depends(_sign_in)]
 
 
-@router.post("/v1/auth/token", responses=answers(200) | problems(401, 409, 422, 429, 500, 503))
+@router.post(
+    "/v1/auth/token", responses=answers(200, "The token") | problems(400, 401, 408, 409, 413, 422, 429, 500, 503)
+)
 async def token(
-    request: Request, response: Response, form: Annotated[OAuth2PasswordRequestForm, Depends()], guard: SignedIn
+    request: Request, response: Response, form: Annotated[SignInForm, Form()], guard: SignedIn
 ) -> TokenAnswer:
     """Sign in with name and password (OAuth2 password flow)."""
     response.headers["Cache-Control"] = "no-store"
@@ -51,26 +53,28 @@ async def token(
     )
 
 
-@router.post("/v1/auth/ticket", responses=answers(200) | problems(401, 403, 409, 500))
+@router.post("/v1/auth/ticket", responses=answers(200, "The ticket") | problems(401, 403, 409, 500))
 async def ticket(response: Response, principal: Viewer, guard: SignedIn) -> TicketAnswer:
     """Get a ticket that opens one socket within 30 s, for browsers, which can not send a token with it."""
     response.headers["Cache-Control"] = "no-store"
     return TicketAnswer(ticket=guard.tokens.issue_ticket(principal), expires_in=int(TICKET_SECONDS))
 
 
-@router.get("/v1/auth/me", responses=answers(200) | problems(401, 403, 500))
+@router.get("/v1/auth/me", responses=answers(200, "The user") | problems(401, 403, 500))
 async def me(request: Request, principal: Viewer) -> Me:
     """Who the token is of."""
     return Me(name=principal.name, role=principal.role, sign_in=request.app.state.auth.sign_in)
 
 
-@router.get("/v1/users", responses=answers(200) | _USERS)
+@router.get("/v1/users", responses=answers(200, "The users") | _USERS)
 async def list_users(_: Admin, guard: SignedIn) -> list[UserAnswer]:
     """All users."""
     return [UserAnswer.of(user) for user in await _stored(guard.users.all)]
 
 
-@router.post("/v1/users", status_code=201, responses=answers(201) | problems(422) | _USERS)
+@router.post(
+    "/v1/users", status_code=201, responses=answers(201, "The new user") | problems(400, 408, 413, 422) | _USERS
+)
 async def create_user(request: Request, new: NewUser, admin: Admin, guard: SignedIn) -> UserAnswer:
     """Add a user."""
     hash = await _stored(guard.passwords.hash, new.password, new.name)
@@ -80,8 +84,10 @@ async def create_user(request: Request, new: NewUser, admin: Admin, guard: Signe
     return UserAnswer.of(user)
 
 
-@router.patch("/v1/users/{name}", responses=answers(200) | problems(404, 422) | _USERS)
-async def change_user(request: Request, name: str, change: UserChange, admin: Admin, guard: SignedIn) -> UserAnswer:
+@router.patch(
+    "/v1/users/{name}", responses=answers(200, "The user as it is now") | problems(400, 404, 408, 413, 422) | _USERS
+)
+async def change_user(request: Request, name: Name, change: UserChange, admin: Admin, guard: SignedIn) -> UserAnswer:
     """Change a user's role or password, or whether it may sign in."""
     hash = await _stored(guard.passwords.hash, change.password, name) if change.password else None
     user = await _stored(guard.users.change, name, role=change.role, password_hash=hash, enabled=change.enabled)
@@ -91,8 +97,10 @@ async def change_user(request: Request, name: str, change: UserChange, admin: Ad
     return UserAnswer.of(user)
 
 
-@router.delete("/v1/users/{name}", status_code=204, responses=answers(204) | problems(404, 422) | _USERS)
-async def remove_user(request: Request, name: str, admin: Admin, guard: SignedIn) -> None:
+@router.delete(
+    "/v1/users/{name}", status_code=204, responses=answers(204, "The user is gone") | problems(404, 422) | _USERS
+)
+async def remove_user(request: Request, name: Name, admin: Admin, guard: SignedIn) -> None:
     """Remove a user."""
     await _stored(guard.users.remove, name)
     guard.directory.forget(name)

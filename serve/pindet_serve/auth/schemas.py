@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from pindet_serve.auth.passwords import LONGEST, SHORTEST
 from pindet_serve.auth.principal import Role
 from pindet_serve.auth.users import User
+
+
+class SignInForm(BaseModel):
+    """Name and password, as OAuth2 sends them (RFC 6749, password flow)."""
+
+    username: str = Field(description="name of the user")
+    password: str = Field(description="password of the user")
+    grant_type: Literal["password"] = Field("password", description="always password; may be absent")
+    scope: str = Field("", description="not used: the role says what is allowed")
+    client_id: str | None = Field(None, description="not used")
+    client_secret: str | None = Field(None, description="not used")
 
 
 class TokenAnswer(BaseModel):
@@ -50,7 +63,7 @@ class UserAnswer(BaseModel):
 class NewUser(BaseModel):
     """A user to be added."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)  # 0 is no false
     name: str = Field(min_length=1, max_length=64, description="letters, digits and ._@-")
     password: str = Field(min_length=SHORTEST, max_length=LONGEST, description="not the name")
     role: Role = Field("viewer", description="what the user may do")
@@ -59,7 +72,7 @@ class NewUser(BaseModel):
 class UserChange(BaseModel):
     """What to change; what is absent stays. Tokens of before become invalid."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)  # 0 is no false
     password: str | None = Field(None, min_length=SHORTEST, max_length=LONGEST, description="new password")
     role: Role | None = Field(None, description="new role")
     enabled: bool | None = Field(None, description="whether the user may sign in")

@@ -197,7 +197,7 @@ class Recorder:
     def _failed(self, error: Exception) -> None:
         if not self._failing:
             _log.warning("history can not be written, it waits in memory: %s", type(error).__name__)
-            self._publish("service.history_lost", {"reason": type(error).__name__, "waiting": len(self._spool)})
+            self._publish("service.history_lost", {"id": "history", "reason": type(error).__name__})
         if not isinstance(error, SQLAlchemyError):
             _log.debug("history", exc_info=error)
         self._failing = True
@@ -205,7 +205,7 @@ class Recorder:
     def _recovered(self) -> None:
         if self._failing:
             _log.info("history is written again")
-            self._publish("service.history_back", {"dropped": self.dropped})
+            self._publish("service.history_back", {"id": "history", "dropped": self.dropped})
         self._failing = False
         self._backoff.reset()
 

@@ -18,7 +18,7 @@ from pindet_serve.history.schemas import DeedPage, ImagePage, Statistics
 
 router = APIRouter(tags=["history"])
 T = TypeVar("T")
-_ANSWERS = answers(200) | problems(401, 403, 422, 500, 503)
+_PROBLEMS = problems(401, 403, 422, 500, 503)
 _DAY_MS = 24 * 3600 * 1000
 _MOST_STEPS = 10_000
 _LARGEST = 2**53
@@ -46,7 +46,9 @@ Within = Annotated[Span, Depends(_span)]
 Stored = Annotated[Archive, Depends(_archive)]
 
 
-@router.get("/v1/detections", dependencies=[Depends(require("viewer"))], responses=_ANSWERS)
+@router.get(
+    "/v1/detections", dependencies=[Depends(require("viewer"))], responses=answers(200, "A page of images") | _PROBLEMS
+)
 async def list_detections(
     span: Within,
     archive: Stored,
@@ -54,15 +56,17 @@ async def list_detections(
     before_id: Before = None,
     label: Annotated[str | None, Query(max_length=255, description="only images with this class")] = None,
     request_id: Annotated[str | None, Query(max_length=64, description="only images of this request")] = None,
+    model_md5: Annotated[str | None, Query(max_length=64, description="only images answered by this bundle")] = None,
 ) -> ImagePage:
     """What was detected, newest first."""
-    rows = await _read(
-        archive.detections, span, limit=limit, before_id=before_id, label=label, request_id=request_id
-    )
+    only = {"label": label, "request_id": request_id, "model_md5": model_md5}
+    rows = await _read(archive.detections, span, limit=limit, before_id=before_id, **only)
     return ImagePage.model_validate({"images": rows} | _next(rows, limit))
 
 
-@router.get("/v1/statistics", dependencies=[Depends(require("viewer"))], responses=_ANSWERS)
+@router.get(
+    "/v1/statistics", dependencies=[Depends(require("viewer"))], responses=answers(200, "Aggregates") | _PROBLEMS
+)
 async def statistics(
     span: Within,
     archive: Stored,
@@ -77,7 +81,9 @@ async def statistics(
     return Statistics.model_validate(await _read(archive.statistics, span, step_ms))
 
 
-@router.get("/v1/audit", dependencies=[Depends(require("admin"))], responses=_ANSWERS)
+@router.get(
+    "/v1/audit", dependencies=[Depends(require("admin"))], responses=answers(200, "A page of deeds") | _PROBLEMS
+)
 async def list_deeds(span: Within, archive: Stored, limit: Limit = 100, before_id: Before = None) -> DeedPage:
     """Who did what, newest first."""
     rows = await _read(archive.audit, span, limit=limit, before_id=before_id)

@@ -9,12 +9,17 @@ from pathlib import Path
 from pindet_serve.detector import Detector
 from pindet_serve.engine import DeviceMissingError, OpenEngine
 from pindet_serve.manifest import BundleError
-from pindet_serve.onnx_engine import PROVIDERS, OnnxRuntimeEngine
+from pindet_serve.onnx_engine import INSTALL_FOR_GPU, PROVIDERS, OnnxRuntimeEngine
 from pindet_serve.serving.hardware import Hardware, find_hardware
 from pindet_serve.settings import Settings
 
 PROGRAM = "model.pt2"
 """The file of a bundle that the torch engine runs; bundles need not have it."""
+
+_NO_GPU = (
+    "no NVIDIA GPU can be used here: there is none, or no driver, or the container was not given it (--gpus all); "
+    "use device cpu, or auto to take what is there"
+)
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,7 @@ def choose(settings: Settings, hardware: Hardware, *, has_program: bool) -> Choi
         return Choice("openvino", "cpu")
     on_gpu = engine == "torch" or device in ("cuda", "tensorrt")
     if on_gpu and not hardware.gpus:
-        raise DeviceMissingError(
-            f"engine is {engine!r} and device {device!r}, and no NVIDIA GPU can be used here: there is none, or no "
-            "driver, or the container was not given it (--gpus all); use device cpu, or auto to take what is there"
-        )
+        raise DeviceMissingError(f"engine is {engine!r} and device {device!r}, and {_NO_GPU}")
     if engine == "torch":
         _need("torch" in hardware.packages, "engine is 'torch', which is not installed", "[gpu]")
         if not has_program:
@@ -64,7 +66,7 @@ def choose(settings: Settings, hardware: Hardware, *, has_program: bool) -> Choi
     if PROVIDERS[wanted] in hardware.providers:
         return Choice("onnxruntime", wanted)
     if on_gpu:
-        _need(False, f"device is {device!r}, and no engine for it is installed", "[gpu]")
+        raise DeviceMissingError(f"device is {device!r}, and no engine for it is installed; {INSTALL_FOR_GPU}")
     return Choice("onnxruntime", "cpu")
 
 

@@ -41,13 +41,20 @@ def decode_checked(data: bytes, max_pixels: int) -> Image:
         ImageDecodeError: it can not be decoded, or is truncated.
     """
     header = read_header(data)
-    pixels = header.image_width * header.image_height
+    _refuse_large(header.image_width, header.image_height, max_pixels)
+    image = decode_image(with_colours_as_stored(data) if header.kind == "TIFF" else data)
+    # A decoder may have read the header in another way than we did.
+    _refuse_large(image.shape[1], image.shape[0], max_pixels)
+    return image
+
+
+def _refuse_large(width: int, height: int, max_pixels: int) -> None:
+    pixels = width * height
     if pixels > max_pixels:
         raise TooManyPixelsError(
-            f"the image is {header.image_width}x{header.image_height} pixels, {pixels / 1e6:.1f} million; "
+            f"the image is {width}x{height} pixels, {pixels / 1e6:.1f} million; "
             f"at most {max_pixels / 1e6:g} million are allowed"
         )
-    return decode_image(with_colours_as_stored(data) if header.kind == "TIFF" else data)
 
 
 def read_header(data: bytes) -> Header:
@@ -61,7 +68,7 @@ def read_header(data: bytes) -> Header:
         if data.startswith(starts) and (kind != "WebP" or data[8:12] == b"WEBP"):
             try:
                 width, height = read(data)
-            except (struct.error, IndexError):
+            except (struct.error, IndexError, OverflowError):  # a 64-bit offset may lie beyond any file
                 raise ImageDecodeError(f"the {kind} file of {len(data)} bytes is truncated") from None
             if width < 1 or height < 1:
                 raise ImageDecodeError(f"the {kind} file says it is {width}x{height} pixels")

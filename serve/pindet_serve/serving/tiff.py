@@ -8,7 +8,7 @@ from dataclasses import dataclass
 MOST_ENTRIES = 100_000
 _WIDTH, _HEIGHT, _EXTRA_SAMPLES = 256, 257, 338
 _ASSOCIATED, _UNASSOCIATED = 1, 2
-_CODES = {3: "H", 4: "I", 16: "Q"}
+_CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def read_tiff(data: bytes) -> TiffHeader:
     """Read the first directory of a classic or big TIFF.
 
     Raises:
-        struct.error, IndexError: it is truncated, or no TIFF.
+        struct.error, IndexError, OverflowError: it is truncated, or no TIFF.
     """
     order = "<" if data[:1] == b"I" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
@@ -42,18 +42,20 @@ def read_tiff(data: bytes) -> TiffHeader:
     start, step, inline = start + (8 if big else 2), 20 if big else 12, 8 if big else 4
     if count > MOST_ENTRIES:
         raise IndexError
-    sizes, alpha_at = {_WIDTH: 0, _HEIGHT: 0}, -1
+    sizes: dict[int, int] = {}
+    alpha_at: int | None = None
     for position in range(start, start + count * step, step):
         tag, kind, values = struct.unpack_from(order + "HH" + word, data, position)
         at = position + step - inline
-        if tag in sizes:
+        # Of entries that are there twice, libtiff takes the first: a small one behind must not hide a large one.
+        if tag in (_WIDTH, _HEIGHT) and tag not in sizes:
             (sizes[tag],) = struct.unpack_from(order + _CODES.get(kind, "I"), data, at)
-        elif tag == _EXTRA_SAMPLES:
+        elif tag == _EXTRA_SAMPLES and alpha_at is None:
             if 2 * values > inline:  # the values are elsewhere, and here is where
                 (at,) = struct.unpack_from(order + word, data, at)
             (sample,) = struct.unpack_from(order + "H", data, at)
             alpha_at = at if sample == _UNASSOCIATED else -1
-    return TiffHeader(sizes[_WIDTH], sizes[_HEIGHT], alpha_at, order)
+    return TiffHeader(sizes.get(_WIDTH, 0), sizes.get(_HEIGHT, 0), -1 if alpha_at is None else alpha_at, order)
 
 
 def with_colours_as_stored(data: bytes) -> bytes:

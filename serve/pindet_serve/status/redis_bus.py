@@ -240,7 +240,7 @@ class RedisBus(Bus):
         reason = f"{type(error).__name__}: {error}"[:200]
         _log.warning("the status bus lost Redis, this replica tells only its own clients: %s", reason)
         self._tell_locally()
-        self.hub.append_local("service.redis_lost", {"reason": reason})
+        self.hub.append_local("service.redis_lost", {"id": "redis", "reason": reason})
 
     def _came_back(self) -> None:
         self._up.set()
@@ -249,7 +249,7 @@ class RedisBus(Bus):
             seconds = round(time.monotonic() - self._lost_at, 3)
             self._lost_at = None
             _log.info("the status bus has Redis again after %s s", seconds)
-            self._publish("service.redis_back", {"seconds": seconds})
+            self._publish("service.redis_back", {"id": "redis", "seconds": seconds})
 
 
 def _client(url: str, password: str | None, timing: Timing) -> Redis:

@@ -16,6 +16,7 @@ from pindet.export.formats import add_formats
 from pindet.export.golden import choose_golden, golden_threshold, shrink
 from pindet.export.operating import OperatingPoint
 from pindet.export.parity import Parity, check, compare
+from pindet.export.profile import add_profile
 from pindet.export.settings import ExportSettings
 from pindet.models.predictor import Predictor
 from pindet.models.store import Trained
@@ -73,6 +74,7 @@ def export(
         chosen = choose_golden(from_bundle, threshold, settings.golden_images)
         images = [shrink(test.image(i), trained.model.image_height, trained.model.image_width) for i in chosen]
         tolerance = Tolerance(settings.golden_box_tolerance, settings.golden_score_tolerance)
+        add_profile(bundle, detector, (test.image(i) for i in range(len(test))))
         add_golden(bundle, detector, images, tolerance, threshold)
         if settings.formats:
             postprocess, plain_map = operating.postprocess(), parity.get("map_bundle")

@@ -24,7 +24,7 @@ class _Candidates(nn.Module):
 
 
 def write_program(bundle: Path, model: DetectionModel, postprocess: Postprocess) -> None:
-    """Write ``model.pt2`` into a bundle that is being made.
+    """Write ``model.pt2`` into a bundle that is being made; equal models give equal bytes, which name no path.
 
     Args:
         bundle: folder; its manifest has to list the file afterwards.
@@ -35,7 +35,8 @@ def write_program(bundle: Path, model: DetectionModel, postprocess: Postprocess)
     batch = torch.export.Dim("N")
     with torch.no_grad():
         program = torch.export.export(_Candidates(model).eval(), (images,), dynamic_shapes=({0: batch},))
-    for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # it names folders of this machine
+    for node in program.graph.nodes:  # which line of whose file made it: nothing that a bundle should say
+        for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):
+            node.meta.pop(key, None)
     selection = {name: getattr(postprocess, name) for name in ("nms_iou_threshold", "max_candidates", "score_floor")}
     torch.export.save(program, bundle / PROGRAM, extra_files={SELECTION: json.dumps(selection)})
