@@ -37,12 +37,13 @@ params: $(VENV)/.pipeline  ## compose params.yaml from conf/; overrides: make pa
 	pindet params $(S)
 
 test: $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 lint: $(VENV)/.dev  ## style, types and import directions
 	$(BIN)/ruff check .
 	$(BIN)/mypy serve/pindet_serve src/pindet
 	$(BIN)/lint-imports
+	cd serve && if [ -x ../$(BIN)/deno ]; then ../$(BIN)/deno check --quiet --config tsconfig.json pindet_serve/web/app.js pindet_serve/web/docs.js; else echo "The page's types were not checked: deno is not installed."; fi
 
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--no-header --quiet
@@ -60,5 +61,5 @@ lock:  ## renew the lock files from requirements/*.in (needs uv)
 	$(LOCK) requirements/dev.in -c requirements/pipeline.txt -o requirements/dev.txt
 	$(LOCK) requirements/serve.in -c requirements/pipeline.txt -o requirements/serve.txt
 
-clean:  ## remove the environment and every cache
+clean:  ## remove the environment and the caches of the tools; data, models and runs stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -38,6 +38,7 @@ def main(params: Params) -> None:
         BUNDLE,
         metrics=json.loads(METRICS.read_text(encoding="utf-8")),
         data_md5=dvc_md5(PREPARED),
+        calibration=PreparedSplit(PREPARED, "val"),
     )
     write_json(PARITY, parity)
     images = [test.image(i) for i in range(min(len(test), TIMED_IMAGES))]

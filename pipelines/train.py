@@ -10,6 +10,7 @@ from pindet.models.store import save_trained
 from pindet.params import Params
 from pindet.project import scratch
 from pindet.stage import run_stage
+from pindet.tracking.bus import announced_training
 from pindet.tracking.run import training_run
 from pindet.training.history import write_history
 from pindet.training.resume import remove_resume_state
@@ -33,12 +34,15 @@ def main(params: Params) -> None:
     key = stage_key("train", Path())
     resume = scratch("resume", key)
     everything = OmegaConf.to_container(params.tree)
-    with training_run(
-        params.build("tracking"), Path(), everything, stage_key=key, dataset=PREPARED, resume=resume
-    ) as run:
+    with (
+        training_run(
+            params.build("tracking"), Path(), everything, stage_key=key, dataset=PREPARED, resume=resume
+        ) as run,
+        announced_training(run.id or key, settings.epochs) as tell_bus,
+    ):
         result = train(
             model, settings, splits["train"], splits["val"], seed=seed, runtime=runtime, resume=resume,
-            callbacks=run.callbacks,
+            callbacks=run.callbacks, listeners=[run.log_progress, tell_bus],
         )  # fmt: skip
         model.load_state_dict(result.state_dict)
         save_trained(WEIGHTS, ARCHITECTURE, model, everything["model"], classes)

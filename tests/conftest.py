@@ -12,6 +12,20 @@ from pathlib import Path
 
 import pytest
 
+TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    """Two processes share the suite by its folders, so that each server and each trained model is made once.
+
+    The pipelines come first: they take as long as half of the rest.
+    """
+    items.sort(key=lambda item: TESTS / "pipelines" not in item.path.parents)
+    for item in items:
+        if TESTS / "pipelines" in item.path.parents:
+            item.add_marker(pytest.mark.timeout(900))  # real stages, each of which imports torch
+        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).parts[0]))
+
 
 def free_ports(count):
     """Ports that nothing listens on right now."""

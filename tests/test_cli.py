@@ -1,12 +1,16 @@
 import io
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from pindet.summary import NothingToSummarizeError, show_summary
+
+ROOT = Path(__file__).parents[1]
 
 
 def pindet(*arguments, cwd):
@@ -55,3 +59,41 @@ def test_the_summary_shows_each_class_and_a_dash_for_what_is_undefined(tmp_path)
 def test_a_summary_of_nothing_says_what_to_run(tmp_path):
     with pytest.raises(NothingToSummarizeError, match="make repro"):
         show_summary(Console(), tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with this project's configuration."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (tmp_path / "src/pindet/data/parts").mkdir(parents=True)
+    assert pindet("params", cwd=tmp_path).returncode == 0
+    return tmp_path
+
+
+def test_the_check_says_what_is_wrong_and_what_to_do(folder):
+    params = folder / "params.yaml"
+    assert pindet("params", "--check", cwd=folder).returncode == 0
+    params.write_text(params.read_text(encoding="utf-8").replace("seed: 0", "seed: [0"), encoding="utf-8")
+    done = pindet("params", "--check", cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr.startswith("pindet: params.yaml cannot be read: ")
+    assert "compose it anew with `pindet params`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+    done = pindet("params", "data=voc", "data.root=nowhere", cwd=folder)
+    assert done.returncode == 0
+    assert "data.root is 'nowhere', which does not exist; give the folder" in done.stderr
+    done = pindet("params", "--check", cwd=folder)
+    assert (done.returncode, done.stdout.splitlines()) == (2, ["-S data=voc", "-S data.root=nowhere"])
+    assert "data.root is 'nowhere'" in done.stderr
+
+
+def test_parameters_that_no_stage_would_take_are_not_composed(folder):
+    before = (folder / "params.yaml").read_bytes()
+    done = pindet("params", "+training.shuffle=true", cwd=folder)
+    assert done.returncode == 1
+    assert "training has the unknown key 'shuffle'; allowed are" in done.stderr
+    done = pindet("params", "training.lr=fast", cwd=folder)
+    assert "training.lr is 'fast': input should be a valid number" in done.stderr
+    assert (folder / "params.yaml").read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["conf", "params.yaml", "src"]

@@ -22,11 +22,13 @@ class Engine(Protocol):
         name: of the runtime: ``onnxruntime``, ``openvino``, ``torch``.
         device: where it runs: ``cpu``, ``cuda``, ``tensorrt``.
         half: whether it computes in half precision, which has tolerances of its own.
+        model_format: which format of the bundle's model it runs: ``onnx`` or one of the manifest's formats.
     """
 
     name: str
     device: str
     half: bool
+    model_format: str
 
     def infer(self, images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Run the model on images uint8 ``[N, H, W, 3]`` RGB.

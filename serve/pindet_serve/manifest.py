@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+PLAIN_SCHEMA_VERSION = 1
+"""Of a bundle that holds its model in one format alone, which older servers read, too."""
+PLAIN = "onnx"
+"""The format that every bundle has, ``model.onnx``; it needs no entry among the formats."""
 MANIFEST = "manifest.json"
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -23,10 +28,27 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "data_md5": (str,),
     "files": (dict,),
 }
+_FORMATS = "formats"
 
 
 class BundleError(ValueError):
     """A bundle that must not be served; the message says what was seen and what was expected."""
+
+
+@dataclass(frozen=True)
+class ModelFormat:
+    """The same model once more, in another format.
+
+    Attributes:
+        file: which it is, by path relative to the bundle.
+        box_tolerance, score_tolerance: how far it may be from the golden answers, pixels and absolutely.
+        metrics: test metrics of this format, by key (``test/map``).
+    """
+
+    file: str
+    box_tolerance: float
+    score_tolerance: float
+    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -44,6 +66,7 @@ class Manifest:
         metrics: test metrics of the bundle, by key (``test/map``).
         data_md5: DVC's md5 of the prepared data.
         files: sha256 of each file of the bundle but the manifest, by path relative to it.
+        formats: further formats of the model, by name (``int8``, ``pt2``); written from schema version 2 on.
     """
 
     schema_version: int
@@ -56,6 +79,7 @@ class Manifest:
     metrics: dict[str, float]
     data_md5: str
     files: dict[str, str]
+    formats: dict[str, ModelFormat] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         bad = [name for name in self.classes if not isinstance(name, str) or not name]
@@ -68,6 +92,27 @@ class Manifest:
             raise BundleError(f"letterbox_fill is {self.letterbox_fill}; a grey level from 0 to 255 is allowed")
         if not 0 <= self.score_threshold <= 1:
             raise BundleError(f"score_threshold is {self.score_threshold}; 0 to 1 is allowed")
+        if self.formats and self.schema_version < SCHEMA_VERSION:
+            raise BundleError(f"schema_version is {self.schema_version}; with formats it is {SCHEMA_VERSION}")
+        for name, described in self.formats.items():
+            if described.file not in self.files:
+                raise BundleError(f"format {name!r} is {described.file}, which is none of the bundle's files")
+
+    def file_of(self, model_format: str, plain: str) -> str:
+        """The file of a format; ``plain`` for :data:`PLAIN`.
+
+        Raises:
+            BundleError: the bundle does not have that format.
+        """
+        if model_format == PLAIN:
+            return plain
+        if model_format not in self.formats:
+            known = ", ".join([PLAIN, *self.formats])
+            raise BundleError(
+                f"the bundle holds no format {model_format!r}, it holds {known}; add it to export.formats and export "
+                "again"
+            )
+        return self.formats[model_format].file
 
 
 def read_manifest(bundle: Path) -> Manifest:
@@ -90,7 +135,10 @@ def read_manifest(bundle: Path) -> Manifest:
 
 def write_manifest(bundle: Path, manifest: Manifest) -> None:
     """Write the manifest of a bundle whose other files are complete; equal manifests are equal bytes."""
-    text = json.dumps(asdict(manifest), ensure_ascii=False, allow_nan=False, sort_keys=True, indent=1) + "\n"
+    content = asdict(manifest)
+    if not manifest.formats:
+        del content[_FORMATS]
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=1) + "\n"
     (bundle / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -131,11 +179,25 @@ def _parse(content: Any, path: Path) -> Manifest:
         raise BundleError(
             f"schema_version is {version!r}; this server reads 1 to {SCHEMA_VERSION}: upgrade pindet-serve"
         )
+    formats = content.pop(_FORMATS, {}) if version >= SCHEMA_VERSION else {}
     if content.keys() != _KINDS.keys():
         lacks, extra = sorted(_KINDS.keys() - content.keys()), sorted(content.keys() - _KINDS.keys())
         raise BundleError(f"{path} lacks {lacks} and has the unknown keys {extra}; export the bundle again")
-    for field, kinds in _KINDS.items():
-        value = content[field]
+    for name, kinds in _KINDS.items():
+        value = content[name]
         if not isinstance(value, kinds) or isinstance(value, bool):
-            raise BundleError(f"{field} in {path} is {value!r}; allowed is {kinds[0].__name__}; export again")
-    return Manifest(**content)
+            raise BundleError(f"{name} in {path} is {value!r}; allowed is {kinds[0].__name__}; export again")
+    return Manifest(**content, formats=_parse_formats(formats, path))
+
+
+def _parse_formats(content: Any, path: Path) -> dict[str, ModelFormat]:
+    number = (int, float)
+    kinds: dict[str, Any] = {"file": str, "box_tolerance": number, "score_tolerance": number, "metrics": dict}
+    if not isinstance(content, Mapping):
+        raise BundleError(f"{_FORMATS} in {path} is {content!r}; allowed is an object; export again")
+    for name, described in content.items():
+        fits = isinstance(described, Mapping) and described.keys() == kinds.keys()
+        if not fits or not all(isinstance(described[key], kind) for key, kind in kinds.items()):
+            allowed = ", ".join(kinds)
+            raise BundleError(f"{_FORMATS}.{name} in {path} is {described!r}; allowed are {allowed}; export again")
+    return {name: ModelFormat(**described) for name, described in content.items()}

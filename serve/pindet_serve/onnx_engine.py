@@ -1,4 +1,4 @@
-"""``model.onnx`` on ONNX Runtime: on the CPU, or on an NVIDIA GPU with its CUDA or TensorRT provider."""
+"""``model.onnx`` or its int8 format on ONNX Runtime: on the CPU, or on an NVIDIA GPU by CUDA or TensorRT."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from pindet_serve.engine import DeviceMissingError
-from pindet_serve.manifest import BundleError, Manifest
+from pindet_serve.manifest import PLAIN, BundleError, Manifest
 
 MODEL = "model.onnx"
 OUTPUTS = ["boxes", "scores", "labels"]
@@ -30,9 +30,10 @@ class OnnxRuntimeEngine:
         device: ``cpu``, ``cuda`` or ``tensorrt``.
         max_batch: most images in one inference; TensorRT builds for no more.
         cache: folder in which TensorRT keeps what it has built.
+        model_format: ``onnx``, or one of the manifest's formats that is ONNX.
 
     Raises:
-        BundleError: the model can not be loaded, or does not fit the contract.
+        BundleError: the bundle does not have that format, the model can not be loaded, or does not fit the contract.
         DeviceMissingError: ONNX Runtime would run it elsewhere than on ``device``.
     """
 
@@ -47,14 +48,16 @@ class OnnxRuntimeEngine:
         device: str = "cpu",
         max_batch: int = 1,
         cache: Path | None = None,
+        model_format: str = PLAIN,
     ) -> None:
-        self.device, self.half = device, device == "tensorrt"
+        self.device, self.half, self.model_format = device, device == "tensorrt", model_format
+        self._file = manifest.file_of(model_format, MODEL)
         if PROVIDERS[device] not in onnxruntime.get_available_providers():
             raise DeviceMissingError(
                 f"device is {device!r}, and this ONNX Runtime runs on {onnxruntime.get_available_providers()}; "
                 f"{INSTALL_FOR_GPU}"
             )
-        self._session = _open(bundle / MODEL, _providers(device, manifest, max_batch, cache), threads)
+        self._session = _open(bundle / self._file, _providers(device, manifest, max_batch, cache), threads)
         if (seen := self._session.get_providers()[0]) != PROVIDERS[device]:
             raise DeviceMissingError(
                 f"device is {device!r}, and ONNX Runtime fell back to {seen}; its log says which library is missing"
@@ -71,11 +74,14 @@ class OnnxRuntimeEngine:
         expected = [manifest.image_height, manifest.image_width, 3]
         if images.type != "tensor(uint8)" or images.shape[1:] != expected:
             raise BundleError(
-                f"{MODEL} takes images of {images.type} {images.shape}; its manifest says uint8 and {expected} after N"
+                f"{self._file} takes images of {images.type} {images.shape}; its manifest says uint8 and {expected} "
+                "after N"
             )
         most = [output.shape[1] for output in self._session.get_outputs()]
         if set(most) != {manifest.max_detections}:
-            raise BundleError(f"{MODEL} gives {most} detections an image; its manifest says {manifest.max_detections}")
+            raise BundleError(
+                f"{self._file} gives {most} detections an image; its manifest says {manifest.max_detections}"
+            )
 
 
 def _providers(device: str, manifest: Manifest, max_batch: int, cache: Path | None) -> list[Any]:

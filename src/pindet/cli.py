@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 from rich.console import Console
 
 from pindet.predict.command import predict_command
+from pindet.promotion.commands import register
 from pindet.stage import CONF, PARAMS
+from pindet.sweep.command import sweep_command
 from pindet.tracking.commands import send_command, ui_command
 
 app = typer.Typer(
@@ -23,9 +24,11 @@ app = typer.Typer(
 
 app.command("predict")(predict_command)
 app.command("ui")(ui_command)
+app.command("sweep")(sweep_command)
 track = typer.Typer(no_args_is_help=True, help="What MLflow was told of the trainings.")
 track.command("send")(send_command)
 app.add_typer(track, name="track")
+register(app)
 
 
 @app.command()
@@ -42,25 +45,44 @@ def params(
     """Compose params.yaml from conf/ exactly as DVC does.
 
     With --check the exit status is 0 when params.yaml is what conf/ composes, 1 when overrides are in force, 2 when
-    the structure differs.
+    the structure differs or something is wrong that no stage could work with.
     """
     from pindet.compose import compose_into, differences
     from pindet.experiment import save_experiment
+    from pindet.params import check_params, load_tree, missing_root
 
     if sum([bool(overrides), check, save is not None]) > 1:
         raise ValueError("overrides, --check and --save exclude one another; give one of them")
-    if not check and save is None:
-        compose_into(PARAMS, CONF, overrides or [])
+    if check:
+        raise typer.Exit(_say_differences())
+    if save is None:
+        compose_into(PARAMS, CONF, overrides or [], accept=check_params)
+        if why := missing_root(load_tree(PARAMS)):
+            typer.echo(f"pindet: {why}", err=True)
         return
-    found = differences(yaml.safe_load(PARAMS.read_text(encoding="utf-8")), CONF)
-    if save is not None:
-        typer.echo(f"wrote {save_experiment(save, found, PARAMS, CONF, replace=force)}")
-        return
-    for override in found.overrides:
-        typer.echo(f"-S {shlex.quote(override)}")
-    for key in found.structure:
-        typer.echo(f"structure: {key}")
-    raise typer.Exit(found.exit_code)
+    found = differences(load_tree(PARAMS), CONF)
+    typer.echo(f"wrote {save_experiment(save, found, PARAMS, CONF, replace=force)}")
+
+
+def _say_differences() -> int:
+    """Say how params.yaml differs from conf/, and what is wrong with it; return the exit status."""
+    from pindet.compose import differences
+    from pindet.params import ParamsError, load_tree, missing_root
+
+    try:
+        tree = load_tree(PARAMS)
+        found = differences(tree, CONF)
+        for override in found.overrides:
+            typer.echo(f"-S {shlex.quote(override)}")
+        for key in found.structure:
+            typer.echo(f"structure: {key}")
+    except ParamsError as error:
+        typer.echo(f"pindet: {error}", err=True)
+        return 2
+    if why := missing_root(tree):
+        typer.echo(f"pindet: {why}", err=True)
+        return 2
+    return found.exit_code
 
 
 @app.command()

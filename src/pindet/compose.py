@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,17 @@ def compose(conf: Path, overrides: list[str]) -> dict[str, Any]:
         return composed
 
 
-def compose_into(target: Path, conf: Path, overrides: list[str]) -> None:
-    """Write what ``conf/`` composes to ``target``, byte for byte what ``dvc exp run -S …`` would write."""
+def compose_into(
+    target: Path, conf: Path, overrides: list[str], *, accept: Callable[[Path], None] | None = None
+) -> None:
+    """Write what ``conf/`` composes to ``target``, byte for byte what ``dvc exp run -S …`` would write.
+
+    Args:
+        accept: called with the composed file before it takes its place; what it raises leaves ``target`` alone.
+
+    Raises:
+        ParamsError: as :func:`compose`.
+    """
     if not (conf / f"{CONFIG}.yaml").is_file():
         raise ParamsError(f"{conf / CONFIG}.yaml is missing; run this in the project's root, or restore conf/ from git")
     # Hydra and DVC take half a second to import: only when they are needed.
@@ -65,6 +74,8 @@ def compose_into(target: Path, conf: Path, overrides: list[str]) -> None:
     try:
         # The second argument is a plug-in folder; DVC passes its own .dvc/… here, this project has no plug-ins.
         compose_and_dump(str(temporary), str(conf.resolve()), None, CONFIG, str(conf.resolve()), list(overrides))
+        if accept is not None:
+            accept(temporary)
         temporary.replace(target)
     except (HydraException, OmegaConfBaseException) as error:
         raise ParamsError(f"conf/ does not compose with {overrides}: {error}") from error

@@ -10,19 +10,22 @@ from __future__ import annotations
 import difflib
 import inspect
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hydra.utils
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-from yaml import YAMLError
 
 GROUPS = ("seed", "data", "model", "training", "evaluation", "export", "tracking", "runtime")
 TARGET = "_target_"
+PROVIDED = {"model": ("num_classes",)}
+"""Arguments that a stage knows and the file does not hold."""
 
 
 class ParamsError(ValueError):
@@ -78,17 +81,64 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     Raises:
         ParamsError: the file is missing or no YAML, or its top level is not exactly :data:`GROUPS`.
     """
+    with _readable(path):
+        tree = OmegaConf.load(path)
+        OmegaConf.resolve(tree)
+    if not isinstance(tree, DictConfig):
+        raise _no_mapping(path, "a list")
+    _check_names([str(key) for key in tree], GROUPS, GROUPS, str(path))
+    return Params(tree)
+
+
+def load_tree(path: Path) -> dict[str, Any]:
+    """Load the file as the plain values that DVC sees, whatever its keys.
+
+    Raises:
+        ParamsError: the file is missing or no YAML, or holds no mapping.
+    """
+    with _readable(path):
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(tree, dict):
+        raise _no_mapping(path, type(tree).__name__)
+    return tree
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     if not path.is_file():
         raise ParamsError(f"{path} is missing; compose it from conf/ or restore it with `git checkout {path}`")
     try:
-        tree = OmegaConf.load(path)
-        OmegaConf.resolve(tree)
-    except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} cannot be read: {error}") from error
-    if not isinstance(tree, DictConfig):
-        raise ParamsError(f"{path} holds a list; allowed is a mapping with the keys {', '.join(GROUPS)}")
-    _check_names([str(key) for key in tree], GROUPS, GROUPS, str(path))
-    return Params(tree)
+        yield
+    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+        raise ParamsError(
+            f"{path} cannot be read: {error}; mend it, or compose it anew with `pindet params`"
+        ) from error
+
+
+def _no_mapping(path: Path, seen: str) -> ParamsError:
+    return ParamsError(f"{path} holds {seen}; allowed is a mapping with the keys {', '.join(GROUPS)}")
+
+
+def check_params(path: Path) -> None:
+    """Check every group of a file without building any.
+
+    Raises:
+        ParamsError: as :meth:`Params.check` of each group.
+    """
+    params = load_params(path)
+    for group in GROUPS:
+        params.check(group, *PROVIDED.get(group, ()))
+
+
+def missing_root(tree: Mapping[str, Any]) -> str | None:
+    """Say so where ``data.root`` is not there: of a missing dependency DVC itself says no more than its name."""
+    root = tree["data"].get("root") if isinstance(tree.get("data"), Mapping) else None
+    if root is None or Path(str(root)).exists():
+        return None
+    return (
+        f"data.root is {root!r}, which does not exist; give the folder of your data set with "
+        "-S data.root=/path/to/it, or fetch it with `dvc pull` where the project keeps it"
+    )
 
 
 def _check(value: object, key: str, provided: typing.Iterable[str] = ()) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pindet.files import write_text
+from pindet.project import SCRATCH
 
-PAGE = "pindet_plots.html"
+PAGE = SCRATCH / "plots.html"
 
 _HTML = """<!DOCTYPE html>
 <html lang="en">
@@ -33,18 +34,18 @@ SCRIPTS
 
 
 def write_plots_page(root: Path) -> Path:
-    """Write the page into ``.dvc/`` of the project and name it in the git-ignored ``.dvc/config.local``.
+    """Write the page into ``.pindet/`` of the project and name it in the git-ignored ``.dvc/config.local``.
 
     Vega's scripts come from the installed ``vl-convert-python``; they are too large to be kept in git.
     """
     import vl_convert
     from dvc.config import Config
 
-    page = root / ".dvc" / "tmp" / PAGE
+    page = root / PAGE
     # A closing tag inside a script would end it.
     bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub lacks the default
     scripts = bundle.replace("</script", "<\\/script")
     write_text(page, _HTML.replace("SCRIPTS", scripts))
     with Config(str(root / ".dvc"), validate=False).edit("local") as config:
-        config.setdefault("plots", {})["html_template"] = f"tmp/{PAGE}"
+        config.setdefault("plots", {})["html_template"] = f"../{PAGE.as_posix()}"
     return page

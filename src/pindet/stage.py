@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import shlex
@@ -9,12 +10,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import yaml
+import psutil  # type: ignore[import-untyped]  # ships no types
 
-from pindet.params import Params, ParamsError, load_params
+from pindet.params import Params, ParamsError, load_params, load_tree
 from pindet.project import scratch
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def run_stage(name: str, work: Callable[[Params], None]) -> None:
     message, with the traceback in ``.pindet/errors/<name>.txt``.
     """
     _log_what_concerns_the_reader()
-    _end_with_parent()
+    _end_with_dvc()
     try:
         params = load_params(PARAMS)
         logger.info("%s: %s", name, overrides_in_force(PARAMS, CONF))
@@ -53,18 +54,42 @@ def _log_what_concerns_the_reader() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # MLflow has a handler of its own
 
 
-def _end_with_parent() -> None:
+def _end_with_dvc() -> None:
     """Do not outlive the `dvc` that started the stage: an orphan would write into the next run's files."""
     if "DVC_STAGE" not in os.environ:
         return
-    parent = os.getppid()
+    line = _line_to_dvc()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while _is_unbroken(line):
             time.sleep(PARENT_CHECKED_EVERY)
         os._exit(1)
 
-    threading.Thread(target=watch, name="end with parent", daemon=True).start()
+    threading.Thread(target=watch, name="end with dvc", daemon=True).start()
+
+
+def _line_to_dvc() -> list[psutil.Process]:
+    """This process and its ancestors up to `dvc`, the first that DVC did not tell the stage's name.
+
+    The shell in between replaces itself by the stage or, as some do, stays; then it outlives its `dvc`.
+    """
+    line = [psutil.Process()]
+    while (parent := line[-1].parent()) is not None:
+        line.append(parent)
+        try:
+            if "DVC_STAGE" not in parent.environ():
+                break
+        except psutil.Error:  # another user's: no shell that DVC started
+            break
+    return line
+
+
+def _is_unbroken(line: Sequence[psutil.Process]) -> bool:
+    """Whether each is still the child of the next: who loses its parent is given another."""
+    try:
+        return all(child.ppid() == parent.pid for child, parent in itertools.pairwise(line))
+    except psutil.NoSuchProcess:
+        return False
 
 
 def overrides_in_force(params: Path, conf: Path) -> str:
@@ -74,7 +99,7 @@ def overrides_in_force(params: Path, conf: Path) -> str:
     from pindet.compose import differences
 
     try:
-        difference = differences(yaml.safe_load(params.read_text(encoding="utf-8")), conf)
+        difference = differences(load_tree(params), conf)
     except ParamsError as error:  # no reason to stop: the stage reads params.yaml alone
         return f"{params} as it is; it cannot be compared: {error}"
     if not difference.exit_code:

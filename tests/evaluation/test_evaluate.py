@@ -21,6 +21,7 @@ from pindet.evaluation.evaluate import evaluate
 FILES = {
     "report.html",
     "per_image.json",
+    "suspects.json",
     "pr_curve.json",
     "pr_curves.json",
     "f1_curve.json",

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pindet.evaluation.comparison import Kind, compare_image
 from pindet.evaluation.errors import MISSED
-from pindet.evaluation.gallery import COLORS, WORDS, _drawable, draw, mistakes, worst
+from pindet.evaluation.gallery import COLORS, WORDS, draw, mistakes, worst
 
 OBJECTS = np.array([[10, 10, 60, 60], [80, 10, 130, 60], [10, 80, 60, 130]], np.float32)
 LABELS = np.array([0, 1, 0], np.int64)
@@ -60,17 +60,6 @@ def test_odd_sizes_are_drawn(answer: Any, size: tuple[int, int]) -> None:
     image = compare_image("x", answer((0, 0, width, height, 0.9, 1)), box, np.zeros(1, np.int64), 0.5)
     jpeg = draw(np.zeros((height, width, 3), np.uint8), image, ["a", "b"], 0.5)
     assert Image.open(io.BytesIO(jpeg)).size[0] < 1000
-
-
-def test_names_that_the_font_lacks_have_a_stand_in() -> None:
-    assert [_drawable(name, 3) for name in ("bolt", "Шайба", "é ü", "人", "a人")] == [
-        "bolt",
-        "Шайба",
-        "é ü",
-        "class 3",
-        "class 3",
-    ]
-    assert _drawable("x" * 40, 0) == "x" * 17 + "…"
 
 
 def test_the_worst_come_first_and_the_faultless_not_at_all(answer: Any, image: Any) -> None:

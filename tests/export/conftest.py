@@ -125,4 +125,9 @@ def settings():
         parity_max_unmatched_fraction=0.002,
         parity_max_map_difference=0.002,
         latency_runs=5,
+        formats=[],
+        max_map_drop=0.01,
+        int8_calibration_images=8,
+        int8_box_tolerance=8.0,
+        int8_score_tolerance=0.15,
     )

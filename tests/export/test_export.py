@@ -11,6 +11,7 @@ import pytest
 from pindet_serve.golden import load_proven
 from pindet_serve.images import decode_image
 from pindet_serve.manifest import BundleError
+from pindet_serve.profile import read_profile
 
 import pindet.export.bundle
 from pindet.export.export import export
@@ -67,13 +68,16 @@ def test_the_bundle_is_proved_and_agrees_with_the_model(exported, trained, pictu
         np.testing.assert_array_equal(ours.labels, theirs.labels)
 
 
-def test_the_manifest_says_what_the_bundle_is(exported):
+def test_the_manifest_says_what_the_bundle_is(exported, pictures):
     manifest = load_proven(exported[0]).manifest
     assert manifest.classes == ["red", "green"]
     assert (manifest.image_height, manifest.image_width, manifest.letterbox_fill) == (64, 64, 114)
     assert (manifest.score_threshold, manifest.max_detections) == (0.3, 20)
     assert (manifest.metrics, manifest.data_md5) == (ABOUT["metrics"], ABOUT["data_md5"])
-    assert set(manifest.files) == {"model.onnx", "golden/answers.json", *(f"golden/00{i}.png" for i in range(3))}
+    golden = {"golden/answers.json", *(f"golden/00{i}.png" for i in range(3))}
+    assert set(manifest.files) == {"model.onnx", "profile.json", *golden}
+    profile = read_profile(exported[0], manifest.classes)
+    assert profile is not None and profile.images == sum(profile.brightness) == len(pictures)
 
 
 def test_golden_images_show_every_class(exported):

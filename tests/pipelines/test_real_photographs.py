@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(600)  # the first test waits for four real stages, each of which imports torch
 ROOT = Path(__file__).parents[2]
 BCCD = Path(os.environ.get("PINDET_BCCD", ROOT.parent / "shared/datasets/bccd"))
 ZERO_AREA = ["BloodImage_00338", "BloodImage_00343"]

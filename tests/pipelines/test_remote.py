@@ -6,8 +6,6 @@ import uuid
 import boto3
 import pytest
 
-pytestmark = pytest.mark.timeout(600)  # the first test waits for four real stages, each of which imports torch
-
 
 @pytest.fixture
 def bucket(s3_server):

@@ -67,7 +67,7 @@ def test_a_missing_and_an_unlisted_file_are_refused(bundle):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 2}, "schema_version is 2; .*upgrade"),
+        ({"schema_version": 3}, "schema_version is 3; .*upgrade"),
         ({"data_md5": None}, r"lacks \['data_md5'\]"),
         ({"colour": "red"}, r"unknown keys \['colour'\]"),
         ({"classes": ["a", "a"]}, "must be unique"),

@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pindet_serve.api import problems
+from pindet_serve.auth import renewal
 from pindet_serve.auth import routes as auth_routes
 from pindet_serve.auth.opening import open_guard
 from pindet_serve.auth.passwords import Passwords
@@ -76,6 +77,7 @@ def app(guard):
     problems.install(app)
     app.state.auth, app.state.bus = guard, guard.bus
     app.include_router(auth_routes.router)
+    app.include_router(renewal.router)
     app.include_router(status_routes.router)
     return app
 

@@ -25,6 +25,8 @@ RIGHTS = {
     ("GET", "/v1/statistics"): "viewer",
     ("GET", "/v1/audit"): "admin",
     ("POST", "/v1/auth/ticket"): "viewer",
+    ("POST", "/v1/auth/renew"): "viewer",
+    ("GET", "/v1/releases"): "viewer",
     ("GET", "/v1/auth/me"): "viewer",
     ("GET", "/v1/users"): "admin",
     ("POST", "/v1/users"): "admin",

@@ -118,7 +118,9 @@ def test_ui_serves_the_store_of_the_project(project: Path) -> None:
     )
     try:
         assert server.stdout is not None
-        assert f"http://127.0.0.1:{port}" in server.stdout.readline()
+        assert "mlflow.db" in server.stdout.readline()
+        page = f"/#/experiments/{connection.experiment_id}/runs?workflowType=machine_learning"
+        assert server.stdout.readline() == f"http://127.0.0.1:{port}{page}\n"
         answer = _get(f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/get?run_id={run_id}", server)
         assert f'"run_id": "{run_id}"' in answer
         assert "<html" in _get(f"http://127.0.0.1:{port}/", server)

@@ -84,10 +84,15 @@ def test_a_training_leaves_one_run_with_parameters_curves_data_and_origin(
 
 
 def test_a_changed_file_makes_the_commit_dirty(project: Path, settings: TrackingSettings, runs: Runs) -> None:
+    for written in ("params.yaml", "dvc.lock", "data/.gitignore", "reports/new"):
+        (project / written).parent.mkdir(exist_ok=True)
+        (project / written).write_text("another")
+    with training_run(settings, project, {}, **arguments(project)):
+        pass
     (project / ".gitignore").write_text("")
     with training_run(settings, project, {}, **arguments(project)):
         pass
-    assert runs(sqlite(project))[0].data.tags["git.dirty"] == "true"
+    assert sorted(run.data.tags["git.dirty"] for run in runs(sqlite(project))) == ["false", "true"]
 
 
 def test_a_resumed_training_continues_its_run(

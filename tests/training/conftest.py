@@ -117,6 +117,7 @@ def settings() -> Callable[..., TrainingSettings]:
             "ema_decay": 0.9,
             "max_gradient_norm": 10.0,
             "validate_every": 1,
+            "patience": 0,
         }
         changes = LIVELY if augmentation is None else STILL | augmentation
         return TrainingSettings(**(values | replaced), augmentation=Augmentation(**changes))

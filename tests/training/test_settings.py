@@ -25,6 +25,7 @@ from pindet.training.settings import TrainingSettings
         ("ema_decay", 1.0),
         ("max_gradient_norm", 0.0),
         ("validate_every", 0),
+        ("patience", -1),
     ],
 )
 def test_a_wrong_setting_is_named(settings: Callable[..., TrainingSettings], name: str, value: Any) -> None:

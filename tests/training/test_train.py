@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
+import pickle
 import signal
-from collections.abc import Callable, Iterator, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from torch import Tensor
 from pindet.data.prepared import PreparedSplit
 from pindet.models.contract import Target
 from pindet.models.pindet import Pindet
-from pindet.training.module import TrainingDivergedError
+from pindet.training.guard import TrainingDivergedError
+from pindet.training.progress import Listener
 from pindet.training.resume import remove_resume_state
 from pindet.training.runtime import Runtime
 from pindet.training.settings import TrainingSettings
@@ -34,17 +37,14 @@ class KilledError(Exception):
 
 
 class Kill(Callback):
-    """Ends the process, or raises, at a batch of an epoch."""
+    """Raises at a batch of an epoch."""
 
-    def __init__(self, epoch: int, batch: int, how: str = "raise") -> None:
+    def __init__(self, epoch: int, batch: int) -> None:
         self._at = (epoch, batch)
-        self._how = how
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *args: Any, **kwargs: Any) -> None:
         del kwargs
         if (trainer.current_epoch, args[3]) == self._at:
-            if self._how == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
             raise KilledError
 
 
@@ -59,7 +59,8 @@ def fit(
     """Trains a fresh tiny model with replaced settings."""
 
     def run(
-        *, seed: int = 0, workers: int = 0, resume: str = "resume", callbacks: Sequence[Callback] = (), **replaced: Any
+        *, seed: int = 0, workers: int = 0, resume: str = "resume", callbacks: Sequence[Callback] = (),
+        listeners: Sequence[Listener] = (), **replaced: Any
     ) -> TrainingResult:
         torch.manual_seed(os.getpid())  # the caller's random state must not matter
         return train(
@@ -70,6 +71,7 @@ def fit(
             runtime=Runtime(accelerator="cpu", devices=1, workers=workers) if workers else runtime,
             resume=tmp_path / resume,
             callbacks=callbacks,
+            listeners=listeners,
         )
 
     return run
@@ -148,23 +150,58 @@ def test_a_killed_training_ends_in_the_same_bits(fit: Fit, tmp_path: Path, epoch
     assert not (tmp_path / "resume").exists()
 
 
-@pytest.fixture
-def single_thread() -> Iterator[None]:
-    """A forked process has none of its parent's OpenMP threads and waits for them for ever."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+KILLED_TRAINING = """
+import os, pickle, signal, sys
+from pathlib import Path
+
+import torch
+from lightning import Callback
+from pindet.training.train import train
 
 
-@pytest.mark.usefixtures("single_thread")
-def test_a_process_killed_by_the_system_goes_on(fit: Fit, tmp_path: Path) -> None:
-    process = multiprocessing.get_context("fork").Process(target=fit, kwargs={"callbacks": [Kill(2, 1, "kill")]})
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+class Kill(Callback):
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if (trainer.current_epoch, batch_idx) == (2, 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+torch.set_num_threads(1)
+positional, keywords = pickle.loads(Path(sys.argv[1]).read_bytes())
+train(*positional, **keywords, callbacks=[Kill()])
+"""
+
+
+def test_a_process_killed_by_the_system_goes_on(
+    fit: Fit,
+    tmp_path: Path,
+    splits: Splits,
+    model: Callable[..., Pindet],
+    settings: Callable[..., TrainingSettings],
+    runtime: Runtime,
+) -> None:
+    keywords = {"seed": 0, "runtime": runtime, "resume": tmp_path / "resume"}
+    (tmp_path / "training.pickle").write_bytes(pickle.dumps(((model(), settings(), *splits), keywords)))
+    command = [sys.executable, "-c", KILLED_TRAINING, str(tmp_path / "training.pickle")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    died = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
     assert [path.name[:10] for path in (tmp_path / "resume").glob("*.ckpt")] == ["epoch-0001"]
     assert same(fit(), fit(resume="whole"))
+
+
+def test_a_training_ends_when_its_patience_does(fit: Fit, caplog: pytest.LogCaptureFixture) -> None:
+    """A rate of learning that teaches nothing: no validation is better than the first."""
+    still: dict[str, Any] = {"epochs": 8, "lr": 1e-12, "ema_decay": 0.0, "augmentation": {}}
+    with caplog.at_level(logging.INFO, "pindet"):
+        ended = fit(resume="whole", patience=3, **still)
+    assert [row["epoch"] for row in ended.history] == [0, 1, 2, 3]
+    assert "ending early: the last 3 validations brought no better val/map" in caplog.text
+    assert len(fit(resume="patient", **still).history) == 8
+
+    assert same(fit(resume="whole", patience=3, **still), ended)  # it is over: nothing is trained again
+    with pytest.raises(KilledError):
+        fit(callbacks=[Kill(2, 0)], patience=3, **still)
+    assert same(fit(patience=3, **still), ended)  # how long it has waited is part of the state
 
 
 def test_a_damaged_state_is_passed_over(fit: Fit, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -240,8 +277,21 @@ def test_an_epoch_is_one_line_where_no_bar_is_shown(fit: Fit, caplog: pytest.Log
     with caplog.at_level(logging.INFO, "pindet"):
         fit(epochs=2, validate_every=2)
     first, second = (record.getMessage() for record in caplog.records if record.getMessage().startswith("epoch "))
-    assert first.startswith("epoch 1 of 2: lr ") and "train/loss " in first and "val/map" not in first
-    assert second.startswith("epoch 2 of 2: lr ") and "val/map " in second
+    assert first.startswith("epoch 1 of 2: loss ") and "images/s, " in first and "mAP" not in first
+    assert second.startswith("epoch 2 of 2: loss ") and "mAP 0." in second and second.endswith(", 0 s left")
+
+
+def test_listeners_hear_of_every_epoch(fit: Fit) -> None:
+    heard: list[Any] = []
+    result = fit(epochs=3, listeners=[heard.append])
+    ends = [report for report in heard if report["epochs_done"] == report["epoch"]]
+    assert [(report["epoch"], report["epochs"], report["step"], report["steps"]) for report in ends] == [
+        (1, 3, 3, 9), (2, 3, 6, 9), (3, 3, 9, 9),
+    ]  # fmt: skip
+    assert [report["loss"] for report in ends] == [row["train/loss"] for row in result.history]
+    assert [report["map"] for report in ends] == pytest.approx([row["val/map"] for row in result.history])
+    assert all(report["images_per_second"] > 0 for report in ends)
+    assert ends[-1]["seconds_left"] == 0
 
 
 def test_the_callers_settings_come_back(fit: Fit) -> None:

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from pindet_serve.api import detect, health, jobs, model, problems, stream
+from pindet_serve.api import detect, health, jobs, model, page, problems, releases, stream
 from pindet_serve.api.activity import Activity
 from pindet_serve.api.body_room import BodyRoom
 from pindet_serve.api.by_url import ByUrl
@@ -21,6 +21,7 @@ from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.middleware import RequestMiddleware
 from pindet_serve.api.tracing import open_tracing
 from pindet_serve.api.tracing_middleware import TracingMiddleware
+from pindet_serve.auth import renewal
 from pindet_serve.auth import routes as sign_in
 from pindet_serve.auth.guard import Guard
 from pindet_serve.auth.opening import open_guard
@@ -54,7 +55,10 @@ def create_app(settings: Settings) -> FastAPI:
     keeping = Keeping(detection_days=settings.detection_days, audit_days=settings.audit_days)
     history = open_history(settings.database_url or None, settings.state, source, keeping, bus.publish_soon)
     service = Service(settings, publish=bus.publish_soon, observe=metrics.observe_batch)
-    app = FastAPI(title="pindet", version=_version(), description=DESCRIPTION, lifespan=_lifespan)
+    # FastAPI's own pages of the API load scripts from elsewhere; /docs is the page's.
+    app = FastAPI(
+        title="pindet", version=_version(), description=DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
+    )
     app.state.settings, app.state.metrics, app.state.bus, app.state.service = settings, metrics, bus, service
     app.state.history, app.state.room = history, room
     app.state.auth = _guard(settings, history, bus)
@@ -65,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.activity = Activity(service, bus.publish_soon)
     metrics.watch(service, bus.describe, history.describe)
     problems.install(app)
-    for module in (detect, jobs, model, health, stream, sign_in, records, status):
+    for module in (detect, jobs, model, releases, health, stream, sign_in, renewal, records, status, page):
         app.include_router(module.router)
     _add_middleware(app)
     return app

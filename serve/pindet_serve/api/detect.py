@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from pindet_serve.api import pictures
@@ -63,6 +63,7 @@ async def detect(
     request: Request,
     viewer: Viewer,
     limits: Limits,
+    record: Annotated[bool, Query(description="whether history keeps the answer; false for trying something")] = True,
 ) -> Response:
     """Find the objects in one or many images.
 
@@ -90,8 +91,8 @@ async def detect(
         raise results[0]
     state.activity.note(started, results)
     images = _images(uploads, results, model)
-    for record in _records(request, viewer, images, model):
-        state.history.record(record)
+    for entry in _records(request, viewer, images, model) if record else ():
+        state.history.record(entry)
     if picture and isinstance(results[0], Found):
         return await _picture(detecting, results[0], model, picture)
     return _json(images, model, state.metrics)

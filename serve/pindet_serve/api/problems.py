@@ -72,7 +72,7 @@ async def _http(request: Request, error: Exception) -> Response:
     title, detail, headers = HTTPStatus(error.status_code).phrase, str(error.detail), dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         # Starlette names the methods of the first route of a path, not of all.
-        allowed = sorted(_methods(request))
+        allowed = sorted(_methods(request)) or headers.get("allow", "").split(", ")
         headers["Allow"] = ", ".join(allowed)
         detail = f"{request.method} is not allowed here; allowed are {headers['Allow']}"
     return Problem(error.status_code, title, detail, headers=headers).response()

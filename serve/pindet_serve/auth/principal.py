@@ -19,12 +19,14 @@ class Principal:
         role: what the user may do.
         generation: which generation of the user's rights the proof is of.
         expires: when the proof ends, seconds since 1970; ``None`` for never.
+        signed_in: when the password was given, seconds since 1970; ``None`` without one.
     """
 
     name: str
     role: Role
     generation: int = 0
     expires: float | None = None
+    signed_in: float | None = None
 
     def may(self, role: Role) -> bool:
         """Whether this role includes another."""

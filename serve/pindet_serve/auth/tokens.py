@@ -49,9 +49,10 @@ class Tokens:
         self._signing = _key_id(keys[0])
         self.token_seconds = token_seconds
 
-    def issue(self, name: str, role: Role, generation: int) -> str:
-        """A token for a user."""
-        return self._sign(TOKEN_AUDIENCE, self.token_seconds, name, role, generation)
+    def issue(self, name: str, role: Role, generation: int, signed_in: float | None = None) -> str:
+        """A token for a user, who gave the password just now unless ``signed_in`` says when."""
+        since = time.time() if signed_in is None else signed_in
+        return self._sign(TOKEN_AUDIENCE, self.token_seconds, name, role, generation, auth_time=since)
 
     def issue_ticket(self, principal: Principal) -> str:
         """A ticket: opens one socket within 30 s, for as long as the principal's own proof is valid."""
@@ -105,9 +106,10 @@ class Tokens:
 
 def _principal(claims: Mapping[str, Any], expires: float | None) -> Principal:
     role, generation = claims.get("role"), claims.get("gen")
+    signed_in = float(claims.get("auth_time", claims["iat"]))
     for known in ROLES:
         if role == known and isinstance(generation, int):
-            return Principal(str(claims["sub"]), known, generation, expires)
+            return Principal(str(claims["sub"]), known, generation, expires, signed_in)
     raise InvalidTokenError(f"the role is {role!r}, the generation {generation!r}")
 
 

@@ -37,6 +37,7 @@ class Archive:
         before_id: int | None = None,
         label: str | None = None,
         request_id: str | None = None,
+        model_md5: str | None = None,
     ) -> list[dict[str, Any]]:
         """Images, newest first; the next page is what comes before the last one's ``id``."""
         query = select(detections).where(*_within(detections.c.at_ms, span))
@@ -44,6 +45,8 @@ class Archive:
             query = query.where(detections.c.id < before_id)
         if request_id is not None:
             query = query.where(detections.c.request_id == request_id)
+        if model_md5 is not None:
+            query = query.where(detections.c.model_md5 == model_md5)
         if label is not None:
             having = select(detected_classes.c.detection_id).where(detected_classes.c.label == label)
             query = query.where(detections.c.id.in_(having.where(*_within(detected_classes.c.at_ms, span))))

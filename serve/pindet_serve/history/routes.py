@@ -56,11 +56,11 @@ async def list_detections(
     before_id: Before = None,
     label: Annotated[str | None, Query(max_length=255, description="only images with this class")] = None,
     request_id: Annotated[str | None, Query(max_length=64, description="only images of this request")] = None,
+    model_md5: Annotated[str | None, Query(max_length=64, description="only images answered by this bundle")] = None,
 ) -> ImagePage:
     """What was detected, newest first."""
-    rows = await _read(
-        archive.detections, span, limit=limit, before_id=before_id, label=label, request_id=request_id
-    )
+    only = {"label": label, "request_id": request_id, "model_md5": model_md5}
+    rows = await _read(archive.detections, span, limit=limit, before_id=before_id, **only)
     return ImagePage.model_validate({"images": rows} | _next(rows, limit))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import openvino
 from numpy.typing import NDArray
 
-from pindet_serve.manifest import BundleError, Manifest
+from pindet_serve.manifest import PLAIN, BundleError, Manifest
 from pindet_serve.onnx_engine import MODEL, OUTPUTS
 
 
@@ -18,6 +18,7 @@ class OpenVinoEngine:
     Args:
         bundle: folder of a verified bundle.
         threads: CPU threads of one inference; 0 lets OpenVINO choose.
+        model_format: ``onnx``, or one of the manifest's formats that is ONNX.
 
     Raises:
         BundleError: OpenVINO can not load the model.
@@ -25,15 +26,17 @@ class OpenVinoEngine:
 
     name, device, half = "openvino", "cpu", False
 
-    def __init__(self, bundle: Path, _: Manifest, *, threads: int = 0) -> None:
+    def __init__(self, bundle: Path, manifest: Manifest, *, threads: int = 0, model_format: str = PLAIN) -> None:
+        self.model_format = model_format
+        file = manifest.file_of(model_format, MODEL)
         options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
         try:
-            compiled = openvino.Core().compile_model(str(bundle / MODEL), "CPU", options)
+            compiled = openvino.Core().compile_model(str(bundle / file), "CPU", options)
             self._outputs = [compiled.output(name) for name in OUTPUTS]
         except Exception as error:  # OpenVINO raises RuntimeError and types of its own
-            raise BundleError(f"{MODEL} cannot be loaded by OpenVINO: {error}") from error
+            raise BundleError(f"{file} cannot be loaded by OpenVINO: {error}") from error
         self._request = compiled.create_infer_request()
 
     def infer(self, images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

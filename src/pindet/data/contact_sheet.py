@@ -1,19 +1,17 @@
 """One picture of a data set: a few images of each split with their boxes and class names.
 
-The letters are those of the DejaVu font that comes with matplotlib, so that the picture is the same everywhere. A class
-whose name it cannot write (Chinese, say) is shown as ``#`` and its label; the legend says so.
+The picture is the same everywhere. A class whose name its letters cannot write (Chinese, say) is shown as ``#`` and its
+label; the legend says so.
 """
 
 from __future__ import annotations
 
 import colorsys
 import io
-from pathlib import Path
 
-import matplotlib
-from matplotlib.ft2font import FT2Font
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from pindet.data.letters import letters, written
 from pindet.data.prepared import PreparedSplit
 
 COLUMNS, ROWS = 6, 2
@@ -21,7 +19,6 @@ _CELL, _GAP, _TITLE = 300, 8, 30
 _MOST_NAMES = 60
 """Of an image with more boxes the colours alone tell the classes: names would hide it."""
 _PAPER, _INK = (250, 250, 250), (30, 30, 30)
-_FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
 def contact_sheet(splits: dict[str, PreparedSplit]) -> bytes:
@@ -52,7 +49,7 @@ def _block(name: str, split: PreparedSplit, width: int) -> Image.Image:
     heights = [max(cell.height for cell in row) + _GAP for row in rows]
     block = Image.new("RGB", (width, _TITLE + sum(heights)), _PAPER)
     title = f"{name}: {len(split)} images, {sum(len(split.boxes(i)) for i in range(len(split)))} boxes"
-    ImageDraw.Draw(block).text((_GAP, 6), title, _INK, _font(16))
+    ImageDraw.Draw(block).text((_GAP, 6), title, _INK, letters(16))
     top = _TITLE
     for row, height in zip(rows, heights, strict=True):
         for column, cell in enumerate(row):
@@ -75,11 +72,11 @@ def _cell(split: PreparedSplit, i: int) -> Image.Image:
         if len(split.labels(i)) > _MOST_NAMES:
             continue
         text = written(split.classes[label], label)
-        left, high, right, low = draw.textbbox((0, 0), text, _font(11))
+        left, high, right, low = draw.textbbox((0, 0), text, letters(11))
         tag_x = max(0, min(x1, size[0] - (right - left) - 4))
         tag_y = y1 - (low - high) - 4 if y1 >= low - high + 4 else y2
         draw.rectangle((tag_x, tag_y, tag_x + right - left + 4, tag_y + low - high + 4), fill=colour)
-        draw.text((tag_x + 2 - left, tag_y + 2 - high), text, _contrast(colour), _font(11))
+        draw.text((tag_x + 2 - left, tag_y + 2 - high), text, _contrast(colour), letters(11))
     return picture
 
 
@@ -94,21 +91,11 @@ def _legend(classes: list[str], width: int) -> Image.Image:
     for i, name in enumerate(classes):
         x, y = _GAP + i % columns * wide, _GAP + i // columns * 24
         draw.rectangle((x, y + 3, x + 14, y + 17), fill=_colour(i, len(classes)))
-        draw.text((x + 20, y + 2), written(name, i), _INK, _font(14))
+        draw.text((x + 20, y + 2), written(name, i), _INK, letters(14))
     if hidden:
         text = "#n: class n, counted from 0; its name is in summary.json, this font cannot write it"
-        draw.text((_GAP, _GAP + rows * 24), text, _INK, _font(14))
+        draw.text((_GAP, _GAP + rows * 24), text, _INK, letters(14))
     return legend
-
-
-def written(name: str, label: int) -> str:
-    """Return the class name, or ``#`` and the label when the font lacks one of its letters."""
-    letters = FT2Font(str(_FONT)).get_charmap()
-    return name if all(ord(letter) in letters for letter in name) else f"#{label}"
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(_FONT), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _colour(label: int, count: int) -> tuple[int, int, int]:

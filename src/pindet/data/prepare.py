@@ -14,7 +14,7 @@ from typing import BinaryIO
 from pindet.data.clean import Cleaned, clean
 from pindet.data.progress import shown
 from pindet.data.records import SPLITS, Item, Reason, Rejection, Source, SourceError
-from pindet.data.shards import Entry, write_json, write_split
+from pindet.data.shards import Entry, write_records, write_split
 from pindet.data.split import check_fractions, split_of, winning_splits
 from pindet.data.workspace import workspace
 
@@ -108,7 +108,7 @@ def _write(result: Path, entries: list[Entry], report: Report, shard_count: int,
         kept = [e for e in entries if e.split == split]
         write_split(result / split, kept, report.classes, shard_count, spool)
     counts = {"images": report.images, "boxes": report.boxes}
-    write_json(result / "dataset.json", {"classes": report.classes, "counts": counts})
+    write_records(result / "dataset.json", {"classes": report.classes, "counts": counts})
 
 
 def _collect(

@@ -40,8 +40,8 @@ def write_split(
                 if int(entry.digest[:16], 16) % shard_count == number:
                     offset = _add(tar, entry, spool)
                     index[entry.name] = {"offset": offset, "shard": shard, "size": entry.size}
-    write_json(folder / "index.json", {name: index[name] for name in sorted(index)})
-    write_json(folder / "annotations.json", coco(ordered, classes))
+    write_records(folder / "index.json", {name: index[name] for name in sorted(index)})
+    write_records(folder / "annotations.json", coco(ordered, classes))
 
 
 def coco(entries: Sequence[Entry], classes: Sequence[str]) -> dict[str, Iterable[dict[str, Any]]]:
@@ -71,7 +71,7 @@ def _annotations(entries: Sequence[Entry], ids: dict[str, int]) -> Iterator[dict
             }
 
 
-def write_json(path: Path, value: Mapping[str, object]) -> None:
+def write_records(path: Path, value: Mapping[str, object]) -> None:
     """Write ``value`` as UTF-8 JSON, one record a line; an iterator is written as a list, record by record."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for i, (key, member) in enumerate(value.items()):

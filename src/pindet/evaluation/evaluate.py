@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pindet.data.prepared import PreparedSplit
 from pindet.data.workspace import workspace
+from pindet.evaluation.crops import crop
 from pindet.evaluation.files import write_files
 from pindet.evaluation.findings import Findings, find
 from pindet.evaluation.flat import flat_metrics, undefined
@@ -54,7 +56,7 @@ def evaluate(
     limits = {"batch_size": settings.batch_size, "max_detections": settings.max_detections}
     on_val, on_test = (predict_split(predict, split, **limits) for split in (val, test))
     findings = find((val, on_val), (test, on_test), settings)
-    _write(findings, test, output)
+    _write(findings, {"val": val, "test": test}, output)
     return Evaluation(
         metrics=flat_metrics(findings),
         undefined=undefined(findings),
@@ -66,7 +68,8 @@ def evaluate(
     )
 
 
-def _write(findings: Findings, test: PreparedSplit, output: Path) -> None:
+def _write(findings: Findings, splits: Mapping[str, PreparedSplit], output: Path) -> None:
+    test = splits["test"]
     with workspace(output) as work:
         result = work / "result"
         gallery = result / "gallery"
@@ -77,7 +80,11 @@ def _write(findings: Findings, test: PreparedSplit, output: Path) -> None:
             pictures[i] = draw(test.image(i), image, test.classes, findings.score_threshold)
             gallery.mkdir(exist_ok=True)
             (gallery / f"{len(pictures):03d}.jpg").write_bytes(pictures[i])
+        crops = [
+            crop(splits[s.split].image(s.position), findings.split(s.split).images[s.position], s)
+            for s in findings.suspects[: findings.settings.gallery_images]
+        ]
         reasons = undefined(findings)
         write_files(findings, reasons, result)
-        (result / "report.html").write_text(render(findings, reasons, pictures), "utf-8", newline="\n")
+        (result / "report.html").write_text(render(findings, reasons, pictures, crops), "utf-8", newline="\n")
         result.rename(output)  # over an empty folder, too

@@ -40,6 +40,7 @@ def write_files(findings: Findings, undefined: Mapping[str, str], output: Path) 
         "classes": class_rows(findings),
         "sizes": [asdict(row) for row in findings.sizes],
         "errors": [asdict(row) for row in findings.errors],
+        "suspects": suspect_rows(findings),
         "undefined": [{"metric": key, "reason": reason} for key, reason in undefined.items()],
     }
     for name, content in rows.items():
@@ -102,6 +103,27 @@ def class_rows(findings: Findings) -> Rows:
         }
         for name, counts, threshold in columns
     ]
+
+
+def suspect_rows(findings: Findings) -> Rows:
+    """One row for each label that the model contradicts: which it is, and what the model says."""
+    rows: Rows = []
+    for suspect in findings.suspects:
+        image = findings.split(suspect.split).images[suspect.position]
+        truth = suspect.truth
+        rows.append(
+            {
+                "file_name": image.name,
+                "split": suspect.split,
+                "doubt": str(suspect.doubt),
+                "detected": findings.test.classes[image.found.labels[suspect.detection]],
+                "labelled": None if truth is None else findings.test.classes[image.labels[truth]],
+                "score": suspect.score,
+                "detected_box": [round(v, 1) for v in image.found.boxes[suspect.detection].tolist()],
+                "labelled_box": None if truth is None else [round(v, 1) for v in image.boxes[truth].tolist()],
+            }
+        )
+    return rows
 
 
 def _write_images(findings: Findings, path: Path) -> None:

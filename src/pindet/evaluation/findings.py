@@ -16,6 +16,7 @@ from pindet.evaluation.curves import Counts, Scored, best_threshold, counts_at, 
 from pindet.evaluation.errors import ErrorRow, error_rows
 from pindet.evaluation.metrics import SIZES, coco_metrics
 from pindet.evaluation.settings import EvaluationSettings
+from pindet.evaluation.suspects import Suspect, find_suspects
 
 SIZE_LIMITS = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 10**10)}
 """Least area, and the area below which a size ends, in square pixels."""
@@ -63,6 +64,7 @@ class Findings:
         bins: reliability of the scores.
         errors: one row for each kind of error.
         sizes: one row for each size of object.
+        suspects: labels of both splits that the model contradicts, the surest first.
     """
 
     settings: EvaluationSettings
@@ -75,6 +77,11 @@ class Findings:
     bins: list[Bin]
     errors: list[ErrorRow]
     sizes: list[SizeRow]
+    suspects: list[Suspect]
+
+    def split(self, name: str) -> SplitFindings:
+        """``val`` or ``test``."""
+        return {"val": self.val, "test": self.test}[name]
 
 
 def find(
@@ -105,6 +112,7 @@ def find(
         bins=reliability(on_test.every, settings.calibration_bins),
         errors=error_rows(on_test.images, class_count, threshold),
         sizes=_sizes(on_test.images, threshold),
+        suspects=find_suspects([("val", val_images), ("test", on_test.images)], class_count, threshold),
     )
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image as Picture
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 from pindet_serve.images import Image
 
+from pindet.data.letters import letters, written
 from pindet.evaluation.comparison import KINDS, ImageComparison, Kind
 from pindet.evaluation.errors import MISSED
 
@@ -81,8 +79,7 @@ def mistakes(image: ImageComparison, score_threshold: float) -> list[Mistake]:
 def draw(pixels: Image, image: ImageComparison, classes: Sequence[str], score_threshold: float) -> bytes:
     """JPEG of objects (left) and detections (right); the same picture has the same bytes on every machine.
 
-    The letters are those of the DejaVu font that Matplotlib brings, never of a font of the machine; a class whose
-    name it lacks is called ``class 3``, by its label.
+    A class whose name cannot be written there is called ``#3``, by its label.
     """
     height, width = pixels.shape[:2]
     zoom = min(_PANEL_WIDTH / width, _PANEL_HEIGHT / height, _MAX_ZOOM)
@@ -92,8 +89,8 @@ def draw(pixels: Image, image: ImageComparison, classes: Sequence[str], score_th
     sheet = Picture.new("RGB", (2 * columns + _GAP, _HEADER + size[1] + _HEADER), "white")
     pen = ImageDraw.Draw(sheet)
     for left, title in ((0, "objects"), (columns + _GAP, "detections")):
-        pen.text((left + 4, 4), title, fill="#222222", font=_font(15))
-    names = [_drawable(name, label) for label, name in enumerate(classes)]
+        pen.text((left + 4, 4), title, fill="#222222", font=letters(15))
+    names = [_short(written(name, label)) for label, name in enumerate(classes)]
     truths, found = _marks(image, names, score_threshold)
     for left, marks in ((0, truths), (columns + _GAP, found)):
         panel = base.copy()
@@ -140,7 +137,7 @@ def _draw_mark(pen: ImageDraw.ImageDraw, mark: _Mark, zoom: float, size: tuple[i
     corners = (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1))
     pen.rectangle(corners, outline=COLORS[mark.kind], width=3 if mark.text else 2)
     if mark.text:
-        font = _font(13)
+        font = letters(13)
         wide, high = font.getlength(mark.text) + 6, 17
         left = min(max(0.0, x1), max(0.0, size[0] - wide))
         top = y1 - high if y1 >= high else min(y1, size[1] - high)
@@ -153,23 +150,9 @@ def _legend(pen: ImageDraw.ImageDraw, kinds: set[str], top: int) -> None:
     for kind, word in WORDS.items():
         if kind in kinds:
             pen.rectangle((left, top + 2, left + 12, top + 14), fill=COLORS[kind])
-            pen.text((left + 17, top), word, fill="#222222", font=_font(13))
-            left += 17 + _font(13).getlength(word) + 16
+            pen.text((left + 17, top), word, fill="#222222", font=letters(13))
+            left += 17 + letters(13).getlength(word) + 16
 
 
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
-
-
-def _drawable(name: str, label: int) -> str:
-    """The name, shortened, or a stand-in if the font lacks one of its letters."""
-    missing = _glyph("\uffff")
-    if any(_glyph(letter) == missing for letter in name if not letter.isspace()):
-        return f"class {label}"
+def _short(name: str) -> str:
     return name if len(name) <= 18 else name[:17] + "…"
-
-
-def _glyph(letter: str) -> bytes:
-    return bytes(_font(13).getmask(letter))

@@ -14,10 +14,12 @@ from markupsafe import Markup
 from pindet.evaluation.calibration import expected_calibration_error
 from pindet.evaluation.charts import Series, color, lines, reliability_chart
 from pindet.evaluation.comparison import ImageComparison, Kind
+from pindet.evaluation.crops import DETECTED, LABELLED
 from pindet.evaluation.errors import MISSED
-from pindet.evaluation.files import background_name, class_rows, f1_rows, pr_rows
+from pindet.evaluation.files import background_name, class_rows, f1_rows, pr_rows, suspect_rows
 from pindet.evaluation.findings import Findings, SplitFindings
 from pindet.evaluation.gallery import COLORS, WORDS, Mistake, ink, mistakes
+from pindet.evaluation.suspects import Doubt
 
 _MOST_CURVES, _MOST_MATRIX, _MOST_PAIRS, _MOST_MISTAKES = 10, 25, 8, 12
 _EXPLAINED = {
@@ -30,16 +32,20 @@ _EXPLAINED = {
 }
 
 
-def render(findings: Findings, undefined: Mapping[str, str], pictures: Mapping[int, bytes]) -> str:
-    """The page; ``pictures`` are JPEGs of test images by position, worst first."""
+def render(
+    findings: Findings, undefined: Mapping[str, str], pictures: Mapping[int, bytes], crops: Sequence[bytes]
+) -> str:
+    """The page; ``pictures`` are JPEGs of test images by position, worst first, ``crops`` of the first suspects."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pindet.evaluation", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {"rate": _rate, "gain": _gain, "percent": lambda v: f"{100 * v:.1f}%"}
-    return environment.get_template("report.html.jinja").render(_context(findings, undefined, pictures)) + "\n"
+    return environment.get_template("report.html.jinja").render(_context(findings, undefined, pictures, crops)) + "\n"
 
 
-def _context(findings: Findings, undefined: Mapping[str, str], pictures: Mapping[int, bytes]) -> dict[str, Any]:
+def _context(
+    findings: Findings, undefined: Mapping[str, str], pictures: Mapping[int, bytes], crops: Sequence[bytes]
+) -> dict[str, Any]:
     test = findings.test
     return {
         "lead": _lead(findings),
@@ -64,6 +70,9 @@ def _context(findings: Findings, undefined: Mapping[str, str], pictures: Mapping
         "kinds": [{"color": COLORS[kind], "name": word} for kind, word in WORDS.items()],
         "gallery": [_figure(findings, i, picture) for i, picture in pictures.items()],
         "no_gallery": _no_gallery(findings),
+        "suspects": _suspects(findings, crops),
+        "suspects_left": len(findings.suspects) - len(crops),
+        "suspect_colors": {"detected": DETECTED, "labelled": LABELLED},
         "data": _data(findings),
         "undefined": undefined,
     }
@@ -177,7 +186,7 @@ def _figure(findings: Findings, position: int, picture: bytes) -> dict[str, Any]
     found = int(image.objects_found(findings.score_threshold).sum())
     return {
         "name": image.name,
-        "image": "data:image/jpeg;base64," + base64.b64encode(picture).decode("ascii"),
+        "image": _inline(picture),
         "summary": f"{found} of {_count(len(image.labels), 'object', 'objects')} found",
         "mistakes": [
             {
@@ -190,6 +199,22 @@ def _figure(findings: Findings, position: int, picture: bytes) -> dict[str, Any]
         ],
         "more": len(listed) - len(listed[:_MOST_MISTAKES]),
     }
+
+
+def _suspects(findings: Findings, crops: Sequence[bytes]) -> list[dict[str, Any]]:
+    shown = []
+    for row, picture in zip(suspect_rows(findings), crops, strict=False):
+        text = {
+            Doubt.MISSING: f"no label, but {row['detected']} is seen",
+            Doubt.CLASS: f"labelled {row['labelled']}, seen as {row['detected']}",
+            Doubt.PLACE: f"{row['labelled']}: another box is seen",
+        }[Doubt(row["doubt"])]
+        shown.append({**row, "image": _inline(picture), "text": text})
+    return shown
+
+
+def _inline(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
 def _describe(mistake: Mistake, image: ImageComparison, classes: Sequence[str]) -> str:

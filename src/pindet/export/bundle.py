@@ -12,7 +12,7 @@ from pindet_serve.detector import MODEL, Detector
 from pindet_serve.golden import Tolerance, load_proven, write_golden
 from pindet_serve.images import Image
 from pindet_serve.letterbox import Letterbox
-from pindet_serve.manifest import SCHEMA_VERSION, Manifest, list_files, write_manifest
+from pindet_serve.manifest import PLAIN_SCHEMA_VERSION, Manifest, list_files, write_manifest
 
 from pindet.data.workspace import workspace
 from pindet.export.graph import export_model
@@ -44,7 +44,7 @@ def write_model(
     """Export the model into an empty folder, with a manifest, and load it from there."""
     onnx.save(export_model(trained.model, operating.postprocess(), opset=opset), bundle / MODEL)
     manifest = Manifest(
-        schema_version=SCHEMA_VERSION,
+        schema_version=PLAIN_SCHEMA_VERSION,
         classes=trained.classes,
         image_height=trained.model.image_height,
         image_width=trained.model.image_width,

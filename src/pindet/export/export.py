@@ -12,9 +12,11 @@ from pindet_serve.golden import Tolerance
 
 from pindet.data.prepared import PreparedSplit
 from pindet.export.bundle import add_golden, new_folder, write_model
+from pindet.export.formats import add_formats
 from pindet.export.golden import choose_golden, golden_threshold, shrink
 from pindet.export.operating import OperatingPoint
 from pindet.export.parity import Parity, check, compare
+from pindet.export.profile import add_profile
 from pindet.export.settings import ExportSettings
 from pindet.models.predictor import Predictor
 from pindet.models.store import Trained
@@ -33,6 +35,7 @@ def export(
     *,
     metrics: Mapping[str, float],
     data_md5: str,
+    calibration: PreparedSplit | None = None,
 ) -> Parity:
     """Write the bundle of a trained model, once it has been shown to answer as the model does.
 
@@ -44,12 +47,15 @@ def export(
         output: folder of the bundle; one that is there is replaced, but only by a bundle that passed.
         metrics: test metrics for the manifest.
         data_md5: DVC's md5 of the prepared data, for the manifest.
+        calibration: the validation split, for the formats of ``settings.formats`` that need one.
 
     Returns:
-        what :func:`pindet.export.parity.compare` measured; the same at every run.
+        what :func:`pindet.export.parity.compare` and :func:`pindet.export.formats.add_formats` measured; the same at
+        every run.
 
     Raises:
         ParityError: the bundle answers otherwise than the model.
+        MapDropError: a further format finds objects noticeably worse.
         ValueError: the test split is empty, of other classes, or the model finds nothing in it.
     """
     if not len(test):
@@ -68,7 +74,11 @@ def export(
         chosen = choose_golden(from_bundle, threshold, settings.golden_images)
         images = [shrink(test.image(i), trained.model.image_height, trained.model.image_width) for i in chosen]
         tolerance = Tolerance(settings.golden_box_tolerance, settings.golden_score_tolerance)
+        add_profile(bundle, detector, (test.image(i) for i in range(len(test))))
         add_golden(bundle, detector, images, tolerance, threshold)
+        if settings.formats:
+            postprocess, plain_map = operating.postprocess(), parity.get("map_bundle")
+            parity |= add_formats(bundle, trained.model, postprocess, settings, calibration, test, plain_map)
     log.info(
         "bundle written to %s: %d objects agree, %d golden images prove it", output, parity["pairs"], len(images)
     )

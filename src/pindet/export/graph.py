@@ -47,12 +47,14 @@ def export_model(model: DetectionModel, postprocess: Postprocess, *, opset: int)
         raise ValueError("the model is in training mode; call model.eval() before the export")
     candidates = _export_candidates(model, opset)
     _, anchors, classes = _shape(candidates.graph.output[1])
-    selection = selection_model(anchors, classes, postprocess, opset=opset, ir_version=candidates.ir_version)
+    selection = selection_model(
+        anchors, classes, postprocess.of(model), opset=opset, ir_version=candidates.ir_version
+    )
     merged = compose.merge_models(
         candidates, selection, io_map=list(zip(INPUTS, INPUTS, strict=True)), prefix1="network/", prefix2="selection/"
     )
     result = _renamed(merged, {"network/images": "images"} | {f"selection/{name}": name for name in OUTPUTS})
-    _strip(result)
+    strip(result)
     onnx.checker.check_model(shape_inference.infer_shapes(result), full_check=True)
     return result
 
@@ -107,7 +109,7 @@ def _renamed(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:
     return model
 
 
-def _strip(model: onnx.ModelProto) -> None:
+def strip(model: onnx.ModelProto) -> None:
     """Drop what the exporter tells of the machine and the code: stack traces, module names, doc strings."""
     model.producer_name, model.producer_version, model.domain, model.doc_string = "pindet", "", "", ""
     model.graph.name, model.graph.doc_string = "detector", ""

@@ -1,4 +1,4 @@
-"""``pindet.models.postprocess.select`` once more, as an ONNX graph.
+"""``pindet.models.postprocess.select`` once more, as an ONNX graph, with suppression only where there is any.
 
 The best (anchor, class) pairs are taken first, with ``TopK``; one ``NonMaxSuppression`` then sees every class as a row
 of its own in which the other classes' pairs score 0. Boxes thus keep their coordinates: shifting them by class, the
@@ -90,7 +90,11 @@ def _suppressed(
 ) -> str:
     """The scores ``[N, M]``, 0 where a pair is suppressed or not above the floor."""
     boxes, scores, labels = pairs
-    zero, middle = build.constant("zero", 0, np.float32), build.constant("middle", [1])
+    zero = build.constant("zero", 0, np.float32)
+    if not postprocess.suppresses:
+        floor = build.constant("score_floor", postprocess.score_floor, np.float32)
+        return build.node("Where", [build.node("Greater", [scores, floor], "above_floor"), scores, zero], "survivors")
+    middle = build.constant("middle", [1])
     every_class = build.constant("every_class", np.arange(classes)[:, None])
     label_row = build.node("Unsqueeze", [labels, middle], "label_row")
     score_row = build.node("Unsqueeze", [scores, middle], "score_row")

@@ -2,7 +2,8 @@
 
 A model of your own is a subclass of :class:`DetectionModel` whose import path is the ``_target_`` of
 ``conf/model/<name>.yaml``: two methods, :meth:`~DetectionModel.loss` and :meth:`~DetectionModel.candidates`, and,
-where it has them, :meth:`~DetectionModel.load_pretrained` and :meth:`~DetectionModel.freeze`.
+where it has them, :meth:`~DetectionModel.load_pretrained` and :meth:`~DetectionModel.freeze`. ``docs/models.md`` shows
+one.
 """
 
 from __future__ import annotations
@@ -41,7 +42,12 @@ class DetectionModel(nn.Module, ABC):
 
     Raises:
         ValueError: one of them is below 1.
+
+    Attributes:
+        end_to_end: the model itself gives each object once, so that its candidates are ranked and never suppressed.
     """
+
+    end_to_end: bool = False
 
     def __init__(self, image_height: int, image_width: int, num_classes: int) -> None:
         super().__init__()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
+
+from pindet.models.contract import DetectionModel
 
 Selection = tuple[Tensor, Tensor, Tensor]
 """Boxes ``[K, 4]``, scores ``[K]`` and labels int64 ``[K]`` of one image, best score first."""
@@ -17,7 +19,8 @@ class Postprocess:
     """How candidates become detections.
 
     Args:
-        nms_iou_threshold: of two boxes of one class that overlap more, the lower score goes; above 0, at most 1.
+        nms_iou_threshold: of two boxes of one class that overlap more, the lower score goes; above 0, at most 1,
+            which suppresses nothing.
         max_detections: in the answer for an image.
         max_candidates: pairs of box and class that are looked at.
         score_floor: only scores above it are looked at, 0 to 1.
@@ -40,6 +43,15 @@ class Postprocess:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; at least 1 is allowed")
 
+    @property
+    def suppresses(self) -> bool:
+        """Whether any candidate can go because of another."""
+        return self.nms_iou_threshold < 1
+
+    def of(self, model: DetectionModel) -> Postprocess:
+        """The same, but without suppression for a model that is end to end."""
+        return replace(self, nms_iou_threshold=1.0) if model.end_to_end else self
+
 
 def select(boxes: Tensor, scores: Tensor, postprocess: Postprocess) -> list[Selection]:
     """Best candidates, non-maximum suppression within each class, best detections.
@@ -60,10 +72,12 @@ def _select_one(boxes: Tensor, scores: Tensor, postprocess: Postprocess) -> Sele
     top = flat[places]
     labels = places % scores.shape[1]
     kept_boxes = boxes[torch.div(places, scores.shape[1], rounding_mode="floor")]
-    # The candidates are in order of their scores: sorting their positions sorts the scores, ties included.
-    kept = batched_nms(kept_boxes, top, labels, postprocess.nms_iou_threshold).sort().values
-    kept = kept[: postprocess.max_detections]
-    return kept_boxes[kept], top[kept], labels[kept]
+    if postprocess.suppresses:
+        # The candidates are in order of their scores: sorting their positions sorts the scores, ties included.
+        kept = batched_nms(kept_boxes, top, labels, postprocess.nms_iou_threshold).sort().values
+        kept_boxes, top, labels = kept_boxes[kept], top[kept], labels[kept]
+    limit = postprocess.max_detections
+    return kept_boxes[:limit], top[:limit], labels[:limit]
 
 
 def _best(scores: Tensor, count: int) -> Tensor:

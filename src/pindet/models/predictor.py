@@ -31,7 +31,7 @@ class Predictor:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; at least 1 is allowed")
         self._model = model.to(device).eval()
-        self._postprocess = postprocess
+        self._postprocess = postprocess.of(model)
         self._device = device
         self._batch_size = batch_size
         self._letterbox = Letterbox(model.image_height, model.image_width)

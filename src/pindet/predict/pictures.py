@@ -22,7 +22,6 @@ class PictureWriter(Writer):
     """A picture a frame, below a folder: ``a/b.jpg`` as ``a/b.jpg``, frame 7 of ``c.mp4`` as ``c.mp4/000007.jpg``."""
 
     def __init__(self, folder: Path, classes: Sequence[str]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._classes = classes
 

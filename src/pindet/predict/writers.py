@@ -107,23 +107,32 @@ class FileWriter(Writer):
     """Another writer's stream as a file that appears when it is whole."""
 
     def __init__(self, path: Path, kind: type[JsonWriter] | type[CocoWriter], classes: Sequence[str]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
+        self._kind = kind
+        self._classes = classes
         self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        self._stream = self._part.open("w", encoding="utf-8", newline="\n")
-        self._inner = kind(self._stream, classes)
+        self._opened: tuple[IO[str], Writer] | None = None
 
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Pass the answer on."""
-        self._inner.write(frame, detections)
+        """Pass the answer on; the first makes the folder and the unfinished file."""
+        self._open()[1].write(frame, detections)
 
     def close(self) -> None:
         """Finish the file and give it its name."""
-        self._inner.close()
-        self._stream.close()
+        stream, inner = self._open()
+        inner.close()
+        stream.close()
         self._part.replace(self._path)
 
     def discard(self) -> None:
         """Remove the unfinished file."""
-        self._stream.close()
-        self._part.unlink(missing_ok=True)
+        if self._opened:
+            self._opened[0].close()
+            self._part.unlink(missing_ok=True)
+
+    def _open(self) -> tuple[IO[str], Writer]:
+        if self._opened is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            stream = self._part.open("w", encoding="utf-8", newline="\n")
+            self._opened = stream, self._kind(stream, self._classes)
+        return self._opened

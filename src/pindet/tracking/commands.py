@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pindet.tracking.pending import send_pending
-from pindet.tracking.store import TrackingError, find_store, migrate
+from pindet.tracking.store import Store, TrackingError, find_store, migrate
 
 LOOPBACK = "127.0.0.1"
 
@@ -45,13 +45,24 @@ def ui_command(
         typer.echo(f"Error: port {port} is in use; choose another, as in `pindet ui --port {port + 1}`", err=True)
         raise typer.Exit(1)
     migrate(store)
-    typer.echo(f"MLflow with the runs of {store.shown}: http://{LOOPBACK}:{port}  (Ctrl-C ends it)")
+    typer.echo(f"MLflow with the runs of {store.shown}, until Ctrl-C:")
+    typer.echo(f"http://{LOOPBACK}:{port}{_runs_page(store)}")
     sys.stdout.flush()
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri, "--host", LOOPBACK]
     command += ["--default-artifact-root", str(store.artifact_location), "--port", str(port), "--workers", "1"]
     os.execve(sys.executable, command, environment)
+
+
+def _runs_page(store: Store) -> str:
+    """The path of the page that compares runs: MLflow itself opens on one for language models."""
+    from mlflow import MlflowClient
+
+    tracked = [found for found in MlflowClient(store.uri).search_experiments() if found.name != "Default"]
+    if len(tracked) != 1:
+        return "/#/experiments"
+    return f"/#/experiments/{tracked[0].experiment_id}/runs?workflowType=machine_learning"
 
 
 def _is_free(port: int) -> bool:

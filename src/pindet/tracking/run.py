@@ -59,6 +59,12 @@ class TrainingRun:
                 told = {"values": values, "step": int(row["epoch"]), "timestamp": _now()}
                 self._tell("metrics", rows=[told])
 
+    def log_progress(self, report: Mapping[str, Any]) -> None:
+        """Add the speed of an epoch at its end, see :mod:`pindet.training.progress`; no result: no history has it."""
+        if report["epochs_done"] == report["epoch"]:
+            values = flat_metrics({"train/images_per_second": report["images_per_second"]})
+            self._tell("metrics", rows=[{"values": values, "step": report["epoch"] - 1, "timestamp": _now()}])
+
     def log_files(self, source: Path, artifact_path: str) -> None:
         """Add a file, or a folder's content, as artifacts below ``artifact_path``."""
         if self._journal and self._sender:

@@ -19,6 +19,7 @@ from pindet.models.contract import DetectionModel
 from pindet.models.postprocess import Postprocess, select
 from pindet.models.predictor import to_batch, to_detections
 from pindet.training.averaging import Averaged
+from pindet.training.guard import Guard
 from pindet.training.samples import Batch, Fitted
 from pindet.training.settings import TrainingSettings
 
@@ -34,10 +35,6 @@ Row = dict[str, float | None]
 """One epoch of the history; ``None`` is an undefined value."""
 
 
-class TrainingDivergedError(ValueError):
-    """The loss is no number any more; the message says when and what to try."""
-
-
 class DetectionTraining(lightning.LightningModule):
     """Trains a model, follows it with averaged weights, validates those and remembers the best.
 
@@ -45,16 +42,25 @@ class DetectionTraining(lightning.LightningModule):
         model: initialised.
         settings: how to train.
         val: what to validate on.
+        guard: looks at each step.
         steps: optimiser steps of the whole training.
         seed: of what is random inside the model.
 
     Attributes:
         history: one row per finished epoch.
         best: the averaged weights with the highest ``val/map`` so far; of the last epoch where there is none.
+        is_over: all epochs are done, or the patience is at its end.
     """
 
     def __init__(
-        self, model: DetectionModel, settings: TrainingSettings, val: PreparedSplit, *, steps: int, seed: int
+        self,
+        model: DetectionModel,
+        settings: TrainingSettings,
+        val: PreparedSplit,
+        guard: Guard,
+        *,
+        steps: int,
+        seed: int,
     ) -> None:
         super().__init__()
         self.model = model
@@ -62,8 +68,10 @@ class DetectionTraining(lightning.LightningModule):
         self.history: list[Row] = []
         self.best: dict[str, Tensor] = {}
         self._best_map = -math.inf
+        self._without_better = 0
         self._settings = settings
         self._val = val
+        self._guard = guard
         self._steps = steps
         self._seed = seed
         self._found: list[Detections] = []
@@ -94,17 +102,21 @@ class DetectionTraining(lightning.LightningModule):
         self._measured = {}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step; fails on a loss that is no number."""
+        """One step; the guard fails on a loss that is no number or explodes."""
         assert batch.epoch == self.current_epoch, "the sampler is not at the epoch that Lightning is at"
         losses = self.model.loss(batch.images, batch.targets)
         total = torch.stack(list(losses.values())).sum()
-        if not math.isfinite(total.item()):
-            raise TrainingDivergedError(self._diverged(batch_idx, losses))
+        self._guard.check_loss(losses, total, batch, batch_idx)
         values = {"train/loss": total.detach()} | {f"train/{name}": loss.detach() for name, loss in losses.items()}
         size = len(batch.targets)
-        self.log("train/loss", values.pop("train/loss"), on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
+        self.log("train/loss", values.pop("train/loss"), on_step=False, on_epoch=True, batch_size=size)
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=size)
         return total
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Fail on a gradient that is no number, before it is in every weight."""
+        del optimizer
+        self._guard.check_gradient(self.model)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then let the average follow."""
@@ -115,7 +127,7 @@ class DetectionTraining(lightning.LightningModule):
         """Detections of the averaged weights."""
         del batch_idx
         images = to_batch([fitted.image for fitted in batch]).to(self.device)
-        selections = select(*self.averaged.model.candidates(images), VALIDATION)
+        selections = select(*self.averaged.model.candidates(images), VALIDATION.of(self.model))
         self._found += [to_detections(s, fitted.placement) for s, fitted in zip(selections, batch, strict=True)]
 
     def on_validation_epoch_end(self) -> None:
@@ -123,10 +135,15 @@ class DetectionTraining(lightning.LightningModule):
         measured = coco_metrics(self._val, self._found)
         self._found = []
         self._measured = {f"val/{name}": measured[name] for name in REPORTED if name in measured}
-        self.log_dict({name: torch.tensor(value) for name, value in self._measured.items()}, prog_bar=True)
+        self.log_dict({name: torch.tensor(value) for name, value in self._measured.items()})
         quality = measured.get("map", -math.inf)
+        self._without_better += 1
         if quality > self._best_map or quality == -math.inf:
             self._best_map, self.best = quality, self.averaged.weights()
+            self._without_better = 0
+        if self._is_patience_over:
+            logger.info("ending early: the last %d validations brought no better val/map", self._without_better)
+            self.trainer.should_stop = True
 
     def on_train_epoch_end(self) -> None:
         """Write the epoch into the history."""
@@ -135,19 +152,17 @@ class DetectionTraining(lightning.LightningModule):
         trained = {k: float(v) for k, v in self.trainer.callback_metrics.items() if k.startswith("train/")}
         measured = {f"val/{name}": self._measured.get(f"val/{name}") for name in REPORTED}
         self.history.append({"epoch": self.current_epoch, "lr": lr} | trained | measured)
-        if self.trainer.progress_bar_callback is None:
-            known = [f"{name} {value:.4g}" for name, value in self.history[-1].items() if value is not None]
-            logger.info("epoch %d of %d: %s", self.current_epoch + 1, self._settings.epochs, ", ".join(known[1:]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the history and the best weights."""
         checkpoint["history"] = self.history
-        checkpoint["best"] = {"map": self._best_map, "weights": self.best}
+        checkpoint["best"] = {"map": self._best_map, "weights": self.best, "without_better": self._without_better}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take them back."""
         self.history = list(checkpoint["history"])
-        self._best_map, self.best = checkpoint["best"]["map"], dict(checkpoint["best"]["weights"])
+        best = checkpoint["best"]
+        self._best_map, self.best, self._without_better = best["map"], dict(best["weights"]), best["without_better"]
 
     def train(self, mode: bool = True) -> DetectionTraining:
         """Training mode for all but the averaged model."""
@@ -155,17 +170,17 @@ class DetectionTraining(lightning.LightningModule):
         self.averaged.eval()
         return self
 
+    @property
+    def is_over(self) -> bool:
+        return len(self.history) == self._settings.epochs or self._is_patience_over
+
+    @property
+    def _is_patience_over(self) -> bool:
+        return 0 < self._settings.patience <= self._without_better
+
     def _lr_share(self, step: int) -> float:
         rise = self._settings.warmup * self._steps
         if step < rise:
             return (step + 1) / (rise + 1)
         done = min(1.0, (step - rise) / max(1.0, self._steps - rise))
         return LAST_LR + (1 - LAST_LR) * (1 + math.cos(math.pi * done)) / 2
-
-    def _diverged(self, batch_idx: int, losses: dict[str, Tensor]) -> str:
-        parts = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
-        precision = ", or training.precision=fp32" if self._settings.precision == "bf16" else ""
-        return (
-            f"the loss is not finite in epoch {self.current_epoch}, step {batch_idx} ({parts}); try a lower "
-            f"training.lr (now {self._settings.lr:g}), a longer training.warmup{precision}"
-        )

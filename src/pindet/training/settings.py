@@ -23,6 +23,8 @@ class TrainingSettings:
         ema_decay: share of the averaged weights that one step keeps, 0 (no averaging) to below 1.
         max_gradient_norm: longer gradients are shortened to it; above 0.
         validate_every: epochs between validations; divides ``epochs``.
+        patience: the training ends early after so many validations in a row without a better ``val/map`` of the
+            averaged weights; 0: never.
         augmentation: random changes of the samples.
 
     Raises:
@@ -39,6 +41,7 @@ class TrainingSettings:
     ema_decay: float
     max_gradient_norm: float
     validate_every: int
+    patience: int
     augmentation: Augmentation
 
     def __post_init__(self) -> None:
@@ -53,6 +56,7 @@ class TrainingSettings:
             "ema_decay": (0 <= self.ema_decay < 1, "0 to below 1"),
             "max_gradient_norm": (self.max_gradient_norm > 0, "above 0"),
             "validate_every": (self.validate_every >= 1, "at least 1"),
+            "patience": (self.patience >= 0, "at least 0"),
         }
         for name, (fits, wanted) in allowed.items():
             if not fits:

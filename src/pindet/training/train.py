@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from pindet_serve.letterbox import Letterbox
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from pindet.data.prepared import PreparedSplit
 from pindet.models.contract import DetectionModel
+from pindet.training.guard import Guard
 from pindet.training.memory import keep_freed_memory
 from pindet.training.module import DetectionTraining, Row
+from pindet.training.out_of_memory import memory_advice
+from pindet.training.progress import Listener, TrainingProgress
 from pindet.training.resume import ResumeState, ResumeWriter, find_resume_state
 from pindet.training.runtime import Runtime
-from pindet.training.samples import FittedImages, TrainingSamples, training_loader, validation_loader
+from pindet.training.samples import FittedImages, Sample, TrainingSamples, training_loader, validation_loader
 from pindet.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
 
 VALIDATION_BATCH = 16
+DIVERGED = "diverged"
 NOT_APPLICABLE = (
     ".*does not have many workers.*",  # how many is the user's to say
     ".*GPU available but not used.*",
@@ -63,6 +69,7 @@ def train(
     runtime: Runtime,
     resume: Path,
     callbacks: Sequence[Callback] = (),
+    listeners: Sequence[Listener] = (),
 ) -> TrainingResult:
     """Train a model; the same arguments on the same machine give the same bits, interrupted or not.
 
@@ -70,11 +77,13 @@ def train(
         model: its weights are set here, from ``seed`` and its pretrained file.
         resume: folder for the state after each epoch. A training that finds its own state there goes on from it.
             The caller removes it (:func:`pindet.training.resume.remove_resume_state`) once the result is safe.
-        callbacks: Lightning's, for progress and tracking.
+        callbacks: Lightning's, for tracking.
+        listeners: told of the progress, see :mod:`pindet.training.progress`.
 
     Raises:
         ValueError: no training or validation images, or settings that do not fit the model or the data.
-        TrainingDivergedError: the loss is no number any more.
+        TrainingDivergedError: the loss is no number any more, or explodes; its batch is kept in ``resume``.
+        TrainingMemoryError: memory does not suffice.
     """
     _check(model, train, val)
     if runtime.accelerator == "cpu":
@@ -85,24 +94,29 @@ def train(
     letterbox = Letterbox(model.image_height, model.image_width)
     samples = TrainingSamples(train, letterbox, settings.augmentation, seed)
     loader = training_loader(samples, settings.batch_size, seed, runtime.workers)
-    module = DetectionTraining(model, settings, val, steps=settings.epochs * len(loader), seed=seed)
+    guard = Guard(settings, resume / DIVERGED, partial(_names, loader, train))
+    module = DetectionTraining(model, settings, val, guard, steps=settings.epochs * len(loader), seed=seed)
     identity = _identity(model, settings, train, val, seed)
     module.train()
     state = find_resume_state(resume, identity)
-    with _quiet_and_deterministic():
-        trainer = _trainer(settings, runtime, [*callbacks, ResumeWriter(resume, identity)])
+    with _quiet_and_deterministic(), memory_advice(model, settings, runtime):
+        trainer = _trainer(settings, runtime, [*callbacks, TrainingProgress(listeners), ResumeWriter(resume, identity)])
         if state is not None:
             logger.info("going on after epoch %d of %d", state.content["epoch"] + 1, settings.epochs)
-        if state is not None and len(state.content["history"]) == settings.epochs:
             module.on_load_checkpoint(state.content)
-        else:
+        if not module.is_over:
             validation = validation_loader(FittedImages(val, letterbox), VALIDATION_BATCH)
             trainer.fit(module, loader, validation, ckpt_path=_path(state), weights_only=True)
     return TrainingResult(module.best, module.history)
 
 
+def _names(loader: DataLoader[Sample], split: PreparedSplit, number: int) -> list[str]:
+    """The images of a batch of the epoch that the loader is at."""
+    draws = next(itertools.islice(iter(loader.batch_sampler), number, None))  # type: ignore[arg-type]
+    return [split.names[draw.position] for draw in draws]
+
+
 def _trainer(settings: TrainingSettings, runtime: Runtime, callbacks: list[Callback]) -> lightning.Trainer:
-    bar = sys.stderr.isatty()
     return lightning.Trainer(
         accelerator=runtime.accelerator,
         devices=runtime.devices,
@@ -110,8 +124,8 @@ def _trainer(settings: TrainingSettings, runtime: Runtime, callbacks: list[Callb
         max_epochs=settings.epochs,
         check_val_every_n_epoch=settings.validate_every,
         gradient_clip_val=settings.max_gradient_norm,
-        callbacks=[*callbacks, RichProgressBar()] if bar else callbacks,
-        enable_progress_bar=bar,
+        callbacks=callbacks,
+        enable_progress_bar=False,
         enable_model_summary=False,
         logger=False,
         num_sanity_val_steps=0,

@@ -1,0 +1,72 @@
+// Starts the page: who is asking, the status feed, and the view that the address names.
+
+import { ask } from "./api.js";
+import { fill, h } from "./dom.js";
+import { told } from "./dialog.js";
+import { t } from "./i18n.js";
+import { Session } from "./session.js";
+import { Shell } from "./shell.js";
+import { askToSignIn } from "./sign-in.js";
+import { StatusSocket } from "./socket.js";
+import { Store } from "./store.js";
+
+/** @typedef {import("./types.d.ts").Model} Model */
+
+/** What every view is given. */
+export class App {
+  session = new Session();
+  store = new Store();
+  /** @type {Model | null} */ #model = null;
+
+  constructor() {
+    const serverNow = () => Date.now() + this.session.clockOffset;
+    this.socket = new StatusSocket((event) => this.store.take(event), () => this.session.ticket(), serverNow);
+    this.shell = new Shell(this, /** @type {HTMLElement} */ (document.getElementById("app")));
+    this.session.addEventListener("change", () => this.#follow());
+    this.store.addEventListener("change", () => this.#forgetModel());
+  }
+
+  async start() {
+    const place = /** @type {HTMLElement} */ (document.getElementById("app"));
+    for (let wait = 1000;; wait = Math.min(30_000, wait * 2)) {
+      try {
+        await this.session.start();
+        return;
+      } catch (error) {
+        fill(place, h("main", { class: "alone" }, h("div", { class: "card problem", role: "alert" }, told(error))));
+        await new Promise((resolve) => setTimeout(resolve, wait * (0.5 + Math.random() / 2)));
+      }
+    }
+  }
+
+  /** What is served, remembered until another is. @returns {Promise<Model>} */
+  async model() {
+    this.#model ??= /** @type {Model} */ (await ask("/v1/model"));
+    return this.#model;
+  }
+
+  /** Ask anew next time. */
+  forgetModel() {
+    this.#model = null;
+  }
+
+  #forgetModel() {
+    const md5 = this.#model?.md5;
+    const served = [...this.store.replicas.values()].map((replica) => replica.beat.model?.md5);
+    if (md5 && served.length && !served.includes(md5)) this.#model = null;
+  }
+
+  #follow() {
+    const { session, socket } = this;
+    if (session.needed) {
+      socket.stop("signed_out");
+      askToSignIn(this);
+    } else {
+      this.shell.show();
+      socket.start();
+    }
+  }
+}
+
+document.title = t("app.title");
+void new App().start();

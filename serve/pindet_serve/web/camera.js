@@ -1,0 +1,134 @@
+// The camera through /v1/stream: one frame is on its way at a time, and boxes are shown on the very frame they are of.
+
+import { told } from "./dialog.js";
+import { h } from "./dom.js";
+import { t } from "./i18n.js";
+import { LEAST, newItem } from "./tray.js";
+
+/** @typedef {import("./app.js").App} App */
+/** @typedef {import("./types.d.ts").StreamAnswer} StreamAnswer */
+
+const LONGEST_SIDE = 1280;
+const QUALITY = 0.85;
+
+/** Dispatches `change` with each answered frame and when it starts or stops. */
+class Camera extends EventTarget {
+  running = false;
+  /** Why it does not run. */
+  reason = "";
+  fps = 0;
+  ms = 0;
+  dropped = 0;
+  item = newItem(new Blob(), "camera");
+  /** @type {WebSocket | null} */ #socket = null;
+  /** @type {MediaStream | null} */ #media = null;
+  /** @type {ImageBitmap | null} */ #sent = null;
+  #sentAt = 0;
+  #answeredAt = 0;
+  #video = h("video", { muted: true, playsInline: true });
+  #canvas = h("canvas");
+
+  /** @param {App} app */
+  async start(app) {
+    this.stop();
+    this.reason = "";
+    if (!navigator.mediaDevices) return this.#fail(t("try.camera_closed"));
+    try {
+      this.#media = await navigator.mediaDevices.getUserMedia({
+        video: { width: { ideal: 1280 }, facingMode: "environment" },
+      });
+      this.#video.srcObject = this.#media;
+      await this.#video.play();
+      const ticket = await app.session.ticket();
+      const query = new URLSearchParams({ score_threshold: String(LEAST), ...(ticket && { ticket }) });
+      const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/stream?${query}`;
+      this.#open(new WebSocket(address));
+    } catch (error) {
+      this.#fail(t("try.camera_refused", { reason: told(error) }));
+    }
+  }
+
+  /** Let go of the camera. */
+  stop() {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+    for (const track of this.#media?.getTracks() ?? []) track.stop();
+    this.#media = null;
+    this.#sent?.close();
+    this.#sent = null;
+    this.running = false;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** @param {string} reason */
+  #fail(reason) {
+    this.stop();
+    this.reason = reason;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** @param {WebSocket} socket */
+  #open(socket) {
+    this.#socket = socket;
+    this.item = newItem(new Blob(), "camera");
+    this.running = true;
+    Object.assign(this, { fps: 0, ms: 0, dropped: 0 });
+    socket.addEventListener("open", () => this.#send());
+    socket.addEventListener("message", ({ data }) => socket === this.#socket && this.#take(JSON.parse(data)));
+    socket.addEventListener("close", ({ reason, code }) => {
+      if (socket === this.#socket) this.#fail(t("try.camera_lost", { reason: reason || String(code) }));
+    });
+  }
+
+  async #send() {
+    const socket = this.#socket;
+    const { videoWidth, videoHeight } = this.#video;
+    const scale = Math.min(1, LONGEST_SIDE / Math.max(videoWidth, videoHeight, 1));
+    Object.assign(this.#canvas, { width: Math.round(videoWidth * scale), height: Math.round(videoHeight * scale) });
+    this.#canvas.getContext("2d")?.drawImage(this.#video, 0, 0, this.#canvas.width, this.#canvas.height);
+    const [bitmap, blob] = await Promise.all([createImageBitmap(this.#canvas), jpeg(this.#canvas)]);
+    if (socket !== this.#socket || !socket || !blob) return bitmap.close();
+    this.#sent = bitmap;
+    this.#sentAt = performance.now();
+    socket.send(blob);
+  }
+
+  /** @param {StreamAnswer} answer */
+  #take(answer) {
+    const now = performance.now();
+    this.ms = smooth(this.ms, now - this.#sentAt);
+    if (this.#answeredAt) this.fps = smooth(this.fps, 1000 / (now - this.#answeredAt));
+    this.#answeredAt = now;
+    this.dropped = answer.dropped;
+    const { item } = this;
+    const before = item.bitmap;
+    Object.assign(item, { bitmap: this.#sent, version: item.version + 1, model: answer.model ?? null });
+    this.#sent = null;
+    before?.close();
+    if (answer.error) {
+      Object.assign(item, { answer: null, error: new Error(`${answer.error.title}: ${answer.error.detail}`) });
+    } else Object.assign(item, { answer, error: null, state: "done" });
+    this.dispatchEvent(new Event("change"));
+    void this.#send();
+  }
+}
+
+/** The one camera of the page. */
+export const camera = new Camera();
+
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @returns {Promise<Blob | null>}
+ */
+function jpeg(canvas) {
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+}
+
+/**
+ * @param {number} before
+ * @param {number} now
+ */
+function smooth(before, now) {
+  return before ? before * 0.8 + now * 0.2 : now;
+}

@@ -1,0 +1,85 @@
+// History as CSV: one line an object, one line without object for an image where nothing was found.
+
+import { ask } from "./api.js";
+
+/** @typedef {import("./types.d.ts").RecordedImage} RecordedImage */
+
+const PAGE = 500;
+export const MOST = 100_000;
+const COLUMNS = [
+  "id",
+  "time",
+  "request_id",
+  "replica",
+  "user",
+  "model_version",
+  "model_md5",
+  "image_name",
+  "image_width",
+  "image_height",
+  "elapsed_ms",
+  "label",
+  "score",
+  "x1",
+  "y1",
+  "x2",
+  "y2",
+];
+
+/**
+ * Read all pages of history.
+ *
+ * @param {Record<string, unknown>} query span and filters of `/v1/detections`
+ * @param {(images: number) => void} progress
+ * @param {AbortSignal} signal
+ * @returns {Promise<{ blob: Blob, images: number, cut: boolean }>} `cut`: there are more than {@link MOST}
+ */
+export async function exportCsv(query, progress, signal) {
+  // The mark in front makes spreadsheets read the Chinese names as UTF-8.
+  const parts = ["\uFEFF", line(COLUMNS)];
+  let images = 0;
+  /** @type {number | null} */
+  let before = null;
+  do {
+    /** @type {{ images: RecordedImage[], next_before_id: number | null }} */
+    const page = await ask("/v1/detections", { query: { ...query, limit: PAGE, before_id: before }, signal });
+    parts.push(page.images.map(lines).join(""));
+    images += page.images.length;
+    before = page.next_before_id;
+    progress(images);
+  } while (before !== null && images < MOST);
+  return { blob: new Blob(parts, { type: "text/csv;charset=utf-8" }), images, cut: before !== null };
+}
+
+/** @param {RecordedImage} image */
+export function lines(image) {
+  const own = [
+    image.id,
+    new Date(image.at_ms).toISOString(),
+    image.request_id,
+    image.source,
+    image.actor,
+    image.model_version,
+    image.model_md5,
+    image.image_name ?? "",
+    image.image_width,
+    image.image_height,
+    image.elapsed_ms,
+  ];
+  if (!image.detections.length) return line([...own, "", "", "", "", "", ""]);
+  return image.detections.map(({ label, score, box }) => line([...own, label, score, box.x1, box.y1, box.x2, box.y2]))
+    .join("");
+}
+
+/** @param {(string | number)[]} cells */
+function line(cells) {
+  return `${cells.map(cell).join(",")}\r\n`;
+}
+
+/** @param {string | number} value */
+function cell(value) {
+  if (typeof value === "number") return String(value);
+  // Names come from whoever sent an image: a spreadsheet must not take one for a formula.
+  const safe = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}

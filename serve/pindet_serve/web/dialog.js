@@ -1,0 +1,125 @@
+// Questions and short notices.
+
+import { ApiError } from "./api.js";
+import { fill, h } from "./dom.js";
+import { t } from "./i18n.js";
+
+/** @typedef {import("./dom.js").Child} Child */
+
+/**
+ * Show a dialog until it is closed.
+ *
+ * @param {string} title
+ * @param {Child[]} content
+ * @param {{ action: string, danger?: boolean, run: () => Promise<unknown> }} act when it fails, the dialog
+ *   stays and says why
+ * @returns {Promise<boolean>} whether it was carried out
+ */
+export function confirm(title, content, act) {
+  return new Promise((resolve) => {
+    let done = false;
+    const problem = h("p", { class: "problem", role: "alert", hidden: true });
+    const go = h("button", { class: act.danger ? "danger" : "primary", type: "submit" }, act.action);
+    const cancel = h("button", { type: "button", onclick: () => dialog.close() }, t("action.cancel"));
+    const form = h(
+      "form",
+      { method: "dialog", class: "stack" },
+      h("h2", { id: "dialog-title" }, title),
+      ...content,
+      problem,
+      h("div", { class: "buttons end" }, cancel, go),
+    );
+    const dialog = h("dialog", { class: "card", "aria-labelledby": "dialog-title" }, form);
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      go.disabled = true;
+      try {
+        await act.run();
+        done = true;
+        dialog.close();
+      } catch (error) {
+        problem.hidden = false;
+        problem.textContent = told(error);
+      } finally {
+        go.disabled = false;
+      }
+    });
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(done);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/**
+ * Say something that needs no answer.
+ *
+ * @param {string} text
+ * @param {"good" | "bad"} [kind]
+ */
+export function notify(text, kind = "good") {
+  const place = /** @type {HTMLElement} */ (document.getElementById("notices"));
+  const notice = h("div", { class: `notice ${kind}` }, text);
+  place.append(notice);
+  setTimeout(() => notice.remove(), kind === "bad" ? 12_000 : 5000);
+}
+
+/**
+ * What went wrong, for a person.
+ *
+ * @param {unknown} error
+ */
+export function told(error) {
+  if (error instanceof ApiError) return error.title && error.status ? `${error.title}: ${error.detail}` : error.detail;
+  return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * Fill an element with what is fetched; a failure with a button to try again.
+ *
+ * @param {HTMLElement} element
+ * @param {() => Promise<Child[]>} load
+ */
+export async function loading(element, load) {
+  element.setAttribute("aria-busy", "true");
+  if (!element.hasChildNodes()) fill(element, h("p", { class: "muted" }, t("state.loading")));
+  try {
+    fill(element, ...(await load()));
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") return;
+    const again = h("button", { onclick: () => loading(element, load) }, t("action.again"));
+    fill(element, h("div", { class: "problem", role: "alert" }, h("p", {}, told(error)), again));
+  } finally {
+    element.removeAttribute("aria-busy");
+  }
+}
+
+/**
+ * A button that copies a text.
+ *
+ * @param {string} text
+ * @param {string} [what] named to screen readers
+ */
+export function copyButton(text, what = text) {
+  const button = h(
+    "button",
+    { class: "small", type: "button", "aria-label": t("action.copy_what", { what }) },
+    t("action.copy"),
+  );
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // Without https the clipboard is closed; an old way is still open.
+      const area = h("textarea", { value: text, class: "offscreen" });
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    notify(t("state.copied"));
+  });
+  return button;
+}

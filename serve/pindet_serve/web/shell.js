@@ -1,0 +1,160 @@
+// What surrounds the views: navigation, who is signed in, and whether what is shown is live.
+
+import { fill, h } from "./dom.js";
+import { age, clock } from "./format.js";
+import { t } from "./i18n.js";
+import { mark } from "./sign-in.js";
+import { switches } from "./switches.js";
+import * as historyView from "./views/history.js";
+import * as live from "./views/live.js";
+import * as models from "./views/models.js";
+import * as tryView from "./views/try.js";
+import * as users from "./views/users.js";
+
+/** @typedef {import("./app.js").App} App */
+/** @typedef {import("./types.d.ts").Cleanup} Cleanup */
+/** @typedef {{ mount: (root: HTMLElement, app: App) => Cleanup }} View */
+
+const VIEWS = /** @type {const} */ (["live", "try", "models", "history", "users"]);
+/** @type {Record<typeof VIEWS[number], View>} */
+const MODULES = { live, try: tryView, models, history: historyView, users };
+
+export class Shell {
+  /** @type {Cleanup} */ #leave = () => {};
+  #shown = "";
+
+  /**
+   * @param {App} app
+   * @param {HTMLElement} root
+   */
+  constructor(app, root) {
+    this.app = app;
+    this.root = root;
+    this.pill = h("div", { class: "pill", role: "status", id: "connection" });
+    this.banner = h("section", { class: "banner", hidden: true });
+    addEventListener("hashchange", () => this.app.session.me && this.#open());
+    app.socket.addEventListener("state", () => this.#tellConnection());
+    setInterval(() => this.#tellConnection(), 1000);
+  }
+
+  /** Draw everything, after a sign-in or in another language. */
+  show() {
+    const who = `${this.app.session.me?.name} ${this.app.session.me?.role}`;
+    // The same person signed in again: what is on the screen stays as it is.
+    if (who === this.#shown) return;
+    this.#shown = who;
+    this.#draw();
+  }
+
+  #draw() {
+    const { session } = this.app;
+    const links = VIEWS.filter((name) => name !== "users" || (session.may("admin") && session.me?.sign_in));
+    this.links = links.map((name) => h("a", { href: `#/${name}` }, t(`view.${name}`)));
+    this.main = h("main", { id: "main", tabIndex: -1 });
+    const person = session.me?.sign_in
+      ? h(
+        "div",
+        { class: "person" },
+        h("span", {}, session.me.name, " ", h("small", {}, t(`role.${session.me.role}`))),
+        h("button", {
+          class: "quiet",
+          onclick: () => {
+            session.signOut();
+            location.reload();
+          },
+        }, t("sign_in.leave")),
+      )
+      : null;
+    fill(
+      this.root,
+      h("a", {
+        class: "skip",
+        href: "#main",
+        onclick: (/** @type {Event} */ event) => this.#skip(event),
+      }, t("app.skip")),
+      h(
+        "header",
+        {},
+        h("a", { class: "brand", href: "#/live" }, mark(), "pindet"),
+        h("nav", { "aria-label": t("app.views") }, ...this.links),
+        h(
+          "div",
+          { class: "tools" },
+          this.pill,
+          switches(() => this.#draw()),
+          person,
+        ),
+      ),
+      this.banner,
+      this.main,
+      h("footer", {}, h("a", { href: "/docs" }, t("app.api")), h("span", {}, t("app.tagline"))),
+    );
+    this.#open();
+    this.#tellConnection();
+  }
+
+  /** @param {Event} event */
+  #skip(event) {
+    event.preventDefault();
+    this.main?.focus();
+  }
+
+  #open() {
+    const name = VIEWS.find((one) => location.hash === `#/${one}`) ?? "live";
+    this.#leave();
+    for (const link of this.links ?? []) {
+      if (link.hash === `#/${name}`) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    document.title = `${t(`view.${name}`)} · pindet`;
+    const main = /** @type {HTMLElement} */ (this.main);
+    main.className = `view-${name}`;
+    fill(main);
+    this.#leave = MODULES[name].mount(main, this.app);
+  }
+
+  #tellConnection() {
+    const { socket } = this.app;
+    const { state } = socket;
+    const now = Date.now();
+    const text = t(`connection.${state}`);
+    if (this.pill.dataset.state !== state || this.pill.textContent !== text) {
+      this.pill.dataset.state = state;
+      fill(this.pill, h("i", { class: "dot" }), text);
+    }
+    const quiet = state === "live" || state === "stopped" || (state === "connecting" && !socket.heardAt) ||
+      state === "signed_out";
+    this.banner.hidden = quiet;
+    this.banner.setAttribute("aria-label", t("connection.label"));
+    document.body.classList.toggle("not-live", state !== "live");
+    if (quiet) {
+      fill(this.banner);
+      this.banner.dataset.key = "";
+      return;
+    }
+    const since = socket.heardAt
+      ? t("connection.since", { time: clock(socket.heardAt), age: age((now - socket.heardAt) / 1000) })
+      : "";
+    const next = state === "waiting"
+      ? t("connection.next", { seconds: Math.max(0, Math.ceil((socket.retryAt - now) / 1000)) })
+      : "";
+    const retry = state === "waiting"
+      ? h("button", { class: "small", onclick: () => socket.retryNow() }, t("connection.retry"))
+      : null;
+    const words = [t(`connection.${state}`), since, socket.reason && t("connection.reason", { reason: socket.reason })];
+    // Only what is new is replaced: a screen reader says it once, not with each second of the countdown.
+    const key = words.join(" ");
+    if (this.banner.dataset.key !== key.replace(/\d+/g, "")) {
+      this.banner.dataset.key = key.replace(/\d+/g, "");
+      fill(
+        this.banner,
+        h("strong", { role: "alert" }, words[0]),
+        h("span", { class: "since" }),
+        h("span", { class: "next" }),
+        retry,
+      );
+    }
+    fill(/** @type {Element} */ (this.banner.querySelector(".since")), `${words[1]} ${words[2]}`);
+    fill(/** @type {Element} */ (this.banner.querySelector(".next")), next);
+  }
+}

@@ -1,0 +1,163 @@
+// What the status feed has told so far, in bounded memory.
+
+/** @typedef {import("./types.d.ts").StatusEvent} StatusEvent */
+/** @typedef {import("./types.d.ts").Heartbeat} Heartbeat */
+/** @typedef {import("./types.d.ts").Snapshot} Snapshot */
+/** @typedef {StatusEvent & { at: number }} Seen `at`: when it happened by this machine's clock, ms since 1970 */
+/** @typedef {{ at: number, throughput: number, p50: number | null, p95: number | null, queue: number }} Sample */
+/** @typedef {{ source: string, heardAt: number, ts: number, beat: Heartbeat, samples: Sample[] }} Replica */
+/** @typedef {{ id: string, status: string, heardAt: number, data: Record<string, any>, points: Map<number,
+ *   Record<string, number>> }} Training */
+/** @typedef {{ id: string, status: string, done: number, total: number | null, error: string, at: number }} Job */
+
+const SAMPLES = 480;
+const EVENTS = 400;
+const DETECTIONS = 100;
+const TRAININGS = 8;
+const JOBS = 50;
+const REMEMBERED = 2000;
+/** A replica that was silent for so long is gone, ms. */
+const FORGET_MS = 180_000;
+
+/** Everything that the Live view shows; dispatches `change` after each event. */
+export class Store extends EventTarget {
+  /** @type {Map<string, Replica>} */ replicas = new Map();
+  /** @type {Map<string, Training>} */ trainings = new Map();
+  /** @type {Map<string, Job>} */ jobs = new Map();
+  /** @type {{ backend: string, state: string, dropped: number } | null} */ bus = null;
+  /** @type {Seen[]} newest last */ events = [];
+  /** @type {Seen[]} newest last */ detections = [];
+  /** Counts what was taken. */
+  taken = 0;
+  #started = false;
+  /** @type {Set<string>} */ #told = new Set();
+  #offsets = { shared: Infinity, own: Infinity };
+
+  /** @param {StatusEvent} event */
+  take(event) {
+    this.taken++;
+    if (event.type === "snapshot") this.#takeSnapshot(event);
+    else this.#takeEvent({ ...event, at: this.#timeOf(event) });
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** Forget the replicas that are long gone. @param {number} now ms since 1970 */
+  tidy(now) {
+    for (const [source, replica] of this.replicas) {
+      if (now - replica.heardAt > FORGET_MS) this.replicas.delete(source);
+    }
+  }
+
+  /** @param {StatusEvent} event */
+  #takeSnapshot(event) {
+    const snapshot = /** @type {Snapshot} */ (event.data);
+    const now = Date.now();
+    this.#offsets = { shared: now - event.ts * 1000, own: now - event.ts * 1000 };
+    this.bus = snapshot.bus;
+    if (snapshot.reset && this.#started) {
+      this.#list({ ...event, id: `gap-${event.id}`, type: "gap", at: now });
+    }
+    this.#started = true;
+    for (const { age, ...one } of snapshot.states) this.#takeEvent({ ...one, at: now - age * 1000 });
+    for (const { age, ...one } of snapshot.replicas) this.#beat({ ...one, at: now - age * 1000 });
+  }
+
+  /**
+   * When it happened by this machine's clock: the least delay ever seen is taken for no delay at all. What a replica
+   * tells only to its own clients has no time of its own in its id.
+   *
+   * @param {StatusEvent} event
+   */
+  #timeOf(event) {
+    const [ms, , local] = event.id.split("-").map(Number);
+    const kind = local === undefined ? "shared" : "own";
+    const stamp = kind === "shared" ? ms : event.ts * 1000;
+    const now = Date.now();
+    this.#offsets[kind] = Math.min(this.#offsets[kind], now - stamp);
+    return Math.min(now, stamp + this.#offsets[kind]);
+  }
+
+  /** @param {Seen} event */
+  #takeEvent(event) {
+    const [family] = event.type.split(".");
+    if (event.type === "heartbeat") return this.#beat(event);
+    if (this.#known(event)) return;
+    if (family === "training") this.#train(event);
+    if (family === "job") this.#work(event);
+    if (event.type === "service.redis_lost" && this.bus) this.bus = { ...this.bus, state: "down" };
+    if (event.type === "service.redis_back" && this.bus) this.bus = { ...this.bus, state: "up" };
+    if (event.type !== "training.progress" && event.type !== "job.running") this.#list(event);
+  }
+
+  /** Whether it was told before, under another id: by another replica, or as part of a snapshot. @param {Seen} event */
+  #known(event) {
+    const { data } = event;
+    const key = `${event.type} ${event.source} ${event.ts} ${data.id ?? data.run ?? ""} ${data.epoch ?? ""}`;
+    if (this.#told.has(key)) return true;
+    this.#told.add(key);
+    if (this.#told.size > REMEMBERED) this.#told.delete(/** @type {string} */ (this.#told.values().next().value));
+    return false;
+  }
+
+  /** @param {Seen} event */
+  #list(event) {
+    const [list, most] = event.type === "detection" ? [this.detections, DETECTIONS] : [this.events, EVENTS];
+    const place = list.findLastIndex((other) => other.at <= event.at);
+    list.splice(place + 1, 0, event);
+    if (list.length > most) list.shift();
+  }
+
+  /** @param {Seen} event */
+  #beat(event) {
+    const beat = /** @type {Heartbeat} */ (event.data);
+    const known = this.replicas.get(event.source);
+    const replica = known ?? { source: event.source, heardAt: 0, ts: 0, beat, samples: [] };
+    if (!known) this.replicas.set(event.source, replica);
+    if (event.ts > replica.ts) Object.assign(replica, { ts: event.ts, beat });
+    replica.heardAt = Math.max(replica.heardAt, event.at);
+    const { samples } = replica;
+    const place = samples.findLastIndex((other) => other.at <= event.at);
+    // The same heartbeat, in a snapshot and by itself, is one sample.
+    if (place >= 0 && event.at - samples[place].at < 400) return;
+    const sample = { at: event.at, throughput: beat.throughput, p50: beat.p50_ms, p95: beat.p95_ms, queue: beat.queue };
+    samples.splice(place + 1, 0, sample);
+    if (samples.length > SAMPLES) samples.shift();
+  }
+
+  /** @param {Seen} event */
+  #train(event) {
+    const id = String(event.data.run ?? event.data.id ?? event.source);
+    const before = this.trainings.get(id);
+    const training = before ?? { id, status: "", heardAt: 0, data: {}, points: new Map() };
+    if (event.at >= training.heardAt) {
+      training.heardAt = event.at;
+      training.status = event.type.slice("training.".length);
+      training.data = { ...training.data, ...event.data };
+    }
+    const { epoch, metrics } = event.data;
+    if (Number.isFinite(epoch) && metrics) training.points.set(epoch, { ...training.points.get(epoch), ...metrics });
+    keep(this.trainings, id, training, TRAININGS);
+  }
+
+  /** @param {Seen} event */
+  #work(event) {
+    const { id, done = 0, total = null, error = "" } = event.data;
+    const status = event.type.slice("job.".length);
+    if (event.at < (this.jobs.get(id)?.at ?? 0)) return;
+    if (status === "deleted") this.jobs.delete(id);
+    else keep(this.jobs, id, { id, status, done, total, error, at: event.at }, JOBS);
+  }
+}
+
+/**
+ * @template T
+ * @param {Map<string, T>} map
+ * @param {string} key
+ * @param {T} value
+ * @param {number} most
+ */
+function keep(map, key, value, most) {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > most) map.delete(/** @type {string} */ (map.keys().next().value));
+}

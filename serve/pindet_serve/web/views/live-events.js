@@ -1,0 +1,103 @@
+// What happened, newest first, filtered.
+
+import { fill, h } from "../dom.js";
+import { clock, moment, number } from "../format.js";
+import { t, tOr } from "../i18n.js";
+
+/** @typedef {import("../store.js").Store} Store */
+/** @typedef {import("../store.js").Seen} Seen */
+
+const FAMILIES = /** @type {const} */ (["model", "release", "training", "pipeline", "job", "service", "detection"]);
+const SHOWN = 150;
+const BAD = /refused|failed|lost|^gap$/;
+const GOOD = /loaded|finished|redis_back$|started$|promoted/;
+/** Kept while the page is open, whatever view is shown. */
+const wanted = {
+  families: new Set(/** @type {string[]} */ (FAMILIES.filter((name) => name !== "detection"))),
+  text: "",
+};
+
+/** @param {Store} store */
+export function events(store) {
+  const list = h("ol", { class: "events", id: "events" });
+  const boxes = FAMILIES.map((family) => {
+    const box = h("input", { type: "checkbox", checked: wanted.families.has(family) });
+    box.addEventListener("change", () => {
+      if (box.checked) wanted.families.add(family);
+      else wanted.families.delete(family);
+      update(true);
+    });
+    return h("label", { class: "chip" }, box, t(`family.${family}`));
+  });
+  const search = h("input", {
+    type: "search",
+    placeholder: t("live.search"),
+    "aria-label": t("live.search"),
+    value: wanted.text,
+  });
+  search.addEventListener("input", () => {
+    wanted.text = search.value.trim().toLowerCase();
+    update(true);
+  });
+  const element = h(
+    "section",
+    { class: "card" },
+    h("div", { class: "row between" }, h("h2", {}, t("live.events")), search),
+    h("fieldset", { class: "chips" }, h("legend", { class: "offscreen" }, t("live.filter")), ...boxes),
+    list,
+  );
+  let drawn = "";
+  /** @param {boolean} [always] */
+  function update(always = false) {
+    const last = [store.events.at(-1), store.detections.at(-1)].map((event) => event?.id).join();
+    if (last === drawn && !always) return;
+    drawn = last;
+    const shown = [...store.events, ...(wanted.families.has("detection") ? store.detections : [])]
+      .filter((event) => event.type === "gap" || wanted.families.has(event.type.split(".")[0]))
+      .filter((event) =>
+        !wanted.text || `${event.type} ${event.source} ${says(event)}`.toLowerCase().includes(wanted.text)
+      )
+      .sort((a, b) => b.at - a.at)
+      .slice(0, SHOWN);
+    const none = h("li", { class: "muted" }, t("live.no_events"));
+    fill(list, ...(shown.length ? shown.map((event) => row(event)) : [none]));
+  }
+  return { element, update };
+}
+
+/** @param {Seen} event */
+function row(event) {
+  const kind = BAD.test(event.type) ? "bad" : GOOD.test(event.type) ? "good" : "";
+  return h(
+    "li",
+    { class: kind },
+    h("time", { title: moment(event.at) }, clock(event.at)),
+    h("span", { class: `tag ${kind}` }, tOr(`event.${event.type}`, event.type)),
+    h("span", { class: "what" }, says(event)),
+    h("span", { class: "muted source" }, event.type === "gap" ? "" : event.source),
+  );
+}
+
+/** What an event says, in words. @param {Seen} event */
+function says({ type, data }) {
+  if (type === "gap") return t("live.gap");
+  const words = [];
+  const { from, to } = data;
+  if (from && to) words.push(`${from.version} → ${to.version}`);
+  else if (data.version) words.push([data.name, data.stage, data.version].filter(Boolean).join(" "));
+  if (data.images && data.objects) {
+    const objects = Object.entries(data.objects).map(([label, count]) => `${label} × ${count}`);
+    words.push(
+      t("live.detected", { n: data.images }),
+      objects.join(", ") || t("live.nothing_found"),
+      `${number(data.ms)} ms`,
+    );
+  }
+  if (data.run ?? data.id) words.push(String(data.name ?? data.run ?? data.id).slice(0, 40));
+  if (data.epochs) words.push(t("live.epoch_of", { n: data.epoch ?? 0, all: data.epochs }));
+  if (data.seconds !== undefined) words.push(t("live.after", { n: data.seconds }));
+  for (const name of ["reason", "error", "message", "stage", "by"]) {
+    if (data[name] && !(name === "stage" && data.version)) words.push(String(data[name]));
+  }
+  return words.filter(Boolean).join(" · ");
+}

@@ -1,0 +1,151 @@
+// Trainings with their curves, and background jobs.
+
+import { Chart, COLOURS } from "../chart.js";
+import { fill, h } from "../dom.js";
+import { age, number, percent } from "../format.js";
+import { t, tOr } from "../i18n.js";
+
+/** @typedef {import("../store.js").Store} Store */
+/** @typedef {import("../store.js").Training} Training */
+
+/** A training that said nothing for so long may be gone, ms. */
+const SILENT_MS = 10 * 60_000;
+
+export function trainings() {
+  const list = h("div", { class: "stack" });
+  const element = h("section", { class: "card", id: "trainings" }, h("h2", {}, t("live.training")), list);
+  /** @type {Map<string, ReturnType<typeof card>>} */
+  const cards = new Map();
+  return {
+    element,
+    /**
+     * @param {Store} store
+     * @param {number} now
+     * @param {boolean} isLive
+     */
+    update(store, now, isLive) {
+      element.hidden = store.trainings.size === 0;
+      for (const [id, shown] of cards) {
+        if (!store.trainings.has(id)) {
+          shown.element.remove();
+          cards.delete(id);
+        }
+      }
+      for (const [id, training] of store.trainings) {
+        if (!cards.has(id)) {
+          const made = card(training);
+          cards.set(id, made);
+          list.prepend(made.element);
+        }
+        cards.get(id)?.update(training, now, isLive);
+      }
+    },
+  };
+}
+
+/** @param {Training} training */
+function card({ id, data }) {
+  const name = String(data.name ?? id);
+  const options = {
+    heading: /** @type {const} */ ("h3"),
+    describeX: (/** @type {number} */ x) => t("live.epoch", { n: Math.round(x) }),
+    tickX: (/** @type {number} */ x) => number(x, 0),
+  };
+  const loss = new Chart({ title: t("live.loss"), unit: t("unit.epochs"), format: (y) => number(y, 4), ...options });
+  const quality = new Chart({
+    title: t("live.quality"),
+    unit: t("unit.epochs"),
+    format: (y) => number(y, 4),
+    most: 1,
+    ...options,
+  });
+  const state = h("span", { class: "tag" });
+  const text = h("span", { class: "muted" });
+  const bar = h("progress", { max: 1, "aria-label": t("live.progress", { name }) });
+  const element = h(
+    "article",
+    {},
+    h("div", { class: "row" }, h("h3", {}, name), state, text),
+    bar,
+    h("div", { class: "charts two" }, loss.element, quality.element),
+  );
+  return {
+    element,
+    /**
+     * @param {Training} training
+     * @param {number} now
+     * @param {boolean} isLive
+     */
+    update(training, now, isLive) {
+      const { epoch, epochs, error } = training.data;
+      const running = training.status === "started" || training.status === "progress";
+      const stale = running && (!isLive || now - training.heardAt > SILENT_MS);
+      element.classList.toggle("stale", stale);
+      state.className = `tag ${training.status === "failed" ? "bad" : training.status === "finished" ? "good" : ""}`;
+      fill(state, tOr(`training.${training.status}`, training.status));
+      const heard = age((now - training.heardAt) / 1000);
+      fill(
+        text,
+        epochs ? `${t("live.epoch_of", { n: epoch ?? 0, all: epochs })} · ` : "",
+        t("live.heard", { age: heard }),
+        error ? ` · ${error}` : "",
+      );
+      bar.hidden = !running || !epochs;
+      bar.value = epochs ? Math.min(1, (epoch ?? 0) / epochs) : 0;
+      const epochsSeen = [...training.points.keys()].sort((a, b) => a - b);
+      const range =
+        /** @type {[number, number]} */ ([epochsSeen[0] ?? 0, Math.max(epochs ?? 1, epochsSeen.at(-1) ?? 1)]);
+      loss.update(curves(training, epochsSeen, (key) => key.includes("loss")), range);
+      quality.update(curves(training, epochsSeen, (key) => key.includes("map") || key.includes("f1")), range);
+    },
+  };
+}
+
+/**
+ * @param {Training} training
+ * @param {number[]} epochs
+ * @param {(key: string) => boolean} wanted
+ */
+function curves({ points }, epochs, wanted) {
+  const keys = [...new Set(epochs.flatMap((epoch) => Object.keys(points.get(epoch) ?? {})))].filter(wanted).sort();
+  return keys.slice(0, COLOURS).map((key, index) => ({
+    name: key,
+    colour: index,
+    points: epochs.map((epoch) => ({ x: epoch, y: points.get(epoch)?.[key] ?? null })),
+  }));
+}
+
+export function jobs() {
+  const list = h("ul", { class: "plain" });
+  const element = h("section", { class: "card", id: "jobs" }, h("h2", {}, t("live.jobs")), list);
+  return {
+    element,
+    /** @param {Store} store */
+    update(store) {
+      element.hidden = store.jobs.size === 0;
+      fill(
+        list,
+        ...[...store.jobs.values()].reverse().slice(0, 10).map((job) => {
+          const share = job.total ? job.done / job.total : 0;
+          const kind = job.status === "failed" ? "bad" : job.status === "finished" ? "good" : "";
+          return h(
+            "li",
+            { class: "row" },
+            h("code", {}, job.id.slice(0, 8)),
+            h("span", { class: `tag ${kind}` }, tOr(`job.${job.status}`, job.status)),
+            job.status === "running"
+              ? h("progress", { max: 1, value: share, "aria-label": t("live.job", { id: job.id.slice(0, 8) }) })
+              : null,
+            h(
+              "span",
+              { class: "muted" },
+              t("live.frames", { n: job.done }),
+              job.total ? ` / ${number(job.total)} (${percent(share, 0)})` : "",
+              job.error ? ` · ${job.error}` : "",
+            ),
+          );
+        }),
+      );
+    },
+  };
+}

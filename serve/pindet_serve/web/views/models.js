@@ -1,0 +1,208 @@
+// Models: what is served and where it came from, what is released, and taking another.
+
+import { ask } from "../api.js";
+import { confirm, copyButton, loading, notify } from "../dialog.js";
+import { fill, h } from "../dom.js";
+import { number } from "../format.js";
+import { t } from "../i18n.js";
+import { dataTable, field, numberCell, select } from "../table.js";
+import { lineageRows, pairs } from "./lineage.js";
+import { releaseTable } from "./releases.js";
+
+/** @typedef {import("../app.js").App} App */
+/** @typedef {import("../types.d.ts").Cleanup} Cleanup */
+/** @typedef {import("../types.d.ts").Model} Model */
+/** @typedef {import("../types.d.ts").Release} Release */
+
+const RELOADS = ["model.loaded", "model.refused", "model.rolled_back"];
+
+/**
+ * @param {HTMLElement} root
+ * @param {App} app
+ * @returns {Cleanup}
+ */
+export function mount(root, app) {
+  const content = h("div", { class: "stack wide-gap" });
+  fill(root, h("h1", {}, t("view.models")), content);
+  const load = () =>
+    loading(content, async () => {
+      app.forgetModel();
+      const [model, releases] = await Promise.all([app.model(), ask("/v1/releases")]);
+      return draw(app, model, releases, load);
+    });
+  void load();
+  let last = app.store.events.at(-1)?.id;
+  // Someone else's promotion or rollback shows at once.
+  const follow = () => {
+    const event = app.store.events.at(-1);
+    if (event && event.id !== last && (RELOADS.includes(event.type) || event.type.startsWith("release."))) void load();
+    last = event?.id;
+  };
+  app.store.addEventListener("change", follow);
+  return () => app.store.removeEventListener("change", follow);
+}
+
+/**
+ * @param {App} app
+ * @param {Model} model
+ * @param {Release[]} releases
+ * @param {() => Promise<void>} load
+ */
+function draw(app, model, releases, load) {
+  return [
+    model.refused && h("div", { class: "problem" }, h("strong", {}, t("models.refused")), " ", model.refused),
+    h(
+      "div",
+      { class: "columns" },
+      h(
+        "section",
+        { class: "card" },
+        h("div", { class: "row between" }, h("h2", {}, t("models.served")), actions(app, model, load)),
+        served(model),
+      ),
+      h("section", { class: "card" }, h("h2", {}, t("models.lineage")), lineage(model)),
+    ),
+    h("section", { class: "card" }, h("h2", {}, t("models.releases")), releaseTable(releases, model)),
+    h("section", { class: "card" }, h("h2", {}, t("models.metrics")), metricTable(model)),
+    promotion(releases),
+  ];
+}
+
+/** @param {Model} model */
+function served(model) {
+  return pairs([
+    [t("models.version"), h("strong", {}, `${model.name} ${model.version}`)],
+    [t("models.stage"), model.stage || t("models.workspace")],
+    [t("models.bundle"), h("span", { class: "row" }, h("code", {}, model.md5), copyButton(model.md5))],
+    [t("models.engine"), `${model.engine} · ${model.device}`],
+    [t("models.input"), `${model.image_width} × ${model.image_height}`],
+    [t("models.threshold"), model.score_threshold.toFixed(3)],
+    [t("models.most"), number(model.max_detections)],
+    [
+      t("models.classes"),
+      h("span", { class: "row" }, ...model.classes.map((name) => h("span", { class: "tag" }, name))),
+    ],
+  ]);
+}
+
+/** @param {Model} model */
+function lineage(model) {
+  const rows = lineageRows(model.lineage);
+  const none = rows.length ? null : h("p", { class: "muted" }, t("models.no_lineage"));
+  const data = h("span", { class: "row" }, h("code", {}, model.data_md5), copyButton(model.data_md5));
+  return h("div", { class: "stack" }, none, pairs([...rows, [t("models.data"), data]]));
+}
+
+/** One row a class, one column a metric. @param {Model} model */
+function metricTable({ metrics }) {
+  /** @type {Map<string, Map<string, number>>} */
+  const table = new Map();
+  for (const [key, value] of Object.entries(metrics)) {
+    const [name, label = ""] = split(key);
+    if (!table.has(name)) table.set(name, new Map());
+    table.get(name)?.set(label, value);
+  }
+  const labels = [...new Set([...table.values()].flatMap((row) => [...row.keys()]))].sort();
+  const head = [t("history.class"), ...table.keys()];
+  const rows = labels.map((label) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, label || t("models.all_classes")),
+      ...[...table.values()].map((values) => numberCell(values.has(label) ? number(values.get(label), 3) : "")),
+    )
+  );
+  const numbers = head.map((_, index) => index).slice(1);
+  return dataTable(t("models.metrics"), head, h("tbody", {}, ...rows), { numbers });
+}
+
+/** `test/map/washer` is metric `map` of class `washer`; the split is always the test's. @param {string} key */
+function split(key) {
+  const [, name, ...label] = key.includes("/") ? key.split("/") : ["", key];
+  return [name, label.join("/")];
+}
+
+/**
+ * @param {App} app
+ * @param {Model} model
+ * @param {() => Promise<void>} load
+ */
+function actions(app, model, load) {
+  if (!app.session.may("operator")) return h("small", { class: "muted" }, t("models.need_operator"));
+  const back = h("button", {
+    class: "small danger",
+    disabled: !model.can_roll_back,
+    onclick: () => rollBack(model, load),
+  }, t("models.rollback"));
+  if (!model.can_roll_back) back.title = t("models.rollback_none");
+  return h(
+    "div",
+    { class: "buttons" },
+    h("button", { class: "small", onclick: () => reload(load) }, t("models.reload")),
+    back,
+  );
+}
+
+/**
+ * @param {Model} model
+ * @param {() => Promise<void>} load
+ */
+async function rollBack(model, load) {
+  const run = async () => {
+    const answer = await ask("/v1/model/rollback", { method: "POST", patience: 120_000 });
+    notify(t("models.rollback_done", { version: answer.model.version }));
+  };
+  const title = t("models.rollback_title", { version: model.version });
+  if (
+    await confirm(title, [h("p", {}, t("models.rollback_text"))], { action: t("models.rollback"), danger: true, run })
+  ) await load();
+}
+
+/** @param {() => Promise<void>} load */
+async function reload(load) {
+  const accept = h("input", { type: "checkbox", id: "accept" });
+  const run = async () => {
+    const query = { accept_classes: accept.checked };
+    const answer = await ask("/v1/model/reload", { method: "POST", query, patience: 120_000 });
+    notify(answer.changed ? t("models.reload_done", { version: answer.model.version }) : t("models.reload_same"));
+  };
+  const content = [h("p", {}, t("models.reload_text")), h("label", { class: "row" }, accept, t("models.accept"))];
+  await confirm(t("models.reload_title"), content, { action: t("models.reload"), run });
+  await load();
+}
+
+/** Git tags are the truth of promotion, so the page gives the command that makes them. @param {Release[]} releases */
+function promotion(releases) {
+  const stages = [...new Set(["production", "staging", ...releases.map((release) => release.stage)])];
+  const stage = select("promote-stage", stages.map((name) => [name, name]), stages[0]);
+  const rev = h("input", { id: "promote-rev", autocomplete: "off", spellcheck: false });
+  const command = h("code", { class: "command" });
+  const copy = h("span");
+  const say = () => {
+    const text = `pindet promote --stage ${quoted(stage.value)}${
+      rev.value.trim() ? ` --rev ${quoted(rev.value.trim())}` : ""
+    }`;
+    command.textContent = text;
+    fill(copy, copyButton(text, t("models.command")));
+  };
+  for (const input of [stage, rev]) input.addEventListener("input", say);
+  say();
+  return h(
+    "section",
+    { class: "card stack" },
+    h("h2", {}, t("models.promote")),
+    h("p", { class: "muted" }, t("models.promote_text")),
+    h(
+      "div",
+      { class: "row top" },
+      field("promote-stage", t("models.promote_stage"), stage),
+      field("promote-rev", t("models.promote_rev"), rev, t("models.promote_rev_hint")),
+    ),
+    h("div", { class: "row" }, command, copy),
+  );
+}
+
+/** As a shell takes it for one word. @param {string} word */
+function quoted(word) {
+  return /^[\w./@:+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,242 @@
+// Users: who may sign in, in which role; and who did what.
+
+import { ask } from "../api.js";
+import { confirm, loading, notify, told } from "../dialog.js";
+import { fill, h } from "../dom.js";
+import { moment } from "../format.js";
+import { t, tOr } from "../i18n.js";
+import { dataTable, field } from "../table.js";
+
+/** @typedef {import("../app.js").App} App */
+/** @typedef {import("../types.d.ts").Cleanup} Cleanup */
+/** @typedef {import("../types.d.ts").Deed} Deed */
+/** @typedef {import("../types.d.ts").User} User */
+/** @typedef {import("../types.d.ts").Role} Role */
+
+/** @type {Role[]} */
+const ROLES = ["viewer", "operator", "admin"];
+const WEEK_MS = 7 * 24 * 3_600_000;
+const PAGE = 50;
+
+/**
+ * @param {HTMLElement} root
+ * @param {App} app
+ * @returns {Cleanup}
+ */
+export function mount(root, app) {
+  const list = h("div");
+  const deeds = h("div");
+  if (!app.session.me?.sign_in || !app.session.may("admin")) {
+    const why = app.session.me?.sign_in ? t("users.only_admin") : t("users.off");
+    fill(root, h("h1", {}, t("view.users")), h("p", { class: "card muted" }, why));
+    return () => {};
+  }
+  const load = async () => {
+    await loading(list, async () => [table(await ask("/v1/users"), app, load)]);
+    await loading(deeds, audit);
+  };
+  fill(
+    root,
+    h(
+      "div",
+      { class: "row between" },
+      h("h1", {}, t("view.users")),
+      h("button", { class: "primary", onclick: () => add(load) }, t("users.add")),
+    ),
+    h("section", { class: "card" }, list),
+    h("section", { class: "card" }, h("h2", {}, t("users.audit")), deeds),
+  );
+  void load();
+  return () => {};
+}
+
+/**
+ * @param {User[]} users
+ * @param {App} app
+ * @param {() => Promise<void>} load
+ */
+function table(users, app, load) {
+  const head = [t("users.name"), t("users.role"), t("users.state"), t("users.created"), t("users.actions")];
+  const body = h("tbody", {}, ...users.map((user) => row(user, app, load)));
+  return dataTable(t("view.users"), head, body, { id: "users" });
+}
+
+/**
+ * @param {User} user
+ * @param {App} app
+ * @param {() => Promise<void>} load
+ */
+function row(user, app, load) {
+  const own = user.name === app.session.me?.name;
+  const role = h(
+    "select",
+    { "aria-label": t("users.role_of", { name: user.name }) },
+    ...ROLES.map((one) => h("option", { value: one, selected: one === user.role }, t(`role.${one}`))),
+  );
+  role.addEventListener("change", () => change(user, { role: role.value }, load));
+  const named = (/** @type {string} */ action) => ({ class: "small", "aria-label": `${action}: ${user.name}` });
+  const toggle = t(user.enabled ? "users.disable" : "users.enable");
+  return h(
+    "tr",
+    {},
+    h("th", { scope: "row" }, user.name, " ", own && h("span", { class: "tag accent" }, t("users.you"))),
+    h("td", {}, role),
+    h(
+      "td",
+      {},
+      h("span", { class: user.enabled ? "tag good" : "tag bad" }, t(user.enabled ? "users.enabled" : "users.disabled")),
+    ),
+    h("td", { class: "nowrap" }, moment(user.created_ms)),
+    h(
+      "td",
+      {},
+      h(
+        "div",
+        { class: "buttons" },
+        h("button", { ...named(t("users.reset")), onclick: () => reset(user, load) }, t("users.reset")),
+        h("button", { ...named(toggle), onclick: () => change(user, { enabled: !user.enabled }, load) }, toggle),
+        h("button", {
+          ...named(t("users.remove")),
+          class: "small danger",
+          onclick: () => remove(user, load),
+        }, t("users.remove")),
+      ),
+    ),
+  );
+}
+
+/**
+ * @param {User} user
+ * @param {Record<string, unknown>} json
+ * @param {() => Promise<void>} load
+ */
+async function change(user, json, load) {
+  try {
+    await ask(`/v1/users/${encodeURIComponent(user.name)}`, { method: "PATCH", json });
+    notify(t("users.changed", { name: user.name }));
+  } catch (error) {
+    notify(told(error), "bad");
+  }
+  await load();
+}
+
+/** @param {() => Promise<void>} load */
+async function add(load) {
+  const name = h("input", { id: "new-name", required: true, maxLength: 64, autocomplete: "off" });
+  const password = passwordInput("new-password");
+  const role = h("select", { id: "new-role" }, ...ROLES.map((one) => h("option", { value: one }, t(`role.${one}`))));
+  const content = [
+    field("new-name", t("users.name"), name, t("users.name_hint")),
+    field("new-password", t("users.password"), password, t("users.password_hint")),
+    field("new-role", t("users.role"), role),
+  ];
+  const run = async () => {
+    await ask("/v1/users", {
+      method: "POST",
+      json: { name: name.value.trim(), password: password.value, role: role.value },
+    });
+    notify(t("users.added", { name: name.value.trim() }));
+  };
+  if (await confirm(t("users.add"), content, { action: t("users.add"), run })) await load();
+}
+
+/**
+ * @param {User} user
+ * @param {() => Promise<void>} load
+ */
+async function reset(user, load) {
+  const password = passwordInput("new-password");
+  const run = async () => {
+    await ask(`/v1/users/${encodeURIComponent(user.name)}`, { method: "PATCH", json: { password: password.value } });
+    notify(t("users.changed", { name: user.name }));
+  };
+  const content = [field("new-password", t("users.password"), password, t("users.password_hint"))];
+  if (await confirm(t("users.reset_title", { name: user.name }), content, { action: t("users.reset"), run })) {
+    await load();
+  }
+}
+
+/**
+ * @param {User} user
+ * @param {() => Promise<void>} load
+ */
+async function remove(user, load) {
+  const run = async () => {
+    await ask(`/v1/users/${encodeURIComponent(user.name)}`, { method: "DELETE" });
+    notify(t("users.removed", { name: user.name }));
+  };
+  const act = { action: t("users.remove"), danger: true, run };
+  if (await confirm(t("users.remove_title", { name: user.name }), [h("p", {}, t("users.remove_text"))], act)) {
+    await load();
+  }
+}
+
+async function audit() {
+  const since_ms = Date.now() - WEEK_MS;
+  const first = await ask("/v1/audit", { query: { since_ms, limit: PAGE } });
+  if (!first.deeds.length) return [h("p", { class: "muted" }, t("users.no_deeds"))];
+  const body = h("tbody", {}, ...first.deeds.map(deed));
+  const more = h("button", { hidden: first.next_before_id === null }, t("action.more"));
+  let before = first.next_before_id;
+  more.addEventListener("click", async () => {
+    try {
+      const next = await ask("/v1/audit", { query: { since_ms, limit: PAGE, before_id: before } });
+      body.append(...next.deeds.map(deed));
+      before = next.next_before_id;
+      more.hidden = before === null;
+    } catch (error) {
+      notify(told(error), "bad");
+    }
+  });
+  const head = [
+    t("users.when"),
+    t("users.who"),
+    t("users.did"),
+    t("users.target"),
+    t("users.outcome"),
+    t("users.address"),
+  ];
+  return [dataTable(t("users.audit"), head, body, { id: "deeds" }), more];
+}
+
+/** @param {Deed} one */
+function deed(one) {
+  const details = Object.entries(one.details).filter(([, value]) => value !== null && value !== false).map((
+    [name, value],
+  ) => `${name}: ${value}`).join(", ");
+  return h(
+    "tr",
+    {},
+    h("td", { class: "nowrap" }, moment(one.at_ms)),
+    h("td", {}, one.actor),
+    h("td", {}, one.action),
+    h(
+      "td",
+      {},
+      h("code", {}, one.target.length > 24 ? `${one.target.slice(0, 12)}…` : one.target),
+      details && h("small", { class: "muted" }, ` ${details}`),
+    ),
+    h(
+      "td",
+      {},
+      h(
+        "span",
+        { class: one.outcome === "done" ? "tag good" : "tag bad" },
+        tOr(`users.outcome.${one.outcome}`, one.outcome),
+      ),
+    ),
+    h("td", {}, one.address),
+  );
+}
+
+/** @param {string} id */
+function passwordInput(id) {
+  return h("input", {
+    id,
+    type: "password",
+    required: true,
+    minLength: 10,
+    maxLength: 256,
+    autocomplete: "new-password",
+  });
+}

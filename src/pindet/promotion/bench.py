@@ -1,0 +1,114 @@
+"""Everything that a promotion works with, opened once: repository, objects, settings, tags and registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from pindet.promotion.errors import PromotionError
+from pindet.promotion.objects import Objects
+from pindet.promotion.repository import Repository
+from pindet.promotion.revision import Revision, find_revision, revision_of_commit
+from pindet.promotion.settings import PromotionSettings, read_settings
+from pindet.promotion.tags import read_truth
+from pindet.promotion.truth import Truth
+
+if TYPE_CHECKING:
+    from pindet.tracking.registry import ModelRegistry
+
+
+@dataclass
+class Bench:
+    """A project that is worked on.
+
+    Attributes:
+        root: its folder.
+        repository: its git repository.
+        objects: its DVC cache and remote.
+        settings: of promotions.
+        truth: what the tags said when they were read last.
+        registry: MLflow's; ``None`` when the project does not track, or its user wants none.
+    """
+
+    root: Path
+    repository: Repository
+    objects: Objects
+    settings: PromotionSettings
+    truth: Truth
+    registry: ModelRegistry | None = None
+
+    def refresh(self) -> Truth:
+        """Read the tags again."""
+        self.truth = read_truth(self.repository, self.settings.artifact)
+        return self.truth
+
+    def revision(self, rev: str) -> Revision:
+        """The revision of a name, see :func:`pindet.promotion.revision.find_revision`."""
+        return find_revision(self.repository, self.truth, rev)
+
+    def at(self, commit: str, shown: str = "") -> Revision:
+        """The revision that is a commit."""
+        return revision_of_commit(self.repository, commit, shown)
+
+    def alias(self, stage: str) -> str:
+        """MLflow's alias of a stage."""
+        return self.settings.aliases.get(stage, stage)
+
+
+@dataclass(frozen=True)
+class Access:
+    """Which remotes are used: of git, of DVC (``None`` is the default one), and MLflow or not."""
+
+    git_remote: str | None = None
+    dvc_remote: str | None = None
+    mlflow: bool = True
+
+
+@contextmanager
+def open_bench(
+    root: Path, access: Access = Access(), *, refresh: bool = True, registry: bool = True
+) -> Iterator[Bench]:
+    """Open a project.
+
+    Args:
+        root: a folder of it.
+        access: which remotes are used.
+        refresh: ask the git remote for tags.
+        registry: open MLflow's registry, if the project tracks.
+
+    Raises:
+        PromotionError: it is no project with git and DVC, or a remote can not be reached.
+        TrackingError: MLflow can not be reached.
+    """
+    repository = Repository(root, access.git_remote)
+    top = Path(repository.run("rev-parse", "--show-toplevel").strip())
+    project = next((folder for folder in (root.resolve(), *root.resolve().parents) if (folder / ".dvc").is_dir()), None)
+    if project is None or not project.is_relative_to(top.resolve()):
+        raise PromotionError(f"{root} is in no DVC project; run this in the folder that holds dvc.yaml")
+    if project != top.resolve():
+        raise PromotionError(f"the DVC project {project} is not the top of its git repository {top}; move it there")
+    repository.root = project
+    settings = read_settings(project)
+    objects = Objects(project, access.dvc_remote)
+    try:
+        truth = read_truth(repository, settings.artifact, refresh=refresh)
+        bench = Bench(project, repository, objects, settings, truth)
+        if registry and access.mlflow and _tracks(project):
+            from pindet.tracking.registry import ModelRegistry
+
+            bench.registry = ModelRegistry(project)
+        yield bench
+    finally:
+        objects.close()
+
+
+def _tracks(root: Path) -> bool:
+    params = root / "params.yaml"
+    content = yaml.safe_load(params.read_text("utf-8")) if params.is_file() else None
+    tracking = content.get("tracking") if isinstance(content, dict) else None
+    return not (isinstance(tracking, dict) and tracking.get("enabled") is False)

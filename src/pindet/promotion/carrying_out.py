@@ -1,0 +1,66 @@
+"""Carry a release out: each step that is not done yet, in order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from pindet.promotion.bench import Bench
+from pindet.promotion.effects.alias import PointAlias
+from pindet.promotion.effects.announce import Announce
+from pindet.promotion.effects.effect import Effect
+from pindet.promotion.effects.model_card import WriteCard
+from pindet.promotion.effects.model_version import RegisterVersion
+from pindet.promotion.effects.release import WriteRelease
+from pindet.promotion.errors import IncompleteError, LostError
+
+Say = Callable[[str, str], None]
+"""Told of each step: its name, and ``done``, ``already`` or, in a rehearsal, ``wanted``."""
+
+
+def following(bench: Bench, stage: str, happened: str) -> list[Effect]:
+    """The steps that make everything follow the tags of a stage.
+
+    Args:
+        happened: what the status bus is told: ``promoted``, ``rolled_back``, ``reconciled``.
+    """
+    placed = bench.truth.placed(stage)
+    effects: list[Effect] = [WriteCard(bench, placed)] if placed else []
+    if bench.registry:
+        effects += [RegisterVersion(bench, placed)] if placed else []
+        effects.append(PointAlias(bench, stage))
+    release = WriteRelease(bench, stage)
+    effects.append(release)
+    if os.environ.get("REDIS_URL"):
+        effects.append(Announce(bench, stage, release, happened))
+    return effects
+
+
+def carry_out(effects: Sequence[Effect], say: Say, *, is_tagged: bool) -> bool:
+    """Do what is not done; return whether there was anything.
+
+    Args:
+        is_tagged: whether the tags are written, so that what fails must be finished later.
+
+    Raises:
+        IncompleteError: a step failed after the tags were written.
+        ValueError or OSError: a step failed before.
+    """
+    changed = False
+    for effect in effects:
+        try:
+            if effect.done():
+                say(effect.name, "already")
+                continue
+            effect.do()
+        except LostError:
+            raise
+        except (ValueError, OSError) as error:
+            if not is_tagged:
+                raise
+            raise IncompleteError(
+                f"the tags are written, but not the {effect.name}: {error}. When that is mended, run pindet reconcile"
+            ) from error
+        changed = True
+        say(effect.name, "done")
+    return changed

@@ -1,0 +1,107 @@
+"""Is a candidate at least as good as the champion? Asked on the same test images, or not at all."""
+
+from __future__ import annotations
+
+from pindet.promotion.bench import Bench
+from pindet.promotion.comparison.answers import Answers, read_answers
+from pindet.promotion.comparison.bootstrap import ALL, Draws, Estimate, resample
+from pindet.promotion.comparison.difference import Difference, difference
+from pindet.promotion.comparison.measured_on import measured_on
+from pindet.promotion.errors import PromotionError
+from pindet.promotion.objects import Objects
+from pindet.promotion.revision import BUNDLE, EVALUATION, Revision
+from pindet.promotion.settings import PromotionSettings
+from pindet.promotion.truth import Placement
+from pindet.promotion.verdict import Verdict, passed, refused, warned
+
+GATE = "comparison"
+PER_IMAGE = "per_image.json"
+
+
+def judge_comparison(bench: Bench, revision: Revision, champion: Placement | None, *, override: str = "") -> Verdict:
+    """Compare a candidate with what the stage holds.
+
+    Args:
+        override: a reason to promote whatever the comparison says; it goes into the tag.
+    """
+    verdict = _judge(bench, revision, champion)
+    if not verdict.is_open and override:
+        return warned(GATE, f"overridden ({override}): {verdict.reason}")
+    return verdict
+
+
+def answers_of(objects: Objects, revision: Revision) -> Answers:
+    """What the model of a revision answered on its test images.
+
+    Raises:
+        PromotionError: they are not pinned, or can not be had.
+    """
+    entries = {entry.path: entry.md5 for entry in objects.listing(revision.out(EVALUATION))}
+    if PER_IMAGE not in entries:
+        raise PromotionError(f"{EVALUATION} of {revision.shown} holds no {PER_IMAGE}; run dvc repro evaluate there")
+    return read_answers(objects.read(entries[PER_IMAGE]), revision.shown)
+
+
+def draws_of(settings: PromotionSettings) -> Draws:
+    """How the settings want test images to be drawn."""
+    return Draws(settings.resamples, settings.confidence, settings.seed)
+
+
+def _judge(bench: Bench, revision: Revision, champion: Placement | None) -> Verdict:
+    if champion is None:
+        return passed(GATE, "nothing is released there yet; there is nothing to compare with")
+    if champion.commit == revision.commit:
+        return passed(GATE, f"this is {champion.version}, which is released there")
+    before = bench.at(champion.commit, champion.version)
+    if before.outs.get(BUNDLE) == revision.outs.get(BUNDLE):
+        return passed(GATE, f"the bundle is the very one of {champion.version}")
+    try:
+        reason = incomparable(bench.objects, revision, before)
+        if reason:
+            return refused(GATE, f"{reason}; evaluate both on the same test data, or override with a reason")
+        found = compare_pair(bench, revision, before)
+    except PromotionError as error:
+        return refused(GATE, f"it can not be made: {error}")
+    return _weigh(found, bench.settings, champion.version)
+
+
+def incomparable(objects: Objects, revision: Revision, other: Revision) -> str:
+    """Why the metrics of two revisions must not be compared; empty if they may be."""
+    here, there = measured_on(objects, revision), measured_on(objects, other)
+    if here.test != there.test:
+        return (
+            f"{revision.shown} and {other.shown} were measured on different test data "
+            f"(prepared data {here.data_md5} and {there.data_md5})"
+        )
+    if not answers_of(objects, revision).same_truth(answers_of(objects, other)):
+        return f"{revision.shown} and {other.shown} were measured against different objects or classes"
+    return ""
+
+
+def compare_pair(bench: Bench, revision: Revision, other: Revision) -> Difference:
+    """The first revision minus the second, which were measured on the same test data."""
+    draws = draws_of(bench.settings)
+    one, two = (resample(answers_of(bench.objects, each), draws) for each in (revision, other))
+    return difference(one, two, draws)
+
+
+def _weigh(found: Difference, settings: PromotionSettings, version: str) -> Verdict:
+    total = found.map[ALL]
+    said = f"mAP {_shown(total)} against {version}"
+    reasons = []
+    if total.high < 0:
+        reasons.append(f"worse beyond chance: {said}")
+    elif total.value < -settings.max_drop:
+        reasons.append(f"{said}; max_drop is {settings.max_drop:g}")
+    for name, each in found.map.items():
+        if name != ALL and each.value < -settings.max_class_drop:
+            reasons.append(f"class {name}: {_shown(each)}; max_class_drop is {settings.max_class_drop:g}")
+    if reasons:
+        return refused(GATE, "; ".join(reasons))
+    worst = found.worst_class()
+    tail = f"; least of all {worst[0]}: {_shown(worst[1])}" if worst else ""
+    return passed(GATE, f"{said}{tail}")
+
+
+def _shown(estimate: Estimate) -> str:
+    return f"{estimate.value:+.4f} [{estimate.low:+.4f}, {estimate.high:+.4f}]"

@@ -1,0 +1,148 @@
+"""Revisions side by side: what each is, how good it is, and how much better than the one they are compared with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pindet.project import scratch
+from pindet.promotion.bench import Bench
+from pindet.promotion.comparison.bootstrap import ALL, Estimate, Resampled, resample
+from pindet.promotion.comparison.difference import Difference, difference
+from pindet.promotion.comparison.judge import answers_of, draws_of, incomparable
+from pindet.promotion.errors import PromotionError
+from pindet.promotion.progress import each
+from pindet.promotion.revision import BUNDLE, PREPARED, WEIGHTS, Revision
+from pindet.tracking.values import flat_params
+
+_MODEL = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Side:
+    """A revision in a comparison.
+
+    Attributes:
+        shown: as its user named it.
+        commit: 40 hex digits.
+        version: that it is released as, or nothing.
+        bundle_md5: of its bundle.
+        data_md5: of its prepared data.
+        params: all parameters, flat, as text.
+        bytes: size of the bundle's model; ``None`` if it can not be had.
+        latency_ms: median of one image on the machine that exported it; ``None`` if nobody knows.
+        map: mAP of IoU 0.50:0.95 with its interval, for all classes and each.
+        f1: at its operating point.
+        difference: to the baseline on the same draws; ``None`` for the baseline, and where ``problem`` says why not.
+        problem: why it can not be compared with the baseline.
+    """
+
+    shown: str
+    commit: str
+    version: str
+    bundle_md5: str
+    data_md5: str
+    params: dict[str, str]
+    bytes: int | None
+    latency_ms: float | None
+    map: dict[str, Estimate]
+    f1: Estimate
+    difference: Difference | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A comparison; the first side is the baseline of all others."""
+
+    sides: list[Side]
+    revisions: list[Revision] = field(repr=False)
+
+    @property
+    def baseline(self) -> Side:
+        """What the others are compared with."""
+        return self.sides[0]
+
+    @property
+    def classes(self) -> list[str]:
+        """Every class of any side."""
+        return list(dict.fromkeys(name for side in self.sides for name in side.map if name != ALL))
+
+    @property
+    def changed_params(self) -> dict[str, list[str]]:
+        """The parameters that are not the same everywhere, with the value of each side."""
+        keys = sorted({key for side in self.sides for key in side.params})
+        values = {key: [side.params.get(key, "–") for side in self.sides] for key in keys}
+        return {key: found for key, found in values.items() if len(set(found)) > 1}
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; undefined numbers are ``null``, all classes together are the class ``""``."""
+        content = {"sides": [asdict(side) for side in self.sides], "changed_params": self.changed_params}
+        defined: dict[str, Any] = _defined(content)
+        return defined
+
+
+def compare_sides(bench: Bench, revisions: Sequence[Revision]) -> Sides:
+    """Compare revisions with the first of them.
+
+    Raises:
+        PromotionError: one of them pins nothing to compare.
+    """
+    draws = draws_of(bench.settings)
+    measured: list[Resampled] = []
+    sides: list[Side] = []
+    for revision in each(list(revisions), "comparing"):
+        measured.append(resample(answers_of(bench.objects, revision), draws))
+        found, problem = None, ""
+        if sides:
+            problem = incomparable(bench.objects, revision, revisions[0])
+            found = None if problem else difference(measured[-1], measured[0], draws)
+        sides.append(_side(bench, revision, measured[-1], found, problem))
+    return Sides(sides, list(revisions))
+
+
+def _side(bench: Bench, revision: Revision, measured: Resampled, found: Difference | None, problem: str) -> Side:
+    draws = draws_of(bench.settings)
+    bundle = revision.outs.get(BUNDLE, "")
+    return Side(
+        shown=revision.shown,
+        commit=revision.commit,
+        version=(bench.truth.version_of(revision.commit) or "") if not revision.is_workspace else "",
+        bundle_md5=bundle,
+        data_md5=revision.outs.get(PREPARED, ""),
+        params=flat_params(revision.params),
+        bytes=_size(bench, bundle),
+        latency_ms=_latency(bench, revision, bundle),
+        map={name: draws.estimate(values) for name, values in measured.map.items()},
+        f1=draws.estimate(measured.f1),
+        difference=found,
+        problem=problem,
+    )
+
+
+def _size(bench: Bench, bundle: str) -> int | None:
+    try:
+        md5 = {entry.path: entry.md5 for entry in bench.objects.listing(bundle)}[_MODEL]
+        place = bench.objects.place(md5)
+        return place.stat().st_size if place else bench.objects.sizes([md5])[md5]
+    except (PromotionError, KeyError):
+        return None
+
+
+def _latency(bench: Bench, revision: Revision, bundle: str) -> float | None:
+    """Latency is in no hashed out: it is noted where the export ran, and in MLflow."""
+    noted = scratch("latency", f"{bundle}.json")
+    if noted.is_file():
+        return float(json.loads(noted.read_text("utf-8"))["p50_ms"])
+    run = bench.registry.find_run(bundle, revision.outs.get(WEIGHTS, "")) if bench.registry else None
+    return run.metrics.get("export/latency/p50_ms") if run else None
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _defined(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(child) for child in value]
+    return None if isinstance(value, float) and value != value else value

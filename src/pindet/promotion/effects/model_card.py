@@ -1,0 +1,28 @@
+"""The model card beside a release."""
+
+from __future__ import annotations
+
+from pindet.promotion.bench import Bench
+from pindet.promotion.card import write_card
+from pindet.promotion.release_file import card_key
+from pindet.promotion.truth import Placement
+
+
+class WriteCard:
+    """Writes the model card of a version beside its release."""
+
+    def __init__(self, bench: Bench, placement: Placement) -> None:
+        self._bench, self._placement = bench, placement
+        self.name = f"model card of {placement.version}"
+
+    def done(self) -> bool:
+        """Whether there is one."""
+        return self._bench.objects.texts.read(self._key) is not None
+
+    def do(self) -> None:
+        """Write it."""
+        self._bench.objects.texts.write(self._key, write_card(self._bench, self._placement))
+
+    @property
+    def _key(self) -> str:
+        return card_key(self._bench.settings.artifact, self._placement.version)

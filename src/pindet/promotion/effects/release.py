@@ -1,0 +1,63 @@
+"""The release file, which servers watch."""
+
+from __future__ import annotations
+
+from pindet.promotion.bench import Bench
+from pindet.promotion.release_file import (
+    bundle_files,
+    make_release,
+    read_release,
+    release_key,
+    release_text,
+    says,
+)
+from pindet.promotion.revision import BUNDLE, WEIGHTS
+from pindet.promotion.truth import Placement
+
+
+class WriteRelease:
+    """Lets the release file of a stage say what the tags say."""
+
+    def __init__(self, bench: Bench, stage: str) -> None:
+        self._bench, self._stage = bench, stage
+        self.name = f"release file of {stage}"
+        self.has_written = False
+
+    def done(self) -> bool:
+        """Whether it does."""
+        placed = self._bench.truth.placed(self._stage)
+        if placed is None:
+            return self._bench.objects.texts.read(self._key) is None
+        release = read_release(self._bench.objects, self._bench.settings.artifact, self._stage)
+        return says(release, placed, self._bench.at(placed.commit))
+
+    def do(self) -> None:
+        """Write it; and again if the tags changed meanwhile, so that whoever writes last has read the last tag."""
+        self._bench.refresh()
+        while True:
+            placed = self._bench.truth.placed(self._stage)
+            self._write(placed)
+            self.has_written = True
+            if self._bench.refresh().placed(self._stage) == placed:
+                return
+
+    def _write(self, placed: Placement | None) -> None:
+        bench = self._bench
+        if placed is None:
+            bench.objects.texts.remove(self._key)
+            return
+        revision = bench.at(placed.commit)
+        bundle = revision.out(BUNDLE)
+        run = bench.registry.find_run(bundle, revision.outs.get(WEIGHTS, "")) if bench.registry else None
+        told = {}
+        if run is not None and bench.registry is not None:
+            from pindet.tracking.registry import run_summary
+
+            told = run_summary(run, bench.registry.address)
+        files = bundle_files(bench.objects, bundle)
+        release = make_release(placed, bench.settings.artifact, revision, files, told)
+        bench.objects.texts.write(self._key, release_text(release))
+
+    @property
+    def _key(self) -> str:
+        return release_key(self._bench.settings.artifact, self._stage)

@@ -1,0 +1,119 @@
+"""From a served answer to release, bundle, run, commit, stages, data and raw source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pindet_serve.manifest import BundleError
+
+from pindet.promotion.bench import Bench
+from pindet.promotion.errors import PromotionError
+from pindet.promotion.lineage.link import Link, State
+from pindet.promotion.lineage.sources import raw_source
+from pindet.promotion.lineage.stages import locked_stage_key
+from pindet.promotion.lineage.subject import Subject
+from pindet.promotion.pinned import stale
+from pindet.promotion.proof import prove_cached
+from pindet.promotion.release_file import read_release
+from pindet.promotion.revision import BUNDLE, PREPARED, WEIGHTS
+
+_SHORT = 10
+
+
+def walk(bench: Bench, subject: Subject) -> Iterator[Link]:
+    """Yield each step, nearest to the answer first; a step that breaks does not end the walk.
+
+    Raises:
+        PromotionError: the revision pins no bundle at all.
+    """
+    revision = subject.revision
+    bundle = revision.out(BUNDLE)
+    if subject.bundle_md5:
+        same = subject.bundle_md5 == bundle
+        yield Link(
+            "answer", f"bundle {subject.bundle_md5}", State.holds if same else State.broken,
+            f"{revision.shown} pins {'it' if same else bundle}",
+        )  # fmt: skip
+    yield from _releases(bench, subject)
+    yield _commit(bench, subject)
+    yield _bundle(bench, bundle, revision.outs.get(PREPARED, ""))
+    yield _kept(bench, "weights", revision.outs.get(WEIGHTS, ""))
+    yield _run(bench, subject)
+    yield Link("stage key", locked_stage_key(revision, "train"), State.holds, "of command, dependencies and parameters")
+    yield _kept(bench, "prepared data", revision.outs.get(PREPARED, ""))
+    yield raw_source(bench, revision)
+
+
+def _releases(bench: Bench, subject: Subject) -> Iterator[Link]:
+    version = subject.version or bench.truth.version_of(subject.revision.commit) or ""
+    if version not in bench.truth.versions:
+        state = State.broken if version and version != "workspace" else State.unknown
+        yield Link("version", version or "none", state, "no tag names it: it was not released")
+        return
+    tag = bench.truth.versions[version]
+    same = tag.commit == subject.revision.commit
+    yield Link("version", version, State.holds if same else State.broken, f"tag {tag.name} on {tag.commit[:_SHORT]}")
+    for stage in bench.truth.stages:
+        placed = bench.truth.placed(stage)
+        if placed is None or placed.version != version:
+            continue
+        release = read_release(bench.objects, bench.settings.artifact, stage)
+        served = release is not None and release.version == version
+        yield Link(
+            "release", f"{stage}, by {placed.tag.who}", State.holds if served else State.broken,
+            f"its release file says {release.version if release else 'nothing'}",
+        )  # fmt: skip
+
+
+def _commit(bench: Bench, subject: Subject) -> Link:
+    revision = subject.revision
+    if revision.is_workspace and bench.repository.changed():
+        return Link("commit", revision.commit[:_SHORT], State.unknown, "the workspace has changes beside it")
+    changed = stale(bench.repository, revision)
+    if changed:
+        return Link("commit", revision.commit[:_SHORT], State.broken, f"dvc.lock was made of other: {changed[0]}")
+    return Link("commit", revision.commit, State.holds, "dvc.lock describes its code, parameters and data")
+
+
+def _bundle(bench: Bench, bundle: str, data_md5: str) -> Link:
+    try:
+        manifest = prove_cached(bench.objects, bundle)
+    except (BundleError, PromotionError) as error:
+        return Link("bundle", bundle, State.broken, str(error))
+    if manifest.data_md5 != data_md5:
+        return Link("bundle", bundle, State.broken, f"it names other data, {manifest.data_md5}")
+    return Link("bundle", bundle, State.holds, f"{len(manifest.files) + 1} files intact, golden images pass")
+
+
+def _kept(bench: Bench, about: str, md5: str) -> Link:
+    """An out, each object of which is read and hashed."""
+    if not md5:
+        return Link(about, "none", State.broken, "dvc.lock pins none")
+    try:
+        entries = [entry.md5 for entry in bench.objects.listing(md5)] if md5.endswith(".dir") else [md5]
+        for entry in entries:
+            bench.objects.read(entry)
+    except PromotionError as error:
+        return Link(about, md5, State.broken, str(error))
+    return Link(about, md5, State.holds, f"{len(entries)} objects intact" if len(entries) > 1 else "intact")
+
+
+def _run(bench: Bench, subject: Subject) -> Link:
+    revision = subject.revision
+    if bench.registry is None:
+        return Link("MLflow run", "unknown", State.unknown, "MLflow is not used")
+    run = bench.registry.find_run(revision.outs.get(BUNDLE, ""), revision.outs.get(WEIGHTS, ""))
+    if run is None:
+        return Link("MLflow run", "none", State.unknown, f"{bench.registry.address} knows neither bundle nor weights")
+    expected = {
+        "dvc.stage_key": locked_stage_key(revision, "train"),
+        "pindet.weights_md5": revision.outs.get(WEIGHTS, ""),
+        "pindet.bundle_md5": revision.outs.get(BUNDLE, ""),
+    }
+    other = [key for key, value in expected.items() if key in run.tags and run.tags[key] != value]
+    named = f"{run.run_id} ({run.name})"
+    if other == ["dvc.stage_key"]:
+        return Link("MLflow run", named, State.unknown, "it made the same weights from other code or parameters")
+    if other:
+        return Link("MLflow run", named, State.broken, f"its {', '.join(other)} is another")
+    return Link("MLflow run", named, State.holds, f"same {', '.join(key for key in expected if key in run.tags)}")

@@ -1,0 +1,83 @@
+"""Whether ``dvc.lock`` of a commit describes that commit: the very code, parameters and data that are in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from pindet.digests import IGNORED_FOLDERS
+from pindet.promotion.repository import Repository
+from pindet.promotion.revision import Revision
+
+
+def stale(repository: Repository, revision: Revision) -> list[str]:
+    """Say what each stage of ``dvc.lock`` was made of that the commit does not have; empty if nothing.
+
+    A dependency that neither git nor a stage keeps (raw data outside the project) can not be checked here.
+    """
+    tree = tree_of(repository, revision.commit)
+    made = {str(out["path"]): out.get("md5") for stage in revision.lock.values() for out in stage.get("outs", [])}
+    made |= added(revision, tree)
+    found: list[str] = []
+    for name, stage in revision.lock.items():
+        for dep in stage.get("deps", []):
+            path = str(dep["path"])
+            now = made[path] if path in made else _md5(repository, tree, path)
+            if now is not None and now != dep.get("md5"):
+                found.append(f"{name}: {path}")
+        for path, values in (stage.get("params") or {}).items():
+            found += [f"{name}: {path}:{key}" for key in _changed(revision, path, values)]
+    return found
+
+
+def tree_of(repository: Repository, commit: str) -> dict[str, str]:
+    """Git's name of each file of a commit, by path."""
+    listed = repository.run("ls-tree", "-r", "-z", commit).split("\0")
+    pairs = [entry.split("\t", 1) for entry in listed if entry]
+    return {path: head.split()[2] for head, path in pairs}
+
+
+def added(revision: Revision, tree: Mapping[str, str]) -> dict[str, Any]:
+    """The md5 of what ``dvc add`` keeps, by path."""
+    result = {}
+    for path in (path for path in tree if path.endswith(".dvc") and not path.startswith(".dvc/")):
+        content = yaml.safe_load(revision.read(path) or b"") or {}
+        folder = path.rpartition("/")[0]
+        for out in content.get("outs", []) if isinstance(content, dict) else []:
+            result["/".join(part for part in (folder, str(out["path"])) if part)] = out.get("md5")
+    return result
+
+
+def _md5(repository: Repository, tree: Mapping[str, str], path: str) -> str | None:
+    """DVC's md5 of a path as git has it; ``None`` if git has nothing there."""
+    if path in tree:
+        return _blob_md5(repository, tree[path])
+    inside = {
+        name.removeprefix(f"{path}/"): blob
+        for name, blob in tree.items()
+        if name.startswith(f"{path}/") and not IGNORED_FOLDERS.intersection(name.split("/"))
+    }
+    if not inside:
+        return None
+    entries = [{"md5": _blob_md5(repository, inside[name]), "relpath": name} for name in sorted(inside)]
+    listing = json.dumps(entries, sort_keys=True).encode()
+    return f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
+
+
+def _blob_md5(repository: Repository, blob: str) -> str:
+    return hashlib.md5(repository.blob(blob), usedforsecurity=False).hexdigest()
+
+
+def _changed(revision: Revision, path: str, values: Any) -> Iterator[str]:
+    if path != "params.yaml" or not isinstance(values, Mapping):
+        return
+    for key, value in values.items():
+        now: Any = revision.params
+        for part in str(key).split("."):
+            now = now.get(part) if isinstance(now, Mapping) else None
+        if now != value:
+            yield str(key)

@@ -1,0 +1,141 @@
+"""From a commit to a stage: gates, then effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pindet.promotion.bench import Bench
+from pindet.promotion.carrying_out import Say, carry_out, following
+from pindet.promotion.comparison.judge import judge_comparison
+from pindet.promotion.effects.tagging import WriteTags
+from pindet.promotion.effects.upload import UploadObjects
+from pindet.promotion.errors import RefusedError
+from pindet.promotion.gates import check_stage, judge_bundle, judge_lock, judge_objects, judge_tracking, judge_tree
+from pindet.promotion.revision import BUNDLE, Revision
+from pindet.promotion.truth import Placement
+from pindet.promotion.verdict import Verdict
+from pindet.promotion.versions import Bump, numbers
+
+Show = Callable[[Verdict], None]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be promoted.
+
+    Attributes:
+        stage: where to.
+        rev: a commit, branch, tag, experiment or version; empty for the last commit of a clean tree.
+        version: its new version; empty for the next one.
+        bump: which number of the version grows.
+        message: what the tag says.
+        override: a reason to promote whatever the comparison says.
+    """
+
+    stage: str = "production"
+    rev: str = ""
+    version: str = ""
+    bump: Bump = Bump.minor
+    message: str = ""
+    override: str = ""
+
+
+@dataclass
+class Outcome:
+    """What came of a promotion.
+
+    Attributes:
+        stage: that was to be filled.
+        version: that it holds now, or would hold.
+        commit: of that version.
+        bundle_md5: of that version.
+        verdicts: of the gates.
+        changed: whether anything was.
+        dry_run: whether nothing was meant to change.
+    """
+
+    stage: str
+    version: str
+    commit: str
+    bundle_md5: str
+    verdicts: list[Verdict] = field(default_factory=list)
+    changed: bool = False
+    dry_run: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {**vars(self), "verdicts": [verdict.to_dict() for verdict in self.verdicts]}
+
+
+def promote(bench: Bench, wish: Wish, show: Show, say: Say, *, dry_run: bool = False) -> Outcome:
+    """Promote what was wished for, or finish a promotion of it that was cut; with ``dry_run``, judge only.
+
+    Raises:
+        RefusedError: a gate is closed.
+        LostError: another promotion was faster.
+        IncompleteError: it is tagged, and a later step failed.
+        PromotionError: it can not be judged or carried out at all.
+    """
+    check_stage(bench, wish.stage)
+    revision = bench.revision(wish.rev or "HEAD")
+    version = _version(bench, wish, revision)
+    outcome = Outcome(wish.stage, version, revision.commit, revision.outs.get(BUNDLE, ""), dry_run=dry_run)
+
+    def judged(verdict: Verdict) -> bool:
+        outcome.verdicts.append(verdict)
+        show(verdict)
+        return verdict.is_open
+
+    judged(judge_tree(bench, is_named=bool(wish.rev)))
+    if not judged(judge_lock(bench, revision)) and not outcome.bundle_md5:
+        raise _refusal(outcome)
+    judged(judge_tracking(bench, revision))
+    champion = bench.truth.placed(wish.stage)
+    judged(judge_comparison(bench, revision, champion, override=wish.override))
+    objects, inventory = judge_objects(bench, revision)
+    if judged(objects) and (dry_run or inventory.to_upload):
+        judged(judge_bundle(bench, revision, in_remote=not inventory.to_upload))
+    if not all(verdict.is_open for verdict in outcome.verdicts):
+        raise _refusal(outcome)
+    if dry_run:
+        return outcome
+    if inventory.to_upload:
+        outcome.changed = carry_out([UploadObjects(bench, inventory.to_upload)], say, is_tagged=False)
+    if not judged(judge_bundle(bench, revision, in_remote=True)):
+        raise _refusal(outcome)
+    _release(bench, wish, outcome, champion, say)
+    return outcome
+
+
+def _release(bench: Bench, wish: Wish, outcome: Outcome, champion: Placement | None, say: Say) -> None:
+    message = "\n".join(
+        filter(None, [wish.message, f"comparison overridden: {wish.override}" if wish.override else ""])
+    )
+    tagging = WriteTags(bench, outcome.commit, outcome.version, wish.stage, message)
+    was = champion.version if champion else "nothing"
+    outcome.changed |= carry_out([tagging], say, is_tagged=False)
+    say(f"{wish.stage} held {was}, holds {outcome.version}", "note")
+    outcome.changed |= carry_out(following(bench, wish.stage, "promoted"), say, is_tagged=True)
+
+
+def _version(bench: Bench, wish: Wish, revision: Revision) -> str:
+    known = bench.truth.version_of(revision.commit)
+    if wish.version:
+        numbers(wish.version)
+        if known and known != wish.version:
+            raise RefusedError(f"{revision.shown} is {known} already; a commit has one version, leave --version out")
+        taken = bench.truth.versions.get(wish.version)
+        if taken and taken.commit != revision.commit:
+            raise RefusedError(
+                f"{wish.version} is commit {taken.commit[:7]} already; leave --version out, or take another"
+            )
+    return known or wish.version or bench.truth.next_version(wish.bump)
+
+
+def _refusal(outcome: Outcome) -> RefusedError:
+    closed = [verdict.gate for verdict in outcome.verdicts if not verdict.is_open]
+    error = RefusedError(f"not promoted; closed: {', '.join(closed)}")
+    error.outcome = outcome
+    return error

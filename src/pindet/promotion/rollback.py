@@ -1,0 +1,60 @@
+"""Back to an earlier version of a stage."""
+
+from __future__ import annotations
+
+from pindet.promotion.bench import Bench
+from pindet.promotion.carrying_out import Say, carry_out, following
+from pindet.promotion.effects.tagging import WriteTags
+from pindet.promotion.effects.upload import UploadObjects
+from pindet.promotion.errors import PromotionError, RefusedError
+from pindet.promotion.gates import check_stage, judge_bundle, judge_objects
+from pindet.promotion.promote import Outcome, Show
+from pindet.promotion.revision import BUNDLE
+
+
+def rollback(
+    bench: Bench, stage: str, show: Show, say: Say, *, to: str = "", message: str = "", dry_run: bool = False
+) -> Outcome:
+    """Put an earlier version into a stage again, or finish a rollback to it that was cut.
+
+    Args:
+        to: the version; empty for the one that the stage held before.
+
+    Raises:
+        RefusedError: the earlier bundle is not there any more, or does not prove itself.
+        PromotionError: there is no such version, or no earlier one.
+        LostError, IncompleteError: as of a promotion.
+    """
+    check_stage(bench, stage)
+    version = to or _before(bench, stage)
+    revision = bench.at(bench.truth.commit_of(version), version)
+    outcome = Outcome(stage, version, revision.commit, revision.out(BUNDLE), dry_run=dry_run)
+    objects, inventory = judge_objects(bench, revision)
+    outcome.verdicts.append(objects)
+    show(objects)
+    if objects.is_open and inventory.to_upload and not dry_run:
+        outcome.changed = carry_out([UploadObjects(bench, inventory.to_upload)], say, is_tagged=False)
+    if objects.is_open:
+        proof = judge_bundle(bench, revision, in_remote=not dry_run or not inventory.to_upload)
+        outcome.verdicts.append(proof)
+        show(proof)
+    closed = [verdict.gate for verdict in outcome.verdicts if not verdict.is_open]
+    if closed:
+        error = RefusedError(f"not rolled back; closed: {', '.join(closed)}")
+        error.outcome = outcome
+        raise error
+    if not dry_run:
+        said = "\n".join(filter(None, ["rollback", message]))
+        tagging = WriteTags(bench, revision.commit, version, stage, said)
+        outcome.changed |= carry_out([tagging], say, is_tagged=False)
+        outcome.changed |= carry_out(following(bench, stage, "rolled_back"), say, is_tagged=True)
+    return outcome
+
+
+def _before(bench: Bench, stage: str) -> str:
+    earlier = bench.truth.earlier(stage)
+    if earlier is None:
+        placed = bench.truth.placed(stage)
+        held = f"{placed.version} is the only version that it ever held" if placed else "it holds nothing"
+        raise PromotionError(f"{stage} can not be rolled back: {held}; name a version with --to")
+    return earlier.version

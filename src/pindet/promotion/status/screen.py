@@ -1,0 +1,59 @@
+"""The status on a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pindet.promotion.status.state import ProjectState
+
+_SHOWN = 3
+
+
+def show(state: ProjectState, console: Console) -> None:
+    """Print the status as one screen."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text, tone in _rows(state):
+        table.add_row(name, f"[{tone}]{escape(text)}[/]")
+    console.print(table)
+
+
+def _rows(state: ProjectState) -> list[tuple[str, str, str]]:
+    changed = f", {_some(state.uncommitted)} not committed" if state.uncommitted else ", all committed"
+    released = f", released as {state.version}" if state.version else ""
+    absent = f"not checked out: {', '.join(state.absent)}; dvc checkout" if state.absent else "up to date"
+    stale = f"stale: {', '.join(state.stale)}; dvc repro" if state.stale else absent
+    rows = [
+        ("workspace", f"{state.commit[:10]}{released}{changed}", _tone(bool(state.uncommitted))),
+        ("parameters", state.overrides, "default"),
+        ("pipeline", stale, _tone(bool(state.stale or state.absent))),
+        ("bundle", state.bundle_md5 or "none; dvc repro", "default"),
+        ("last run", state.run or "MLflow knows none of this bundle", "default"),
+    ]
+    for each in state.stages:
+        before = f"; before: {each.before}" if each.before else ""
+        rows.append((each.stage, f"{each.version} since {each.since}, by {each.by}{before}", "green"))
+    if not state.stages:
+        rows.append(("released", "nothing yet; pindet promote", "default"))
+    for server in state.servers:
+        text = (
+            f"{server.version} ({server.stage or 'workspace'}), {server.md5}" if server.is_reachable else server.problem
+        )
+        problem = server.drift or (server.problem if server.is_reachable else "")
+        tone = "red" if problem else "green" if server.is_reachable else "yellow"
+        rows.append((server.url, f"{text}{f'; {problem}' if problem else ''}", tone))
+    if state.out_of_line:
+        rows.append(("drift", f"{', '.join(state.out_of_line)}; pindet reconcile", "red"))
+    return rows + [("note", note, "yellow") for note in state.notes]
+
+
+def _tone(is_odd: bool) -> str:
+    return "yellow" if is_odd else "green"
+
+
+def _some(items: list[str]) -> str:
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return ", ".join(items[:_SHOWN]) + more

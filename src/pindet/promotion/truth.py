@@ -1,0 +1,152 @@
+"""What the tags of an artifact add up to: its versions, and what each stage holds and held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from gto.constants import Action
+from gto.tag import name_tag
+
+from pindet.promotion.errors import PromotionError
+from pindet.promotion.versions import Bump, is_version, next_version, numbers
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A git tag that says something of an artifact.
+
+    Attributes:
+        name: its name.
+        object: of the tag itself, 40 hex digits.
+        commit: that it is on, 40 hex digits.
+        is_annotated: whether it has an author, a time and a message.
+        version: that it registers, or nothing.
+        stage: that it fills, or nothing.
+        takes_back: whether it ends what an earlier one said.
+        number: of a stage's tag, which grows from one to the next.
+        who: its author, ``Name <address>``.
+        when: seconds since 1970 (UTC).
+        message: what its author says.
+    """
+
+    name: str
+    object: str
+    commit: str
+    is_annotated: bool
+    version: str
+    stage: str
+    takes_back: bool
+    number: int
+    who: str
+    when: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A version in a stage, and the tag that put it there."""
+
+    version: str
+    stage: str
+    tag: Tag
+
+    @property
+    def commit(self) -> str:
+        """The commit of the version."""
+        return self.tag.commit
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Everything that the tags of an artifact say.
+
+    Attributes:
+        artifact: its name.
+        tags: those that count.
+        lightweight: names of tags that do not count because they are not annotated.
+        unshared: names of tags that do not count because the git remote does not have them.
+    """
+
+    artifact: str
+    tags: tuple[Tag, ...]
+    lightweight: tuple[str, ...] = ()
+    unshared: tuple[str, ...] = ()
+
+    @cached_property
+    def versions(self) -> dict[str, Tag]:
+        """The registered versions and their tags, oldest first."""
+        found: dict[str, Tag] = {}
+        for tag in _in_order(tag for tag in self.tags if tag.version):
+            if not tag.takes_back:
+                found[tag.version] = tag
+            else:
+                found.pop(tag.version, None)
+        return {version: found[version] for version in sorted(found, key=_by_number)}
+
+    @property
+    def stages(self) -> list[str]:
+        """Every stage that was ever filled."""
+        return sorted({tag.stage for tag in self.tags if tag.stage})
+
+    def version_of(self, commit: str) -> str | None:
+        """The version of a commit; ``None`` if it has none."""
+        found = [version for version, tag in self.versions.items() if tag.commit == commit]
+        return found[-1] if found else None
+
+    def placed(self, stage: str) -> Placement | None:
+        """What a stage holds now."""
+        held = self.history(stage)
+        return held[-1] if held else None
+
+    def history(self, stage: str) -> list[Placement]:
+        """What a stage was filled with and was not taken back from it, in order; the last is what it holds."""
+        held: list[Placement] = []
+        for tag in _in_order(tag for tag in self.tags if tag.stage == stage):
+            if tag.takes_back:
+                held = [placement for placement in held if placement.commit != tag.commit]
+            else:
+                held.append(Placement(self.version_of(tag.commit) or "", stage, tag))
+        return [placement for placement in held if placement.version]
+
+    def earlier(self, stage: str) -> Placement | None:
+        """What a stage held before the version that it holds."""
+        held = self.history(stage)
+        others = [placement for placement in held if placement.version != held[-1].version]
+        return others[-1] if others else None
+
+    def commit_of(self, version: str) -> str:
+        """The commit of a version.
+
+        Raises:
+            PromotionError: there is no such version.
+        """
+        if version not in self.versions:
+            known = ", ".join(self.versions) or "none"
+            raise PromotionError(f"there is no version {version!r} of {self.artifact}; there are: {known}")
+        return self.versions[version].commit
+
+    def next_version(self, bump: Bump) -> str:
+        """The version that a new commit gets; a number that was ever taken is not taken again."""
+        names = [*(tag.version for tag in self.tags), *self.lightweight, *self.unshared]
+        return next_version((name.rpartition("@")[2].rstrip("!") for name in names), bump)
+
+    def version_tag(self, version: str) -> str:
+        """The name of the tag that registers a version."""
+        return str(name_tag(Action.REGISTER, self.artifact, version=version, simple=True))
+
+    def stage_tag(self, stage: str) -> str:
+        """The name of the tag that fills a stage next."""
+        base = name_tag(Action.ASSIGN, self.artifact, stage=stage, simple=True)
+        names = [*self.lightweight, *self.unshared]
+        local = [int(last) for last in (name.rpartition("#")[2] for name in names) if last.isdecimal()]
+        return f"{base}#{max([0, *local, *(tag.number for tag in self.tags)]) + 1}"
+
+
+def _in_order(tags: Iterable[Tag]) -> list[Tag]:
+    return sorted(tags, key=lambda tag: (tag.when, tag.number))
+
+
+def _by_number(version: str) -> tuple[int, int, int]:
+    return numbers(version) if is_version(version) else (0, 0, 0)

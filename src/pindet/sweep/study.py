@@ -1,0 +1,104 @@
+"""The trials of a sweep, kept in a database of their own, so that one that was interrupted goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from pindet.sweep.space import Space
+
+logger = logging.getLogger(__name__)
+
+SPACE = "space"
+MOST_FAILURES = 3
+"""Failures in a row after which something else than the parameters is wrong."""
+
+Run = Callable[[str, Sequence[str]], float]
+"""Tries overrides under the name of an experiment and gives what is to be highest; raises :class:`TrialError`."""
+
+
+class TrialError(ValueError):
+    """A trial gave no result; the message says why."""
+
+
+class SweepError(ValueError):
+    """A sweep cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best trial: its experiment, overrides and value."""
+
+    name: str
+    overrides: list[str]
+    value: float
+
+
+def sweep(name: str, space: Space, trials: int, database: Path, run: Run, *, seed: int = 0) -> Best:
+    """Try out parameters until there are so many finished trials.
+
+    A trial that an interruption cut off is tried again, with the same parameters.
+
+    Args:
+        name: of the sweep; its experiments are ``<name>-<number>``.
+        trials: how many finished ones are wanted, those of earlier calls included.
+        database: SQLite file; made if it is not there.
+
+    Raises:
+        SweepError: the database is of a sweep over something else, or trial after trial fails.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = _open(name, space, database, seed)
+    _take_up_again(study)
+    failures = 0
+    while len(study.get_trials(states=[TrialState.COMPLETE])) < trials:
+        trial = study.ask()
+        overrides = space.overrides(trial)
+        trial.set_user_attr("overrides", overrides)
+        logger.info("trial %d: %s", trial.number, " ".join(overrides))
+        try:
+            value = run(f"{name}-{trial.number}", overrides)
+        except TrialError as error:
+            study.tell(trial, state=TrialState.FAIL)
+            failures += 1
+            logger.warning("trial %d failed: %s", trial.number, error)
+            if failures == MOST_FAILURES:
+                raise SweepError(f"{failures} trials in a row failed, the last with: {error}") from error
+            continue
+        failures = 0
+        study.tell(trial, value)
+        logger.info("trial %d: %.5g; best so far: trial %d, %.5g", trial.number, value, *_best(study))
+    number, value = _best(study)
+    return Best(f"{name}-{number}", list(study.trials[number].user_attrs["overrides"]), value)
+
+
+def _open(name: str, space: Space, database: Path, seed: int) -> optuna.Study:
+    database.parent.mkdir(parents=True, exist_ok=True)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{database.resolve()}")
+    study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    # A sampler that goes on draws otherwise than one that begins, or it would propose what was tried.
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
+    known = study.user_attrs.get(SPACE)
+    if known not in (None, repr(space)):
+        raise SweepError(f"{database} holds a sweep {name!r} over something else: {known}; give this one another name")
+    study.set_user_attr(SPACE, repr(space))
+    return study
+
+
+def _take_up_again(study: optuna.Study) -> None:
+    for trial in study.get_trials(states=[TrialState.RUNNING]):
+        logger.info("trial %d was interrupted; its parameters are tried again", trial.number)
+        study.tell(trial.number, state=TrialState.FAIL)
+        if trial.params:
+            study.enqueue_trial(trial.params)
+
+
+def _best(study: optuna.Study) -> tuple[int, float]:
+    best = study.best_trial
+    assert best.value is not None
+    return best.number, best.value

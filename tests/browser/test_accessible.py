@@ -1,0 +1,106 @@
+"""Every view, in both languages and both themes: axe-core finds nothing, and nothing sticks out."""
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+
+VIEWS = {
+    "live": "#events li", "try": ".try .chip", "models": ".pairs", "history": ".figures", "users": "#users",
+    "docs": ".route",
+}  # fmt: skip
+PHONE = {"viewport": {"width": 360, "height": 740}, "locale": "zh-CN", "color_scheme": "dark"}
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+WIDTHS = (360, 768, 1280, 3840)
+
+
+@pytest.fixture
+def ready_page(guarded, open_page, token_of, png, scene):
+    def open(view, **options):
+        page = open_page(guarded, view, ready=None, **options)
+        stored = {"token": token_of(guarded, "admin"), "endsAt": 9e15, "renewAt": 9e15}
+        page.evaluate("text => sessionStorage.setItem('pindet.token', text)", json.dumps(stored))
+        page.reload()
+        page.wait_for_selector(VIEWS[view], state="attached")
+        if view == "try":
+            file = {"name": "part.png", "mimeType": "image/png", "buffer": png(scene())}
+            page.set_input_files("input[type=file]", [file, {**file, "name": "broken.png", "buffer": b"none"}])
+            page.wait_for_selector(".thumb.bad")
+            page.locator(".thumb").first.click()
+            page.wait_for_selector(".objects tbody tr")
+        if view == "docs":
+            page.get_by_label("Search routes").fill("/v1/detect")
+            page.locator("#post-v1-detect > summary").click()
+        return page
+
+    return open
+
+
+def violations(page):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    found = axe.Axe().run(page, options={"runOnly": RULES})
+    return [
+        f"{one['id']}: {one['help']}: {[node['html'][:200] for node in one['nodes']]}"
+        for one in found.response["violations"]
+    ]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe_finds_nothing_and_nothing_sticks_out(ready_page, view):
+    page = ready_page(view, bypass_csp=True)  # axe adds a style of its own
+    assert violations(page) == []
+    page.get_by_role("button", name="中文").click()
+    page.get_by_label("主题").select_option("dark")
+    page.wait_for_selector(VIEWS[view], state="attached")
+    if view == "docs":
+        page.locator("#post-v1-detect > summary").click()
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_timeout(150)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, width
+    page.set_viewport_size(PHONE["viewport"])
+    assert violations(page) == []
+
+
+def test_the_sign_in_and_the_dialogs_too(guarded, open_page, sign_in):
+    page = open_page(guarded, "users", ready="#sign-in", **PHONE, bypass_csp=True)
+    assert violations(page) == []
+    sign_in(page, "admin")
+    page.get_by_role("button", name="添加用户").click()
+    page.get_by_role("dialog").wait_for()
+    assert violations(page) == []
+
+
+def test_a_lost_connection_too(make_server, open_page):
+    server = make_server()
+    page = open_page(server, bypass_csp=True)
+    expect(page.locator("#replicas tbody tr")).to_contain_text("answering")
+    server.stop()
+    expect(page.locator("#connection")).to_have_text("Not connected")
+    assert violations(page) == []
+
+
+def test_everything_is_reached_by_keyboard(server, open_page):
+    page = open_page(server)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.get_by_role("link", name="Models").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="Models")).to_have_attribute("aria-current", "page")
+    expect(page).to_have_title("Models · pindet")
+
+
+def test_the_theme_and_the_language_are_chosen_and_kept(server, open_page):
+    page = open_page(server)
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    page.get_by_label("Theme").select_option("dark")
+    assert page.evaluate(ground) != light
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_role("button", name="English")).to_be_focused()
+    page.reload()
+    expect(page.get_by_role("link", name="实时")).to_be_visible()
+    expect(page.get_by_label("主题")).to_have_value("dark")
+    assert page.evaluate(ground) != light

@@ -1,0 +1,102 @@
+"""What the page does when the way to the server is lost: it says so, and comes back without gaps or repetitions."""
+
+import json
+import re
+
+import httpx
+from playwright.sync_api import expect
+
+
+def test_a_server_that_goes_away_and_returns(make_server, open_page):
+    server = make_server()
+    page = open_page(server)
+    expect(page.locator("#connection")).to_have_text("Live")
+    expect(page.locator("#replicas tbody tr")).to_contain_text("answering")
+    server.stop()
+
+    expect(page.locator("#connection")).to_have_text("Not connected")
+    banner = page.locator(".banner")
+    expect(banner).to_contain_text("The numbers below are from")
+    expect(page.locator(".figures")).to_have_class(re.compile("stale"))
+    expect(page.locator("#replicas tbody tr")).to_have_class("stale")
+    expect(page.locator("#replicas tbody tr")).to_contain_text("silent for")
+    expect(banner.get_by_role("button", name="Try now")).to_be_visible()
+
+    server.start()
+    banner.get_by_role("button", name="Try now").click()
+    expect(page.locator("#connection")).to_have_text("Live")
+    expect(banner).to_be_hidden()
+    expect(page.locator("#events li", has_text="Events may be missing here")).to_have_count(1)
+    # The old process is another replica: it stays, greyed, beside the new one.
+    expect(page.locator("#replicas tbody tr", has_text="answering")).to_have_count(1)
+    expect(page.locator("#replicas tbody tr.stale")).to_have_count(1)
+
+
+def test_redis_that_goes_away_and_returns(make_server, redis_server, open_page):
+    server = make_server(REDIS_URL=redis_server.url)
+    page = open_page(server)
+    bus = page.locator(".figure", has_text="Status bus").locator("dd")
+    expect(bus).to_have_text("works redis")
+    redis_server.stop()
+
+    expect(bus).to_have_text("lost redis")
+    expect(page.locator("#events li", has_text="Redis lost")).to_have_count(1)
+    expect(page.locator("#connection")).to_have_text("Live")
+    expect(page.locator("#replicas tbody tr")).to_contain_text("answering")
+
+    redis_server.start()
+    expect(bus).to_have_text("works redis")
+    expect(page.locator("#events li", has_text="Redis back")).to_have_count(1)
+    page.wait_for_timeout(2500)
+    expect(page.locator("#replicas tbody tr")).to_contain_text("answering")
+    expect(page.locator("#events li", has_text="model loaded")).to_have_count(1)
+
+
+def test_a_sign_in_that_ends_is_asked_for_again_and_nothing_is_lost(
+    guarded, open_page, token_of, ticket_of, sign_in, scene
+):
+    page = open_page(guarded, ready=None)
+    stored = {"token": token_of(guarded, "operator"), "endsAt": 9e15, "renewAt": 9e15}
+    page.evaluate("text => sessionStorage.setItem('pindet.token', text)", json.dumps(stored))
+    # As if signed in an hour ago: the socket is closed in a few seconds, and then there is no other ticket.
+    over = {"status": 401, "json": {"title": "Sign-in needed", "status": 401, "detail": "no valid token"}}
+    ended = []
+
+    def give_ticket(route):
+        ticket = {"json": {"ticket": ticket_of(guarded, "operator", 5.0), "expires_in": 30}}
+        route.fulfill(**(over if ended else ticket))
+
+    page.route("**/v1/auth/ticket", give_ticket)
+    page.reload()
+    expect(page.locator("#connection")).to_have_text("Live")
+    ended.append(True)
+    page.get_by_label("Detections").check()
+
+    expect(page.locator("#sign-in h1")).to_have_text("Sign in again")
+    expect(page.locator("#name")).to_have_value("operator")
+    expect(page.locator("#connection")).to_have_text("Signed out")
+    token = token_of(guarded, "viewer")
+    guarded.detect(scene(), headers={"Authorization": f"Bearer {token}"})
+    page.unroute_all()
+    sign_in(page, "operator")
+
+    expect(page.locator("#connection")).to_have_text("Live")
+    expect(page.locator("#events li", has_text="blue × 1")).to_have_count(1)
+    expect(page.locator("#events li", has_text="Events may be missing")).to_have_count(0)
+    expect(page.get_by_label("Detections")).to_be_checked()
+
+
+def test_a_sign_in_is_renewed_in_time(guarded, open_page, token_of):
+    page = open_page(guarded, ready=None)
+    token = token_of(guarded, "operator")
+    stored = {"token": token, "endsAt": 9e15, "renewAt": 0}
+    page.evaluate("text => sessionStorage.setItem('pindet.token', text)", json.dumps(stored))
+    with page.expect_response("**/v1/auth/renew") as renewed:
+        page.reload()
+    assert renewed.value.status == 200
+    page.wait_for_function("old => JSON.parse(sessionStorage.getItem('pindet.token')).token !== old", arg=token)
+    fresh = page.evaluate("JSON.parse(sessionStorage.getItem('pindet.token'))")
+    me = httpx.get(f"{guarded.url}/v1/auth/me", headers={"Authorization": f"Bearer {fresh['token']}"}).json()
+    assert me["name"] == "operator"
+    assert fresh["renewAt"] > 0
+    expect(page.locator("#connection")).to_have_text("Live")

@@ -1,0 +1,95 @@
+"""Both languages say everything, and the scripts ask for nothing that they can not say."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from pindet_serve.api.page import WEB
+
+ENTRY = re.compile(r'^  "([^"]+)": "(.*)",$', re.MULTILINE)
+SCRIPTS = [path for path in WEB.rglob("*.js") if path.parent.name != "i18n"]
+
+
+def dictionary(language):
+    text = (WEB / "i18n" / f"{language}.js").read_text("utf-8")
+    entries = ENTRY.findall(text)
+    assert len(entries) == len(dict(entries)), "a key is there twice"
+    assert len(entries) == len(re.findall(r'^  "', text, re.MULTILINE)), "a line that is no entry"
+    return dict(entries)
+
+
+def asked():
+    """The keys that scripts name whole, and those of which they name the beginning."""
+    text = "\n".join(path.read_text("utf-8") for path in SCRIPTS)
+    whole = set(re.findall(r'"([a-z]\w*(?:\.\w+)+)"', text))
+    begun = set(re.findall(r"\bt(?:Or)?\(`([a-z_.]+)\$\{", text))
+    return whole, begun
+
+
+def test_both_languages_have_the_same_keys():
+    english, chinese = dictionary("en"), dictionary("zh")
+
+    assert len(english) > 250
+    assert english.keys() == chinese.keys()
+    assert all(english.values())
+    assert all(chinese.values())
+
+
+def test_both_languages_fill_in_the_same_values():
+    english, chinese = dictionary("en"), dictionary("zh")
+    for key, text in english.items():
+        named = [{name for name, *_ in re.findall(r"\{(\w+)(\|[^}]*)?\}", one)} for one in (text, chinese[key])]
+        assert named[0] == named[1], key
+
+
+def test_chinese_is_chinese():
+    same_in_both = {"app.title", "docs.sockets"}
+    for key, text in dictionary("zh").items():
+        if key not in same_in_both:
+            assert re.search(r"[\u4e00-\u9fff]", text), key
+        assert not re.search(r"[\u4e00-\u9fff][,;:?!]", text), f"{key}: half-width punctuation after Chinese"
+
+
+def test_every_key_that_is_asked_for_is_there_and_every_one_there_is_asked_for():
+    english = dictionary("en")
+    whole, begun = asked()
+    families = {key.split(".")[0] for key in english}
+    files = re.compile(r"\.(js|css|html|svg|json|png|csv|coco)$")
+    for key in whole:
+        known_elsewhere = key.startswith(("model.", "training.", "job.", "service.", "pindet."))  # events and storage
+        if key.split(".")[0] in families and not files.search(key) and not known_elsewhere:
+            assert key in english, key
+    for start in begun:
+        assert any(key.startswith(start) for key in english), start
+    unused = {key for key in english if key not in whole and not any(key.startswith(start) for start in begun)}
+    assert unused == set()
+
+
+def test_the_types_hold(tmp_path):
+    """TypeScript's checker, strict, over the JSDoc: keys of the dictionaries, fields of answers, elements."""
+    root = WEB.parents[1]
+    if tsc := shutil.which("tsc"):
+        command = [tsc, "-p", "tsconfig.json"]
+    else:
+        deno = pytest.importorskip("deno", reason="neither tsc nor deno is installed (requirements/dev.in)")
+        command = [deno.find_deno_bin(), "check", "--quiet", "--config", "tsconfig.json"]
+        command += ["pindet_serve/web/app.js", "pindet_serve/web/docs.js"]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "DENO_NO_UPDATE_CHECK": "1", "NO_COLOR": "1"}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_checker_would_see_a_mistake(tmp_path):
+    deno = pytest.importorskip("deno", reason="deno is not installed (requirements/dev.in)")
+    shutil.copytree(WEB.parents[1], tmp_path / "serve", ignore=shutil.ignore_patterns("__pycache__"))
+    script = tmp_path / "serve/pindet_serve/web/theme.js"
+    script.write_text(script.read_text("utf-8") + '\nchooseTheme("blue");\n', "utf-8")
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "DENO_NO_UPDATE_CHECK": "1", "NO_COLOR": "1"}
+    command = [deno.find_deno_bin(), "check", "--quiet", "--config", "tsconfig.json", "pindet_serve/web/app.js"]
+    done = subprocess.run(
+        command, cwd=Path(tmp_path / "serve"), env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode != 0
+    assert "blue" in done.stdout + done.stderr

@@ -1,0 +1,105 @@
+"""Live: numbers of replicas, charts, trainings and events, as the feed tells them."""
+
+import re
+import zipfile
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+PUBLISHED = [
+    ("training.started", {"run": "r1", "name": "longer", "epochs": 3}),
+    ("training.progress", {"run": "r1", "epoch": 1, "epochs": 3, "metrics": {"train/loss": 2.5, "val/map": 0.3}}),
+    ("training.progress", {"run": "r1", "epoch": 2, "epochs": 3, "metrics": {"train/loss": 1.5, "val/map": 0.5}}),
+]
+
+
+def test_the_numbers_of_a_replica_appear_and_are_live(server, open_page, scene):
+    page = open_page(server)
+    expect(page.locator("#connection")).to_have_text("Live")
+    row = page.locator("#replicas tbody tr")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("answering")
+    expect(row).to_contain_text("workspace")
+    md5 = httpx.get(f"{server.url}/v1/model").json()["md5"]
+    expect(row.locator("code")).to_have_text(md5[:8])
+
+    server.detect(scene())
+    expect(page.locator(".figure", has_text="Throughput").locator("dd")).not_to_contain_text("0 images/s")
+    expect(row.locator("td").nth(3)).not_to_have_text("–")
+
+
+def test_charts_have_axes_and_say_what_they_show(server, open_page, scene):
+    server.detect(scene())
+    page = open_page(server)
+    chart = page.locator("figure", has_text="Time of a request")
+    expect(chart.locator(".unit")).to_have_text("ms")
+    expect(chart.locator("svg")).to_have_attribute("aria-label", re.compile("^Time of a request, ms. p95: last"))
+    expect(chart.locator(".legend")).to_contain_text("p50")
+    assert chart.locator(".tick").count() >= 5
+
+    chart.locator("svg").focus()
+    page.keyboard.press("ArrowLeft")
+    for _ in range(60):
+        if chart.locator(".tip").is_visible():
+            break
+        page.keyboard.press("ArrowRight")
+    expect(chart.locator(".tip")).to_contain_text("p95")
+
+
+def test_events_are_listed_and_filtered(server, open_page, scene):
+    page = open_page(server)
+    events = page.locator("#events li")
+    expect(events.filter(has_text="model loaded")).to_have_count(1)
+    expect(events.filter(has_text="detection")).to_have_count(0)
+
+    page.get_by_label("Detections").check()
+    server.detect(scene())
+    expect(events.filter(has_text="blue × 1").first).to_be_visible()
+    page.get_by_label("Search events").fill("no such thing")
+    expect(events).to_have_text("Nothing has happened yet, or nothing that matches the filter.")
+    page.get_by_label("Search events").fill("loaded")
+    expect(events).to_have_count(1)
+
+
+def test_a_job_shows_its_progress(server, open_page, scene, png, tmp_path):
+    archive = tmp_path / "images.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a.png", png(scene()))
+        file.writestr("b.png", png(scene()))
+    page = open_page(server)
+    expect(page.locator("#connection")).to_have_text("Live")
+    expect(page.locator("#jobs")).to_be_hidden()
+    job = httpx.post(f"{server.url}/v1/jobs", content=archive.read_bytes(), timeout=30).json()
+    expect(page.locator("#jobs li", has_text=job["id"][:8])).to_contain_text("finished")
+    expect(page.locator("#jobs li", has_text=job["id"][:8])).to_contain_text("2 frames / 2 (100%)")
+    expect(page.locator("#events li", has_text="job finished").first).to_be_visible()
+
+
+def test_a_training_of_another_process_shows_with_its_curves(make_server, redis_server, open_page):
+    redis = pytest.importorskip("redis")
+    from pindet_serve.status.event import encode_body
+    from pindet_serve.status.redis_stream import publish_arguments
+
+    page = open_page(make_server(REDIS_URL=redis_server.url))
+    expect(page.locator("#connection")).to_have_text("Live")
+    with redis.Redis(port=redis_server.port) as client:
+        for number, (type, data) in enumerate(PUBLISHED):
+            body = encode_body(type, 1_700_000_000.0 + number, "trainer", data)
+            client.execute_command("EVAL", *publish_arguments("trainer", number + 1, body, 4096))
+    card = page.locator("#trainings article")
+    expect(card).to_contain_text("longer")
+    expect(card).to_contain_text("epoch 2 of 3")
+    expect(card.get_by_role("img", name="Loss, by epoch. train/loss: last 1.5, from 1.5 to 2.5")).to_be_visible()
+    expect(card.get_by_role("img", name="Quality, by epoch. val/map: last 0.5")).to_be_visible()
+
+
+def test_a_fresh_page_shows_what_happened_before_it_was_opened(server, open_page, scene):
+    server.detect(scene())
+    first = open_page(server)
+    expect(first.locator("#connection")).to_have_text("Live")
+    first.wait_for_timeout(5000)  # two heartbeats, so that there is something to have been missed
+    second = open_page(server)
+    expect(second.locator("#connection")).to_have_text("Live")
+    drawn = second.locator("figure", has_text="Throughput").locator("path.line")
+    expect(drawn).to_have_attribute("d", re.compile("L"))

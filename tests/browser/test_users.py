@@ -1,0 +1,90 @@
+"""Sign-in and users."""
+
+import httpx
+from playwright.sync_api import expect
+
+
+def test_a_wrong_password_is_refused_with_the_reason(guarded, open_page, sign_in):
+    page = open_page(guarded, ready="#sign-in")
+    page.fill("#name", "nobody")
+    page.fill("#password", "wrong")
+    page.press("#password", "Enter")
+    expect(page.get_by_role("alert")).to_have_text("Sign-in refused: name and password do not fit")
+    page.keyboard.press("Escape")
+    expect(page.locator("#sign-in")).to_be_visible()
+    sign_in(page, "viewer")
+    expect(page.locator("#connection")).to_have_text("Live")
+
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("#sign-in h1")).to_have_text("Sign in")
+    assert page.evaluate("sessionStorage.length") == 0
+    expect(page.locator("#replicas")).to_have_count(0)
+
+
+def test_without_sign_in_nobody_is_asked(server, open_page):
+    page = open_page(server)
+    expect(page.locator("#connection")).to_have_text("Live")
+    expect(page.locator("#sign-in")).to_have_count(0)
+    expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
+    page.goto(f"{server.url}/#/users")
+    expect(page.locator("main")).to_contain_text("Sign-in is off on this server")
+
+
+def test_an_administrator_manages_users(guarded, open_page, sign_in):
+    page = open_page(guarded, "users", ready=None)
+    sign_in(page, "admin")
+    page.get_by_role("button", name="Add a user").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("chen")
+    dialog.get_by_label("Password").fill("chen-chen-chen")
+    dialog.get_by_label("Role").select_option("operator")
+    dialog.get_by_role("button", name="Add a user").click()
+    row = page.locator("#users tbody tr", has_text="chen")
+    expect(row.get_by_label("Role of chen")).to_have_value("operator")
+
+    def may(password):
+        form = {"username": "chen", "password": password}
+        answer = httpx.post(f"{guarded.url}/v1/auth/token", data=form, timeout=30)
+        return answer.json().get("role")
+
+    assert may("chen-chen-chen") == "operator"
+    row.get_by_label("Role of chen").select_option("viewer")
+    expect(page.get_by_text("chen was changed; earlier sign-ins have ended.").first).to_be_visible()
+    assert may("chen-chen-chen") == "viewer"
+    row.get_by_role("button", name="New password: chen").click()
+    dialog.get_by_label("Password").fill("another-long-one")
+    dialog.get_by_role("button", name="New password").click()
+    expect(dialog).to_have_count(0)
+    assert may("another-long-one") == "viewer"
+    row.get_by_role("button", name="Block: chen").click()
+    expect(row).to_contain_text("blocked")
+    assert may("another-long-one") is None
+    row.get_by_role("button", name="Remove: chen").click()
+    dialog.get_by_role("button", name="Remove").click()
+    expect(row).to_have_count(0)
+    deeds = page.locator("#deeds tbody tr")
+    page.reload()
+    expect(deeds.filter(has_text="user.remove").filter(has_text="chen").first).to_contain_text("admin")
+
+
+def test_the_last_administrator_can_not_be_lost(guarded, open_page, sign_in):
+    page = open_page(guarded, "users", ready=None)
+    sign_in(page, "admin")
+    row = page.locator("#users tbody tr", has_text="admin")
+    row.get_by_label("Role of admin").select_option("viewer")
+    expect(page.locator(".notice.bad")).to_contain_text("no enabled administrator would be left")
+    expect(row.get_by_label("Role of admin")).to_have_value("admin")
+
+
+def test_a_new_user_must_have_a_long_password(guarded, open_page, sign_in):
+    page = open_page(guarded, "users", ready=None)
+    sign_in(page, "admin")
+    page.get_by_role("button", name="Add a user").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("a bad name")
+    dialog.get_by_label("Password").fill("long enough for it")
+    dialog.get_by_role("button", name="Add a user").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("the name is 'a bad name'; allowed are")
+    dialog.get_by_label("Password").fill("short")
+    dialog.get_by_role("button", name="Add a user").click()
+    assert dialog.get_by_label("Password").evaluate("input => input.validity.tooShort")

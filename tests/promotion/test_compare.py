@@ -1,0 +1,97 @@
+"""Revisions side by side."""
+
+import json
+import re
+
+import pytest
+
+from pindet.promotion.bench import open_bench
+from pindet.promotion.comparison.page import to_page
+from pindet.promotion.comparison.sides import compare_sides
+from pindet.promotion.comparison.text import to_markdown
+from pindet.promotion.errors import PromotionError
+from pindet.promotion.promote import Wish, promote
+
+
+def quiet(*_):
+    pass
+
+
+@pytest.fixture
+def two(project):
+    """A project with v1.0.0 released, and a worse last commit with another learning rate."""
+    with open_bench(project.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+    project.train(score=0.8, miss=range(5), lr=0.02)
+    return project
+
+
+def compared(project, *revs):
+    with open_bench(project.root) as bench:
+        return compare_sides(bench, [bench.revision(rev) for rev in revs])
+
+
+def test_the_command_compares_champion_and_workspace(two):
+    said = two.pindet("compare")
+    assert "v1.0.0 (production)" in said and "workspace" in said
+    assert re.search(r"training\.lr +│ 0\.01 +│ 0\.02", said)
+    content = json.loads(two.pindet("compare", "champion", "HEAD", "--json", "--html", "page.html"))
+    change = content["sides"][1]["difference"]["map"]
+    assert change["nut"]["value"] < change["nut"]["high"] < 0 == change["bolt"]["value"]
+    assert content["changed_params"] == {"training.lr": ["0.01", "0.02"]}
+    assert "data:image/jpeg" in (two.root / "page.html").read_text("utf-8")
+
+
+def test_a_class_s_change_and_its_interval_are_in_every_form(two):
+    with open_bench(two.root) as bench:
+        sides = compare_sides(bench, [bench.revision("v1.0.0"), bench.revision("HEAD")])
+        page = to_page(bench, sides, 4)
+    markdown = to_markdown(sides)
+    nut = next(line for line in markdown.splitlines() if line.startswith("| nut"))
+    assert nut.endswith("▼ |") and "1.000" in nut
+    assert 'class="worse">' in page and page.count("<figure>") == 4
+    assert "0 have fewer mistakes and 5 more" in page and "Shown are the extremes" in page
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page) and "http" not in page  # it needs no network
+
+
+def test_other_test_data_are_said_and_not_compared(two):
+    two.train(score=0.7, test_seed=1)
+    sides = compared(two, "champion", "HEAD", "HEAD~1")
+    assert sides.sides[1].difference is None and "different test data" in sides.sides[1].problem
+    assert sides.sides[2].difference is not None and not sides.sides[2].problem
+    assert "Not comparable" in to_markdown(sides)
+    said = two.pindet("compare", "champion", "HEAD", "--format", "markdown", status=3)
+    assert "different test data" in said
+
+
+def test_the_workspace_is_what_is_in_it(two):
+    lock = (two.root / "dvc.lock").read_text()
+    two.git("checkout", "-q", "HEAD~1", "--", "dvc.lock", "params.yaml")
+    sides = compared(two, "HEAD", "workspace")
+    assert sides.sides[1].params["training.lr"] == "0.01"
+    assert sides.sides[1].difference.map["nut"].low > 0
+    assert (two.root / "dvc.lock").read_text() != lock
+
+
+def test_what_can_not_be_compared_is_named(project):
+    with pytest.raises(PromotionError, match="'champion' is no commit"):
+        compared(project, "champion")
+    evaluation = project.pinned("reports/evaluate")
+    project.object(evaluation).unlink()
+    with pytest.raises(PromotionError, match="is missing in the DVC remote"):
+        compared(project, "HEAD")
+
+
+def test_class_names_can_not_break_the_forms(project):
+    path = project.root / "reports/evaluate/per_image.json"
+    content = json.loads(path.read_text())
+    content["classes"] = ["a|b<script>[bold]", "螺母"]
+    path.write_text(json.dumps(content))
+    project.lock()
+    project.commit()
+    with open_bench(project.root) as bench:
+        sides = compare_sides(bench, [bench.revision("HEAD"), bench.revision("HEAD")])
+        page = to_page(bench, sides)
+    assert "<script>" not in page and "螺母" in page
+    assert r"a\|b\<script\>\[bold\]" in to_markdown(sides)
+    assert "a|b<script>[bold]" in project.pindet("compare", "HEAD", "HEAD")

@@ -1,0 +1,165 @@
+"""A promotion that is cut anywhere: nothing untagged is served, and the next command finishes it.
+
+Real servers: S3, MLflow, and a bare git repository. Whatever changes anything is counted, and the process is cut
+before and after each.
+"""
+
+import importlib.util
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import boto3
+import pytest
+from pindet_serve.golden import load_proven
+from pindet_serve.serving.sources import open_source
+from pindet_serve.serving.store import Store
+
+from pindet.promotion.bench import open_bench
+from pindet.promotion.promote import Wish, promote
+from pindet.promotion.reconcile import reconcile
+from pindet.promotion.rollback import rollback
+from pindet.tracking.registry import ModelRegistry
+
+pytestmark = pytest.mark.timeout(300)  # three real servers, on a machine that may have other work
+CHILD = Path(__file__).with_name("cut.py")
+_spec = importlib.util.spec_from_file_location("cut", CHILD)
+_cut = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_cut)
+Cut, cutting = _cut.Cut, _cut.cutting
+POINTS = ["upload first", "upload last", "mktag", "push", "card", "model", "model version", "alias", "release"]
+"""In the order in which a promotion comes to them."""
+
+
+class Site:
+    """A shared project whose objects go to S3 and whose versions go to MLflow."""
+
+    def __init__(self, project, s3, bucket, mlflow):
+        self.project, self.s3, self.mlflow = project, s3, mlflow
+        prefix = uuid.uuid4().hex[:8]
+        self.address, self.model = f"s3://{bucket}/{prefix}", f"detector-{prefix}"
+        (project.root / ".dvc/config.local").write_text(
+            f"['remote \"store\"']\n    url = {self.address}\n    endpointurl = {s3.endpoint}\n"
+        )
+        project.write("promotion.yaml", f"resamples: 200\nartifact: {self.model}\n")
+        params = (project.root / "params.yaml").read_text().replace("enabled: false", "enabled: true")
+        project.write("params.yaml", params)
+        project.commit("settings")
+
+    def served(self, folder):
+        """What a server would load, proven; None when there is no release."""
+        try:
+            source = open_source(f"{self.address}/releases/{self.model}/production.json")
+            release = source.pinned()
+        except ValueError:
+            return None
+        load_proven(Store(folder).bundle(release, source.fetch))
+        return release
+
+    def tagged(self):
+        """Tags of the shared repository and their commits."""
+        listed = subprocess.check_output(
+            ["git", "for-each-ref", "--format=%(refname:lstrip=2) %(*objectname)", "refs/tags"],
+            cwd=self.project.origin, text=True,
+        )  # fmt: skip
+        return dict(line.split(" ") for line in listed.splitlines())
+
+    def champion(self):
+        """The released version behind MLflow's alias."""
+        registry = ModelRegistry(self.project.root)
+        number = registry.aliases(self.model).get("champion")
+        found = [v for v in ("v1.0.0", "v1.1.0") if registry.version_of(self.model, v) == number]
+        return found[0] if number and found else None
+
+    def check_tagged(self, folder):
+        """What is served is tagged, whatever happened."""
+        release = self.served(folder)
+        if release is not None:
+            assert self.tagged()[release.lineage["git_tag"]] == release.lineage["git_commit"]
+            assert self.tagged()[f"{self.model}@{release.version}"] == release.lineage["git_commit"]
+        return release
+
+
+@pytest.fixture(scope="module")
+def bucket(s3_server):
+    client = boto3.client(
+        "s3", endpoint_url=s3_server.endpoint, aws_access_key_id=s3_server.access_key,
+        aws_secret_access_key=s3_server.secret_key, region_name="us-east-1",
+    )  # fmt: skip
+    name = f"releases-{uuid.uuid4().hex}"
+    client.create_bucket(Bucket=name)
+    client.close()
+    return name
+
+
+@pytest.fixture
+def site(shared, s3_server, bucket, mlflow_server, monkeypatch):
+    for variable, value in (s3_server.environment | {"AWS_ENDPOINT_URL": s3_server.endpoint}).items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    return Site(shared, s3_server, bucket, mlflow_server)
+
+
+def quiet(*_):
+    pass
+
+
+def test_each_run_goes_on_where_the_last_was_cut_and_nothing_untagged_is_served(site, tmp_path):
+    with open_bench(site.project.root) as bench:
+        for point in POINTS:
+            for moment in ("before", "after"):
+                with pytest.raises(Cut), cutting(bench, point, moment):
+                    promote(bench, Wish(), quiet, quiet)
+                release = site.check_tagged(tmp_path / "store")
+                assert (release is not None) == ((point, moment) == ("release", "after"))
+                bench.refresh()
+        assert not promote(bench, Wish(), quiet, quiet).changed
+        assert reconcile(bench, quiet, check=True).changed == []
+    assert site.check_tagged(tmp_path / "store").version == "v1.0.0" == site.champion()
+
+
+def test_a_rollback_that_is_cut_goes_on_too(site, tmp_path):
+    with open_bench(site.project.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+        site.project.train(score=0.8, tracked=True)
+        promote(bench, Wish(), quiet, quiet)
+        for point in ("mktag", "push", "alias", "release"):
+            for moment in ("before", "after"):
+                with pytest.raises(Cut), cutting(bench, point, moment):
+                    rollback(bench, "production", quiet, quiet, to="v1.0.0")
+                served = site.check_tagged(tmp_path / "store").version
+                assert served == ("v1.0.0" if (point, moment) == ("release", "after") else "v1.1.0")
+                bench.refresh()
+        assert not rollback(bench, "production", quiet, quiet, to="v1.0.0").changed
+    assert site.champion() == "v1.0.0"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_cut_between_the_remote_s_tags_and_this_clone_s_is_mended_by_fetching(site, moment):
+    with open_bench(site.project.root) as bench, pytest.raises(Cut), cutting(bench, "update-ref", moment):
+        promote(bench, Wish(), quiet, quiet)
+    assert len(site.tagged()) == 2
+    with open_bench(site.project.root) as bench:
+        assert reconcile(bench, quiet).failed == []
+    assert site.champion() == "v1.0.0"
+    assert set(site.tagged()) == site.project.tags()
+
+
+def test_a_promotion_that_is_killed_is_finished_by_reconcile_in_another_clone(site, clone, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(CHILD), "promote", "push", "after"],
+        cwd=site.project.root,
+        capture_output=True,
+        timeout=110,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    site.check_tagged(tmp_path / "store")
+    site.project.git("push", "-q", "origin", "main")
+    other = clone(site.project)
+    shutil.copy(site.project.root / ".dvc/config.local", other.root / ".dvc/config.local")
+    with open_bench(other.root) as bench:
+        assert reconcile(bench, quiet).stages == {"production": "v1.0.0"}
+    assert site.check_tagged(tmp_path / "store").version == "v1.0.0" == site.champion()

@@ -1,0 +1,130 @@
+"""The walk back, and forward again."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from pindet.promotion.bench import open_bench
+from pindet.promotion.errors import PromotionError
+from pindet.promotion.lineage.link import State
+from pindet.promotion.lineage.reproduce import reproduce
+from pindet.promotion.lineage.subject import find_subject
+from pindet.promotion.lineage.walk import walk
+from pindet.promotion.promote import Wish, promote
+from pindet.promotion.revision import workspace_revision
+
+pytestmark = pytest.mark.timeout(300)  # real DVC processes, on a machine that may have other work
+
+
+def quiet(*_):
+    pass
+
+
+@pytest.fixture
+def released(project):
+    with open_bench(project.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+    return project
+
+
+def states(project, subject):
+    with open_bench(project.root) as bench:
+        return {link.about: link.state for link in walk(bench, find_subject(bench, subject))}
+
+
+def answer(project, version, md5):
+    content = {"model": {"name": "detector", "version": version, "md5": md5}, "images": []}
+    path = project.root / ".pindet/answer.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def test_every_name_of_a_release_leads_to_the_same_walk(released):
+    md5 = released.pinned()
+    expected = states(released, "v1.0.0")
+    assert set(expected.values()) == {State.holds, State.unknown}
+    assert [about for about, state in expected.items() if state is State.unknown] == ["MLflow run"]
+    for subject in ("production", "champion", "HEAD", md5, md5[:12], released.pinned("data/prepared")):
+        assert states(released, subject) == expected
+    assert states(released, answer(released, "v1.0.0", md5)) == {"answer": State.holds, **expected}
+
+
+def test_the_command_says_it_and_its_status_tells(released):
+    assert "bundle" in released.pindet("lineage", "v1.0.0")
+    weights = released.object(released.pinned("models/weights.safetensors"))
+    weights.write_text("other")
+    released.object(weights.parent.name + weights.name, released.remote).unlink()
+    said = json.loads(released.pindet("lineage", "v1.0.0", "--json", status=3))
+    assert [link["about"] for link in said["links"] if link["state"] == "broken"] == ["weights"]
+
+
+def test_an_answer_that_names_another_bundle_than_its_version_is_broken(released):
+    first = released.pinned()
+    released.train(score=0.8)
+    with open_bench(released.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+    assert states(released, answer(released, "v1.1.0", first))["answer"] is State.broken
+    assert states(released, answer(released, "v9.9.9", first))["version"] is State.broken
+
+
+def test_a_commit_whose_lock_describes_other_code_is_broken(released):
+    released.write("src/model.py", "WIDTH = 1\n")
+    released.commit()
+    assert states(released, "HEAD")["commit"] is State.broken
+
+
+def test_what_names_nothing_is_refused_with_what_would(released):
+    with open_bench(released.root) as bench:
+        with pytest.raises(PromotionError, match="no commit of this clone pins 0123456789abcdef"):
+            find_subject(bench, "0123456789abcdef")
+        with pytest.raises(PromotionError, match=r"can be asked of workspace.*an md5"):
+            find_subject(bench, "nonsense")
+        with pytest.raises(PromotionError, match="names no model"):
+            path = released.root / "other.json"
+            path.write_text("[]")
+            find_subject(bench, str(path))
+
+
+@pytest.fixture
+def runnable(project):
+    """A project whose pipeline really runs: one stage that writes a bundle's file."""
+    code = "import pathlib, sys\npathlib.Path('models/bundle').mkdir(parents=True)\n"
+    code += "pathlib.Path('models/bundle/model.txt').write_text(pathlib.Path('data/raw.txt').read_text() * 2)\n"
+    project.write("src/model.py", code)
+    stage = {
+        "cmd": f"{sys.executable} src/model.py",
+        "deps": ["src/model.py", "data/raw.txt"],
+        "outs": ["models/bundle"],
+    }
+    project.write("dvc.yaml", yaml.safe_dump({"stages": {"export": stage}}))
+    project.git("rm", "-q", "--cached", "dvc.lock", "metrics.json")
+    for path in ("dvc.lock", "metrics.json", ".gitignore"):
+        (project.root / path).unlink()
+    project.write(".gitignore", "/models/\n/.pindet/\n")
+    project.write("data/raw.txt", "raw\n")
+    shutil.rmtree(project.root / "models")
+    for command in (["add", "-q", "data/raw.txt"], ["repro", "-q"], ["push", "-q"]):
+        subprocess.run([sys.executable, "-m", "dvc", *command], cwd=project.root, check=True)
+    project.commit()
+    return project
+
+
+def test_reproduction_runs_the_commit_s_pipeline_and_compares(runnable):
+    with open_bench(runnable.root) as bench:
+        result = reproduce(bench, bench.revision("HEAD"), quiet)
+        assert result.is_same and result.different == []
+        with pytest.raises(PromotionError, match="the workspace can not be reproduced"):
+            reproduce(bench, workspace_revision(bench.repository), quiet)
+    # The pin of a bundle that this code does not make.
+    lock = yaml.safe_load((runnable.root / "dvc.lock").read_text())
+    lock["stages"]["export"]["outs"][0]["md5"] = "0" * 32 + ".dir"
+    runnable.write("dvc.lock", yaml.safe_dump(lock))
+    runnable.commit()
+    with open_bench(runnable.root) as bench:
+        result = reproduce(bench, bench.revision("HEAD"), quiet)
+    assert not result.is_same and result.different == ["models/bundle"]

@@ -1,0 +1,353 @@
+"""Promoting: gates, effects, and what a server makes of the release."""
+
+import json
+import subprocess
+
+import gto.api
+import pytest
+from pindet_serve.golden import load_proven
+from pindet_serve.serving.sources import open_source
+from pindet_serve.serving.store import Store
+
+from pindet.promotion.bench import Access, open_bench
+from pindet.promotion.errors import LostError, PromotionError, RefusedError
+from pindet.promotion.promote import Wish, promote
+from pindet.promotion.reconcile import reconcile
+from pindet.promotion.rollback import rollback
+from pindet.promotion.texts import Texts
+from pindet.promotion.versions import Bump
+
+
+def quiet(*_):
+    pass
+
+
+def run(project, **wish):
+    """Promote in this process."""
+    with open_bench(project.root) as bench:
+        return promote(bench, Wish(**wish), quiet, quiet)
+
+
+def refusal(project, **wish):
+    """The reasons of the closed gates."""
+    with pytest.raises(RefusedError) as error:
+        run(project, **wish)
+    return {verdict.gate: verdict.reason for verdict in error.value.outcome.verdicts if not verdict.is_open}
+
+
+def served(project, tmp_path):
+    """What a server would load, proven."""
+    source = open_source(str(project.remote / "releases/detector/production.json"))
+    release = source.pinned()
+    return release, load_proven(Store(tmp_path / "store").bundle(release, source.fetch))
+
+
+def test_a_first_promotion_is_what_a_server_loads(project, tmp_path):
+    assert "production is detector v1.0.0" in project.pindet("promote", "-m", "first light")
+    release, detector = served(project, tmp_path)
+    assert (release.name, release.version, release.stage) == ("detector", "v1.0.0", "production")
+    assert release.bundle_md5 == project.pinned()
+    assert release.lineage["git_commit"] == project.git("rev-parse", "HEAD")
+    assert release.lineage["promoted_by"] == "Tester <tester@localhost>"
+    assert "first light" in release.lineage["message"]
+    assert detector.manifest.data_md5 == project.pinned("data/prepared") == release.lineage["data_md5"]
+    assert project.tags() == {"detector@v1.0.0", "detector#production#1"}
+    card = (project.remote / release.lineage["card"]).read_text("utf-8")
+    assert "1.000 [1.000, 1.000]" in card  # measured anew: metrics.json says 0.9
+
+
+def test_a_rehearsal_changes_nothing_and_says_every_verdict(project):
+    said = json.loads(project.pindet("promote", "--dry-run", "--json"))
+    assert [verdict["gate"] for verdict in said["verdicts"]] == [
+        "clean tree", "dvc.lock", "MLflow", "comparison", "objects", "bundle",
+    ]  # fmt: skip
+    assert said["version"] == "v1.0.0" and said["changed"] is False
+    assert not project.remote.exists() and not project.tags()
+
+
+def test_a_second_promotion_of_the_same_changes_nothing(project):
+    assert run(project).changed
+    before = {path: path.stat().st_mtime_ns for path in project.remote.rglob("*")}
+    assert not run(project).changed
+    assert {path: path.stat().st_mtime_ns for path in project.remote.rglob("*")} == before
+
+
+def test_what_is_not_committed_is_not_promoted_unless_a_revision_is_named(project):
+    project.write("notes.txt", "x")
+    assert "notes.txt" in refusal(project)["clean tree"]
+    assert run(project, rev="main").version == "v1.0.0"
+
+
+def test_a_lock_made_of_other_code_or_parameters_is_refused(project):
+    project.write("src/model.py", "WIDTH = 128\n")
+    project.commit()
+    assert "train: src/model.py" in refusal(project)["dvc.lock"]
+    project.git("revert", "--no-edit", "HEAD")
+    project.write("params.yaml", (project.root / "params.yaml").read_text().replace("epochs: 3", "epochs: 9"))
+    project.commit()
+    assert "train: params.yaml:training" in refusal(project)["dvc.lock"]
+
+
+def test_a_commit_without_a_bundle_is_refused(project):
+    project.write("dvc.lock", "schema: '2.0'\nstages: {}\n")
+    project.commit()
+    assert "pins no models/bundle" in refusal(project)["dvc.lock"]
+    project.git("rm", "-q", "dvc.lock")
+    project.commit()
+    with pytest.raises(PromotionError, match=r"has no dvc.lock"):
+        run(project)
+
+
+def test_objects_that_are_nowhere_are_named(project):
+    model = project.listing(project.pinned())["model.onnx"]
+    project.object(model).unlink()
+    assert "models/bundle/model.onnx" in refusal(project)["objects"]
+
+
+def test_objects_missing_in_the_remote_are_brought_though_dvc_says_up_to_date(project, tmp_path):
+    subprocess.run(["dvc", "push", "-q"], cwd=project.root, check=True)
+    model = project.listing(project.pinned())["model.onnx"]
+    project.object(model, project.remote).unlink()
+    said = subprocess.run(["dvc", "push"], cwd=project.root, capture_output=True, text=True, check=True)
+    assert "up to date" in said.stdout + said.stderr
+    run(project)
+    assert served(project, tmp_path)[0].version == "v1.0.0"
+
+
+@pytest.mark.parametrize("part", ["model.onnx", "manifest.json", "listing"])
+@pytest.mark.parametrize("damage", ["flipped", "truncated"])
+def test_a_damaged_object_in_the_remote_is_replaced_or_refused(project, tmp_path, part, damage):
+    run(project)
+    bundle = project.pinned()
+    md5 = bundle if part == "listing" else project.listing(bundle)[part]
+    path = project.object(md5, project.remote)
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]) if damage == "flipped" else data[:-1])
+    run(project)
+    assert path.read_bytes() == data
+    assert served(project, tmp_path)[0].version == "v1.0.0"
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    project.object(md5).unlink()
+    assert "models/bundle" in refusal(project)["objects"]
+
+
+def test_a_bundle_that_does_not_prove_itself_is_refused(project):
+    answers = project.root / "models/bundle/golden/answers.json"
+    answers.write_text(answers.read_text().replace("30.0", "20.0"))
+    project.lock()
+    project.commit()
+    assert "does not prove itself" in refusal(project)["bundle"]
+    assert not project.tags()
+
+
+def test_a_worse_model_is_refused_and_a_reason_overrides(project):
+    run(project)
+    project.train(score=0.8, miss=range(6))
+    reason = refusal(project)["comparison"]
+    assert "worse beyond chance" in reason and "class nut" in reason and "class bolt" not in reason
+    assert run(project, override="the old one fails on steel").version == "v1.1.0"
+    assert "the old one fails on steel" in project.git("tag", "-n9", "-l", "detector@v1.1.0")
+    assert project.release()["version"] == "v1.1.0"
+
+
+def test_one_class_may_not_pay_for_the_others(project):
+    project.train(score=0.7, wrong=range(12))  # bolt is bad, nut is good
+    run(project)
+    project.train(score=0.8, miss=range(2))  # nut gets a little worse, all in all it is better
+    assert refusal(project).keys() == {"comparison"}
+    project.write("promotion.yaml", "resamples: 200\nmax_class_drop: 0.2\n")
+    project.commit()
+    assert run(project).version == "v1.1.0"
+
+
+def test_other_test_data_are_refused_other_training_data_are_not(project):
+    run(project)
+    project.train(score=0.8, train_note="more images")
+    assert run(project).version == "v1.1.0"
+    project.train(score=0.7, test_seed=1)
+    assert "measured on different test data" in refusal(project)["comparison"]
+
+
+def test_branches_commits_and_experiments_can_be_promoted(project):
+    first = project.git("rev-parse", "HEAD")
+    experiment = project.train(score=0.8)
+    project.git("update-ref", f"refs/exps/{first[:2]}/{first[2:]}/brave-one", experiment)
+    project.git("reset", "-q", "--hard", first)
+    assert run(project, rev="brave-one").commit == experiment
+    assert project.git("rev-parse", "detector@v1.0.0^{commit}") == experiment
+    assert run(project, rev=first, bump=Bump.major).version == "v2.0.0"
+    with pytest.raises(PromotionError, match=r"'nothing' is no commit.*dvc exp pull"):
+        run(project, rev="nothing")
+
+
+def test_a_stage_and_a_branch_of_the_same_name_are_told_apart(project):
+    run(project)
+    project.git("branch", "production")
+    assert run(project, rev="production").version == "v1.0.0"
+    project.train(score=0.8)
+    project.git("branch", "--force", "production")
+    with pytest.raises(PromotionError, match=r"is a stage, which holds v1\.0\.0, and something else in git"):
+        run(project, rev="production")
+
+
+def test_stages_that_git_or_mlflow_can_not_name_are_refused(project):
+    for stage in ("v1", "latest", "a/b", "", "-x"):
+        with pytest.raises(PromotionError, match=f"'{stage}'"):
+            run(project, stage=stage)
+    project.write("promotion.yaml", "resamples: 200\naliases: {latest: newest}\n")
+    project.commit()
+    assert run(project, stage="latest").version == "v1.0.0"
+
+
+def test_settings_that_are_none_are_named(project):
+    project.write("promotion.yaml", "resamples: 200\nmax_drop: 2\n")
+    with pytest.raises(PromotionError, match="max_drop is 2"):
+        run(project)
+    project.write("promotion.yaml", "resamples: 200\nmax_dorp: 0.1\n")
+    with pytest.raises(PromotionError, match=r"max_dorp.*its keys are"):
+        run(project)
+
+
+def test_a_shallow_clone_without_tags_learns_them(shared, clone):
+    run(shared)
+    shared.train(score=0.8)
+    shared.git("push", "-q", "origin", "main")
+    other = clone(shared, "--depth=1", "--no-tags")
+    assert not other.tags()
+    subprocess.run(["cp", "-r", str(shared.root / ".dvc/cache"), str(other.root / ".dvc/cache")], check=True)
+    assert run(other).version == "v1.1.0"
+    assert other.tags() == shared.tags(shared.origin)
+    with pytest.raises(PromotionError, match="shallow: git fetch --unshallow"):
+        run(other, rev="main~5")
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_says_so(shared, clone):
+    other = clone(shared)
+    with open_bench(other.root) as slow:
+        slow.repository.remote = "origin"
+        other.train(score=0.8)
+        run(shared)  # between the other's look at the tags and its push
+        with pytest.raises(LostError, match="another promotion was faster"):
+            promote(slow, Wish(), quiet, quiet)
+    assert shared.release()["bundle_md5"] == shared.pinned()
+    assert other.tags() <= shared.tags(shared.origin) == {"detector@v1.0.0", "detector#production#1"}
+    assert run(other).version == "v1.1.0"  # and may try again
+
+
+def test_of_two_that_write_the_release_file_the_later_tag_stays(shared, clone, monkeypatch):
+    other = clone(shared)
+    run(shared)
+    with open_bench(other.root) as slow:
+        slow.refresh()
+        real, done = Texts.write, []
+
+        def overtaken(texts, key, text):
+            if key.endswith(".json") and not done:
+                done.append(key)
+                shared.train(score=0.8)
+                assert run(shared).version == "v1.1.0"  # tag and release file, while this one is about to write its own
+            real(texts, key, text)
+
+        monkeypatch.setattr(Texts, "write", overtaken)
+        slow.objects.texts.remove("releases/detector/production.json")
+        reconcile(slow, quiet)
+    assert done and shared.release()["version"] == "v1.1.0"
+
+
+def test_a_push_that_is_refused_or_fails_releases_nothing(shared):
+    hook = shared.origin / "hooks/pre-receive"
+    hook.write_text("#!/bin/sh\necho protected >&2\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(PromotionError, match=r"(?s)protected.*nothing is released"):
+        run(shared)
+    assert not shared.tags() and shared.release() is None
+    shared.git("remote", "set-url", "origin", str(shared.origin) + "-gone")
+    assert "can not be asked which versions" in (shared.pindet("promote", status=1) or shared.said)
+
+
+def test_lightweight_and_local_tags_do_not_count(shared):
+    shared.git("tag", "detector@v1.0.0")
+    shared.git("tag", "-a", "-m", "x", "detector@v3.0.0")
+    assert run(shared).version == "v3.1.0"  # a number that is taken is not taken again
+    with open_bench(shared.root) as bench:
+        assert list(bench.truth.versions) == ["v3.1.0"]
+        ignored = reconcile(bench, quiet).ignored
+    assert "lightweight" in ignored["detector@v1.0.0"] and "not on origin" in ignored["detector@v3.0.0"]
+
+
+def test_a_tag_that_differs_from_the_shared_one_is_named(shared, clone):
+    other = clone(shared)
+    other.git("tag", "-a", "-m", "mine", "detector@v1.0.0")
+    run(shared)
+    with pytest.raises(PromotionError, match=r"detector@v1\.0\.0 of this clone is not the one of origin"):
+        run(other)
+
+
+def test_rollback_goes_to_the_version_before_and_gto_agrees(project, tmp_path):
+    run(project)
+    first = project.pinned()
+    project.train(score=0.8)
+    run(project)
+    with open_bench(project.root) as bench:
+        assert rollback(bench, "production", quiet, quiet).version == "v1.0.0"
+        assert bench.truth.placed("production").version == "v1.0.0"
+    release, _ = served(project, tmp_path)
+    assert (release.version, release.bundle_md5) == ("v1.0.0", first)
+    stages = {
+        each["version"]: [s["stage"] for s in each["stages"]] for each in gto.api.show(str(project.root), "detector")
+    }
+    assert stages["v1.0.0"] == ["production"]
+    with open_bench(project.root) as bench:
+        assert rollback(bench, "production", quiet, quiet, to="v1.1.0").version == "v1.1.0"
+        with pytest.raises(PromotionError, match=r"there are: v1.0.0, v1.1.0"):
+            rollback(bench, "production", quiet, quiet, to="v7.0.0")
+
+
+def test_rollback_without_an_earlier_version_says_so(project):
+    with open_bench(project.root) as bench, pytest.raises(PromotionError, match="it holds nothing"):
+        rollback(bench, "production", quiet, quiet)
+    run(project)
+    with open_bench(project.root) as bench, pytest.raises(PromotionError, match="only version"):
+        rollback(bench, "production", quiet, quiet)
+
+
+def test_reconcile_follows_tags_that_gto_wrote(project, tmp_path):
+    run(project)
+    project.train(score=0.8)
+    run(project)
+    gto.api.unassign(str(project.root), "detector", version="v1.1.0", stage="production")
+    with open_bench(project.root) as bench:
+        assert reconcile(bench, quiet).stages == {"production": "v1.0.0"}
+    assert served(project, tmp_path)[0].version == "v1.0.0"
+    gto.api.unassign(str(project.root), "detector", version="v1.0.0", stage="production")
+    with open_bench(project.root) as bench:
+        assert reconcile(bench, quiet).stages == {"production": None}
+    assert project.release() is None
+
+
+def test_reconcile_mends_release_files_and_names_those_without_a_tag(project):
+    run(project)
+    path = project.remote / "releases/detector/production.json"
+    good = path.read_text()
+    for bad in ("{", good.replace("v1.0.0", "v9.0.0"), good.replace(project.git("rev-parse", "HEAD"), "0" * 40)):
+        path.write_text(bad)
+        assert "release file of production" in project.pindet("reconcile", "--check", status=3) + project.said
+        with open_bench(project.root) as bench:
+            reconcile(bench, quiet)
+        assert path.read_text() == good
+    (path.parent / "staging.json").write_text(good)
+    with open_bench(project.root) as bench:
+        assert reconcile(bench, quiet).untagged == ["staging"]
+
+
+def test_remotes_can_be_chosen_and_wrong_ones_are_named(project):
+    with (
+        pytest.raises(PromotionError, match="there is no git remote 'upstream'"),
+        open_bench(project.root, Access(git_remote="upstream")),
+    ):
+        pass
+    with (
+        pytest.raises(PromotionError, match="no DVC remote to work with"),
+        open_bench(project.root, Access(dvc_remote="cloud")),
+    ):
+        pass

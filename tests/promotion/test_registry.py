@@ -1,0 +1,112 @@
+"""What MLflow is told, with its own SQLite store and a real server."""
+
+import uuid
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from pindet.promotion.bench import Access, open_bench
+from pindet.promotion.errors import IncompleteError
+from pindet.promotion.promote import Wish, promote
+from pindet.promotion.reconcile import reconcile
+from pindet.promotion.rollback import rollback
+from pindet.tracking.registry import ModelRegistry, check_alias
+from pindet.tracking.store import TrackingError
+
+
+def quiet(*_):
+    pass
+
+
+@pytest.fixture
+def tracked(project, mlflow_server, monkeypatch):
+    """A project that tracks to a real server, with a model name of its own, and a run of its bundle."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    project.model = f"detector-{uuid.uuid4().hex[:8]}"
+    project.write("params.yaml", (project.root / "params.yaml").read_text().replace("enabled: false", "enabled: true"))
+    project.write("promotion.yaml", f"resamples: 200\nartifact: {project.model}\n")
+    project.commit()
+    project.client = MlflowClient(mlflow_server)
+    experiment = project.client.create_experiment(project.model)
+    project.run = project.client.create_run(experiment, run_name="lucky", tags={"pindet.bundle_md5": project.pinned()})
+    return project
+
+
+def champion(project):
+    return project.client.get_model_version_by_alias(project.model, "champion")
+
+
+def test_a_version_points_to_dvc_s_object_and_its_run(tracked):
+    with open_bench(tracked.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+    version, md5 = champion(tracked), tracked.pinned()
+    assert version.source == f"dvc://files/md5/{md5[:2]}/{md5[2:]}"
+    assert version.run_id == tracked.run.info.run_id
+    assert version.tags["pindet.version"] == "v1.0.0" and version.tags["pindet.bundle_md5"] == md5
+    release = (tracked.remote / f"releases/{tracked.model}/production.json").read_text()
+    assert tracked.run.info.run_id in release and "lucky" in release
+
+
+def test_deleted_versions_and_moved_aliases_are_mended(tracked):
+    with open_bench(tracked.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+        tracked.train(score=0.8)
+        bench.refresh()
+        promote(bench, Wish(), quiet, quiet)
+        assert champion(tracked).tags["pindet.version"] == "v1.1.0"
+        tracked.client.delete_model_version(tracked.model, champion(tracked).version)
+        wanted = "MLflow model version of v1.1.0"
+        assert reconcile(bench, quiet, check=True).changed == [wanted, "MLflow alias champion"]
+        reconcile(bench, quiet)
+        assert champion(tracked).tags["pindet.version"] == "v1.1.0"
+        first = bench.registry.version_of(tracked.model, "v1.0.0")
+        tracked.client.set_registered_model_alias(tracked.model, "champion", first)
+        reconcile(bench, quiet)
+        assert champion(tracked).tags["pindet.version"] == "v1.1.0"
+        tracked.client.delete_model_version(tracked.model, first)
+        rollback(bench, "production", quiet, quiet)
+        assert champion(tracked).tags["pindet.version"] == "v1.0.0"
+
+
+def test_mlflow_that_goes_away_leaves_it_to_reconcile_and_is_not_needed(tracked, monkeypatch):
+    with open_bench(tracked.root) as bench:
+
+        def away(*_, **__):
+            raise OSError("gone")
+
+        monkeypatch.setattr(bench.registry._client, "create_model_version", away)
+        with pytest.raises(IncompleteError, match=r"the tags are written.*pindet reconcile") as error:
+            promote(bench, Wish(), quiet, quiet)
+        assert error.value.exit_code == 5
+    assert not (tracked.remote / f"releases/{tracked.model}/production.json").exists()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(TrackingError, match=r"can not be used.*--no-mlflow"), open_bench(tracked.root):
+        pass
+    with open_bench(tracked.root, Access(mlflow=False)) as bench:
+        assert reconcile(bench, quiet).failed == []
+    assert (tracked.remote / f"releases/{tracked.model}/production.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::sqlalchemy.exc.SADeprecationWarning")  # MLflow's own
+def test_the_project_s_own_sqlite_store_serves_as_well(tmp_path):
+    (tmp_path / "params.yaml").touch()
+    registry = ModelRegistry(tmp_path)
+    number = registry.register("detector", "v1.0.0", "dvc://files/md5/ab/cd.dir", None, {})
+    assert registry.register("detector", "v1.0.0", "dvc://files/md5/ab/cd.dir", None, {}) == number
+    registry.point("detector", "champion", number)
+    assert registry.aliases("detector") == {"champion": number}
+    registry.drop("detector", "champion")
+    registry.drop("detector", "champion")
+    assert registry.aliases("detector") == {} == registry.aliases("unknown")
+    assert registry.find_run("0" * 32) is None
+
+
+@pytest.mark.parametrize("alias", ["latest", "LATEST", "v1", "V22", "a/b", "a b", ""])
+def test_aliases_that_mlflow_reserves_are_refused_before_anything_changes(alias, tracked):
+    with pytest.raises(ValueError, match="MLflow"):
+        check_alias(alias)
+    tracked.client.create_registered_model(tracked.model)
+    tracked.client.create_model_version(tracked.model, "dvc://files/md5/ab/cd.dir")
+    with pytest.raises(MlflowException):  # it really does
+        tracked.client.set_registered_model_alias(tracked.model, alias, "1")

@@ -1,0 +1,107 @@
+"""What scripts rely on: exit statuses, JSON, completion, the CI examples, and the event on the status bus."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from pindet.cli import app
+from pindet.promotion.bench import open_bench
+from pindet.promotion.commands.options import complete_revs, complete_stages, complete_versions
+from pindet.promotion.promote import Wish, promote
+from pindet.promotion.rollback import rollback
+
+EXAMPLES = Path(__file__).parents[2] / "docs/ci-examples"
+
+
+def quiet(*_):
+    pass
+
+
+def test_a_refusal_is_status_3_and_json_with_every_verdict(project):
+    project.write("notes.txt", "x")
+    said = json.loads(project.pindet("promote", "--json", status=3))
+    assert said["exit_code"] == 3 and "clean tree" in said["error"]
+    assert {verdict["gate"]: verdict["judgement"] for verdict in said["verdicts"]}["clean tree"] == "refused"
+
+
+@pytest.mark.parametrize("command", ["promote", "rollback", "reconcile", "status", "compare", "lineage"])
+def test_outside_a_project_each_command_says_so_in_one_line(command, tmp_path, project):
+    project.root = tmp_path / "nowhere"
+    project.root.mkdir()
+    project.pindet(command, status=1)
+    assert "is no git repository" in project.said and "Traceback" not in project.said
+
+
+def test_completion_knows_versions_stages_and_branches(project, monkeypatch):
+    with open_bench(project.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+    monkeypatch.chdir(project.root)
+    assert complete_versions("v1") == ["v1.0.0"] and complete_stages("p") == ["production"]
+    assert complete_revs("") == ["v1.0.0", "production", "champion", "workspace", "main"]
+    monkeypatch.chdir("/")
+    assert complete_revs("") == ["champion", "workspace"]
+
+
+def commands_of(text):
+    """Every use of pindet in the scripts of a CI file."""
+    return [
+        shlex.split(found.split(" || ")[0].split(" 2>&1")[0]) for found in re.findall(r"pindet (?!on)[a-z].*", text)
+    ]
+
+
+@pytest.mark.parametrize("name", ["github-actions.yml", "gitlab-ci.yml"])
+def test_the_ci_examples_use_commands_and_options_that_there_are(name):
+    text = (EXAMPLES / name).read_text("utf-8")
+    content = yaml.safe_load(text)
+    used = commands_of("\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#")))
+    assert {each[1] for each in used} == {"promote", "compare", "reconcile"}
+    group = typer.main.get_command(app)
+    for _, command, *arguments in used:
+        group.commands[command].make_context(command, arguments)  # fails for an option that there is not
+    jobs = content.get("jobs", content)
+    assert {"compare", "promote"} <= jobs.keys()
+
+
+@pytest.fixture
+def redis_url(free_port, tmp_path):
+    if not shutil.which("redis-server"):
+        pytest.skip("there is no redis-server")
+    command = ["redis-server", "--port", str(free_port), "--save", "", "--dir", str(tmp_path)]
+    with (tmp_path / "redis.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    yield f"redis://127.0.0.1:{free_port}/0"
+    process.kill()
+    process.wait(10)
+
+
+def test_servers_hear_of_a_release_on_the_bus_and_a_bus_that_is_away_stops_nothing(project, redis_url, monkeypatch):
+    redis = pytest.importorskip("redis")
+    client = redis.Redis.from_url(redis_url, decode_responses=True)
+    for _ in range(200):
+        try:
+            client.ping()
+            break
+        except redis.ConnectionError:
+            time.sleep(0.1)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    with open_bench(project.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+        promote(bench, Wish(), quiet, quiet)  # nothing changed: nothing is said
+        project.train(score=0.8)
+        monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:9/0")
+        promote(bench, Wish(), quiet, quiet)
+        monkeypatch.setenv("REDIS_URL", redis_url)
+        rollback(bench, "production", quiet, quiet)
+    events = [json.loads(fields["event"]) for _, fields in client.xrange("{pindet:status}:events")]
+    client.close()
+    told = [(event["type"], event["data"]["version"]) for event in events]
+    assert told == [("release.promoted", "v1.0.0"), ("release.rolled_back", "v1.0.0")]
+    assert events[0]["data"]["md5"] == project.pinned(rev="HEAD~1")

@@ -1,0 +1,94 @@
+"""One screen of where things stand."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from pindet.promotion.bench import open_bench
+from pindet.promotion.promote import Wish, promote
+from pindet.promotion.rollback import rollback
+from pindet.promotion.status.state import find_state
+
+
+def quiet(*_):
+    pass
+
+
+@pytest.fixture
+def serve(project, free_port):
+    """Starts a real server of the release file; returns its address."""
+    processes = []
+
+    def start():
+        source = project.remote / "releases/detector/production.json"
+        state = project.root.parent / "state"
+        command = [
+            sys.executable,
+            "-m",
+            "pindet_serve",
+            f"--source={source}",
+            f"--port={free_port}",
+            f"--state={state}",
+        ]
+        log = (project.root.parent / "server.log").open("w")
+        processes.append(subprocess.Popen([*command, "--threads=1"], stdout=log, stderr=log, env=os.environ))
+        log.close()
+        url = f"http://127.0.0.1:{free_port}"
+        for _ in range(600):
+            assert processes[0].poll() is None, (project.root.parent / "server.log").read_text()
+            try:
+                urllib.request.urlopen(f"{url}/health/ready", timeout=2).close()
+                return url
+            except OSError:
+                time.sleep(0.1)
+        return pytest.fail("the server does not get ready")
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait(10)
+
+
+def test_a_server_that_serves_another_version_drifts(project, serve):
+    with open_bench(project.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+        url = serve()
+        state = find_state(bench, [url, "http://127.0.0.1:9"])
+        assert (state.servers[0].version, state.servers[0].drift) == ("v1.0.0", "")
+        assert not state.servers[1].is_reachable and state.servers[1].problem
+        assert state.stages[0].version == "v1.0.0" == state.version and not state.drifts
+        project.train(score=0.8)
+        promote(bench, Wish(), quiet, quiet)
+        drifting = find_state(bench, [url])
+        assert drifting.servers[0].drift == "serves v1.0.0, production holds v1.1.0" and drifting.drifts
+        assert drifting.stages[0].before == "v1.0.0"
+        urllib.request.urlopen(urllib.request.Request(f"{url}/v1/model/reload", method="POST"), timeout=20).close()
+        assert not find_state(bench, [url]).drifts
+        rollback(bench, "production", quiet, quiet)
+        urllib.request.urlopen(urllib.request.Request(f"{url}/v1/model/reload", method="POST"), timeout=20).close()
+        assert find_state(bench, [url]).servers[0].version == "v1.0.0"
+
+
+def test_the_command_says_what_is_out_of_line(project):
+    assert "nothing yet; pindet promote" in project.pindet("status")
+    with open_bench(project.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+    (project.remote / "releases/detector/production.json").unlink()
+    project.write("src/model.py", "WIDTH = 3\n")
+    said = json.loads(project.pindet("status", "--json", status=3))
+    assert said["out_of_line"] == ["release file of production"] and said["uncommitted"] == ["src/model.py"]
+    assert "train" in said["stale"]
+
+
+def test_outs_that_are_only_not_checked_out_are_not_stale(project):
+    for folder in ("data", "models", "reports"):
+        shutil.rmtree(project.root / folder)
+    with open_bench(project.root) as bench:
+        state = find_state(bench, [])
+    assert state.stale == [] and "export" in state.absent

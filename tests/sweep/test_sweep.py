@@ -1,0 +1,116 @@
+"""Sweeps: what varies is read, trials are proposed and kept, and an interrupted sweep goes on."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("optuna", reason="the package optuna is not installed")
+
+from pindet.compose import compose
+from pindet.sweep import command
+from pindet.sweep.space import SpaceError, parse
+from pindet.sweep.study import SweepError, TrialError, sweep
+
+OVERRIDES = [
+    "training.epochs=3",
+    "training.lr=log(1e-4,1e-2)",
+    "model.neck_blocks=int(1,3)",
+    "model=choice(pindet_n,pindet_s)",
+]
+
+
+def quality(overrides: list[str]) -> float:
+    values = dict(override.split("=") for override in overrides)
+    return float(values["model.neck_blocks"]) - abs(float(values["training.lr"]) - 0.002)
+
+
+def test_ranges_are_told_from_values() -> None:
+    space = parse(OVERRIDES)
+    assert space.fixed == ("training.epochs=3",)
+    assert [(each.key, each.kind) for each in space.varied] == [
+        ("training.lr", "log"),
+        ("model.neck_blocks", "int"),
+        ("model", "choice"),
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["a=log(0,1)", "a=uniform(2,1)", "a=int(1,x)", "a=choice(b)", "a=log(1)"])
+def test_a_range_that_is_none_is_named(wrong: str) -> None:
+    with pytest.raises(SpaceError, match="is no range; allowed are log"):
+        parse([wrong])
+    with pytest.raises(SpaceError, match="nothing varies in a=1"):
+        parse(["a=1"])
+
+
+def test_the_best_of_all_trials_is_given(tmp_path: Path) -> None:
+    tried: dict[str, float] = {}
+
+    def run(name: str, overrides: list[str]) -> float:
+        assert overrides[0] == "training.epochs=3"
+        tried[name] = quality(overrides)
+        return tried[name]
+
+    best = sweep("s", parse(OVERRIDES), 12, tmp_path / "s.db", run)  # type: ignore[arg-type]
+    assert list(tried) == [f"s-{i}" for i in range(12)]
+    assert best.value == max(tried.values()) == tried[best.name]
+    assert quality(best.overrides) == best.value
+    assert 1e-4 <= float(dict(o.split("=") for o in best.overrides)["training.lr"]) <= 1e-2
+
+
+def test_an_interrupted_sweep_goes_on_with_the_trial_that_was_cut_off(tmp_path: Path) -> None:
+    tried: list[tuple[str, list[str]]] = []
+
+    def cut_off(name: str, overrides: list[str]) -> float:
+        tried.append((name, overrides))
+        if len(tried) == 3:
+            raise KeyboardInterrupt
+        return quality(overrides)
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep("s", parse(OVERRIDES), 5, tmp_path / "s.db", cut_off)  # type: ignore[arg-type]
+    sweep("s", parse(OVERRIDES), 5, tmp_path / "s.db", cut_off)  # type: ignore[arg-type]
+    assert [name for name, _ in tried] == ["s-0", "s-1", "s-2", "s-3", "s-4", "s-5"]
+    assert tried[3][1] == tried[2][1]
+    assert len({tuple(overrides) for _, overrides in tried}) == 5
+    best = sweep("s", parse(OVERRIDES), 5, tmp_path / "s.db", cut_off)  # type: ignore[arg-type]
+    assert len(tried) == 6  # there is nothing more to do
+    assert best.value == max(quality(overrides) for _, overrides in tried)
+    with pytest.raises(SweepError, match="holds a sweep 's' over something else"):
+        sweep("s", parse(OVERRIDES[:2]), 5, tmp_path / "s.db", cut_off)  # type: ignore[arg-type]
+
+
+def test_failures_are_passed_over_until_there_are_too_many(tmp_path: Path) -> None:
+    outcomes = iter([TrialError("no"), 0.5, TrialError("no"), TrialError("no"), TrialError("really no")])
+
+    def run(name: str, overrides: list[str]) -> float:
+        del name, overrides
+        outcome = next(outcomes)
+        if isinstance(outcome, TrialError):
+            raise outcome
+        return outcome
+
+    with pytest.raises(SweepError, match="3 trials in a row failed, the last with: really no"):
+        sweep("s", parse(OVERRIDES), 3, tmp_path / "s.db", run)  # type: ignore[arg-type]
+
+
+def test_the_best_becomes_an_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = Path(__file__).parents[2] / "conf"
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["cp", "-r", str(conf), "conf"], check=True)
+    path = command.keep("found", ["training.lr=0.004", "model=fcos"])
+    assert path == Path("conf/experiment/found.yaml")
+    assert "fcos" in path.read_text(encoding="utf-8")
+    composed = compose(Path("conf"), ["+experiment=found"])
+    assert composed["training"]["lr"] == 0.004
+    assert composed["model"]["_target_"].endswith("TorchvisionFcos")
+    command.keep("found", ["training.lr=0.005"])
+    assert yaml.safe_load(path.read_text(encoding="utf-8")) == {"training": {"lr": 0.005}}
+
+
+def test_the_test_split_is_not_to_be_chosen_on() -> None:
+    with pytest.raises(ValueError, match="metric is 'test/map'; what is chosen on test can not be measured on it"):
+        command.sweep_command(["training.lr=log(1e-4,1e-2)"], metric="test/map")
