@@ -19,7 +19,8 @@ from pindet_serve.api.by_url import ByUrl
 from pindet_serve.api.detecting import Detecting
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.middleware import RequestMiddleware
-from pindet_serve.api.tracing import TracingMiddleware, open_tracing
+from pindet_serve.api.tracing import open_tracing
+from pindet_serve.api.tracing_middleware import TracingMiddleware
 from pindet_serve.auth import renewal
 from pindet_serve.auth import routes as sign_in
 from pindet_serve.auth.guard import Guard
