@@ -47,6 +47,7 @@ class Settings:
     port: int = _setting(8000, "port to listen on; 0 takes a free one")
     source: str = _setting(".", "project folder with dvc.lock, release file (.json), or s3://bucket/key.json")
     state: Path = _setting(STATE, "folder for fetched bundles, jobs and history")  # noqa: RUF009 - it is a field
+    follow_s: float = _setting(5.0, "seconds between looks at a release file for another release; 0 never looks")
     accept_classes: bool = _setting(False, "serve a release whose class names differ from the last one's")
     engine: str = _setting("auto", f"one of {', '.join(ENGINES)}")
     device: str = _setting("auto", f"one of {', '.join(DEVICES)}; a device that is missing stops the start")
@@ -123,6 +124,11 @@ class Settings:
         return int(self.max_bodies_mb * 2**20)
 
     @property
+    def follows(self) -> bool:
+        """Whether another release is served as soon as there is one; a workspace changes while its stages run."""
+        return self.follow_s > 0 and self.source.endswith(".json")
+
+    @property
     def origins(self) -> list[str]:
         """The further web origins, one by one."""
         return [origin.strip() for origin in self.allowed_origins.split(",") if origin.strip()]
@@ -142,7 +148,7 @@ _LEAST = {
     "port": 0, "threads": 0, "max_batch": 1, "max_wait_ms": 0, "queue_size": 1, "deadline_s": 0.01, "drain_s": 0,
     "token_minutes": 1, "detection_days": 0, "audit_days": 0,
     "max_body_mb": 0.001, "max_job_mb": 0.001, "max_megapixels": 0.001, "max_images": 1, "body_timeout_s": 0.1,
-    "url_timeout_s": 0.1,
+    "url_timeout_s": 0.1, "follow_s": 0,
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import json
 import re
 
 import httpx
+import pytest
 from playwright.sync_api import expect
 
 
@@ -30,6 +31,26 @@ def test_a_server_that_goes_away_and_returns(make_server, open_page):
     # The old process is another replica: it stays, greyed, beside the new one.
     expect(page.locator("#replicas tbody tr", has_text="answering")).to_have_count(1)
     expect(page.locator("#replicas tbody tr.stale")).to_have_count(1)
+
+
+@pytest.mark.parametrize(("view", "ready"), [("live", "#replicas"), ("docs", ".route")])
+def test_a_network_that_changes_while_the_page_is_loaded(server, open_page, view, ready):
+    page = open_page(server, view, ready=ready)
+    lost = []
+
+    def lose_once(route):
+        if route.request.url in lost:
+            route.continue_()
+        else:
+            lost.append(route.request.url)
+            route.abort("connectionfailed")
+
+    for pattern in ("**/web/i18n/zh.js", "**/openapi.json", "**/v1/auth/me"):
+        page.route(pattern, lose_once)
+    page.reload()
+    page.wait_for_selector(ready)
+    assert len(lost) == 2
+    assert page.evaluate("sessionStorage.getItem('pindet.starts')") is None
 
 
 def test_redis_that_goes_away_and_returns(make_server, redis_server, open_page):

@@ -29,6 +29,16 @@ def test_the_numbers_of_a_replica_appear_and_are_live(server, open_page, scene):
     expect(row.locator("td").nth(3)).not_to_have_text("–")
 
 
+def test_a_number_is_of_now_only_while_the_feed_is_live_and_the_replica_heard(server, open_page):
+    page = open_page(server, "docs")
+    seen = page.evaluate("""async () => {
+        const { isStale } = await import("/web/views/live-replicas.js");
+        return [[1000, true], [8000, true], [1000, false]]
+            .map(([age, live]) => isStale({ heardAt: 9e9 - age }, 9e9, live));
+    }""")
+    assert seen == [False, True, True]
+
+
 def test_charts_have_axes_and_say_what_they_show(server, open_page, scene):
     server.detect(scene())
     page = open_page(server)

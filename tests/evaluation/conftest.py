@@ -27,6 +27,7 @@ SETTINGS = {
     "fallback_score_threshold": 0.5,
     "calibration_bins": 10,
     "gallery_images": 3,
+    "resamples": 20,
 }
 
 

@@ -21,6 +21,7 @@ from pindet.evaluation.evaluate import evaluate
 FILES = {
     "report.html",
     "per_image.json",
+    "intervals.json",
     "suspects.json",
     "pr_curve.json",
     "pr_curves.json",
@@ -292,3 +293,22 @@ def test_splits_of_other_classes_are_refused(make_splits: Any, make_settings: An
     val, test = make_splits(["a"], {}, {})[0], make_splits(["b"], {}, {})[1]
     with pytest.raises(ValueError, match="must agree"):
         evaluate(lambda _: [], val, test, make_settings(), tmp_path / "out")
+
+
+def test_intervals_hold_the_measured_map_and_are_left_out_when_not_asked_for(
+    make_splits: Any, make_settings: Any, random_boxes: Any, make_noisy: Any, tmp_path: Path
+) -> None:
+    val, test = make_splits(["a", "b"], random_boxes(0, 5, ["a", "b"]), random_boxes(1, 12, ["a", "b"]))
+    answers = [*make_noisy(val, 0), *make_noisy(test, 1)]
+    for resamples, rows in ((50, 3), (0, 0)):
+        left = iter(answers)
+        settings = make_settings(resamples=resamples)
+        result = evaluate(lambda images: [next(left) for _ in images], val, test, settings, tmp_path / str(resamples))  # noqa: B023
+        intervals = json.loads((tmp_path / str(resamples) / "intervals.json").read_text("utf-8"))
+        assert len(intervals) == rows
+        for row in intervals:
+            assert row["low"] < row["map"] < row["high"]
+            key = f"test/map/{row['class']}" if row["class"] else "test/map"
+            assert row["map"] == pytest.approx(result.metrics[key], abs=1e-6)
+        page = (tmp_path / str(resamples) / "report.html").read_text("utf-8")
+        assert ("With other test images of the same kind probably" in page) == bool(rows)

@@ -29,6 +29,7 @@ def test_conf_builds(path: Path) -> None:
         ("max_detections", 0, "at least 1"),
         ("calibration_bins", 1, "at least 2"),
         ("gallery_images", -1, "at least 0"),
+        ("resamples", -1, "at least 0"),
         ("nms_iou_threshold", 1.0, "more than 0 and less than 1"),
         ("fallback_score_threshold", 0.0, "more than 0 and less than 1"),
         ("iou_threshold", 0.1, "must exceed 0.1"),
@@ -47,6 +48,7 @@ CHANGES = {
     "fallback_score_threshold": 0.25,
     "calibration_bins": 5,
     "gallery_images": 1,
+    "resamples": 7,
 }
 
 

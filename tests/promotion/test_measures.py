@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pindet_serve.detections import Detections
 
+from pindet.evaluation.answers import Answers
+from pindet.evaluation.average_precision import average_precisions
+from pindet.evaluation.bootstrap import ALL, Draws
+from pindet.evaluation.matching import match_classes
 from pindet.evaluation.metrics import coco_metrics
-from pindet.promotion.comparison.answers import Answers, read_answers
-from pindet.promotion.comparison.average_precision import average_precisions
-from pindet.promotion.comparison.bootstrap import ALL, Draws, resample
+from pindet.promotion.comparison.answers import read_answers
+from pindet.promotion.comparison.bootstrap import resample
 from pindet.promotion.comparison.difference import difference
-from pindet.promotion.comparison.matching import match_classes
 from pindet.promotion.errors import PromotionError
 
 
@@ -123,7 +125,7 @@ def test_a_class_without_objects_is_undefined_and_left_out_of_the_mean():
 
 def test_no_images_and_no_answers_are_errors(tmp_path):
     with pytest.raises(PromotionError, match="no test images"):
-        Draws(100, 0.95, 0).counts(0)
+        resample(Answers(["a"], 0.5, 0.5, [], [], []), Draws(100, 0.95, 0))
     for text in ("{", "{}", '{"classes": [], "score_threshold": 0.5, "iou_threshold": 0.5, "images": [{}]}'):
         (tmp_path / "per_image.json").write_text(text)
         with pytest.raises(PromotionError, match="of v1 is not as evaluate writes it"):

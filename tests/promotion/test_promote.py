@@ -303,6 +303,34 @@ def test_rollback_goes_to_the_version_before_and_gto_agrees(project, tmp_path):
             rollback(bench, "production", quiet, quiet, to="v7.0.0")
 
 
+def test_rollback_needs_the_bundle_alone(project):
+    run(project)
+    first = project.git("rev-parse", "HEAD")
+    project.train(score=0.8, train_note="later")
+    run(project)
+    lost = project.pinned("data/prepared", first)
+    for place in (None, project.remote):
+        project.object(lost, place).unlink()
+    verdicts = {}
+    with open_bench(project.root) as bench:
+        rollback(bench, "production", lambda verdict: verdicts.update({verdict.gate: verdict}), quiet)
+    assert verdicts["objects"].judgement == "warned" and "data/prepared" in verdicts["objects"].reason
+    assert project.release()["version"] == "v1.0.0"
+    model = project.listing(project.pinned())["model.onnx"]
+    for place in (None, project.remote):
+        project.object(model, place).unlink()
+    with open_bench(project.root) as bench, pytest.raises(RefusedError, match="closed: objects"):
+        rollback(bench, "production", quiet, quiet, to="v1.1.0")
+
+
+def test_a_first_model_that_finds_nothing_is_pointed_out(project):
+    project.write("metrics.json", '{"test/map": 0.0}')
+    project.lock()
+    project.commit()
+    said = {verdict.gate: verdict for verdict in run(project).verdicts}
+    assert said["comparison"].judgement == "warned" and "finds nothing" in said["comparison"].reason
+
+
 def test_rollback_without_an_earlier_version_says_so(project):
     with open_bench(project.root) as bench, pytest.raises(PromotionError, match="it holds nothing"):
         rollback(bench, "production", quiet, quiet)

@@ -1,5 +1,6 @@
 """A bundle whose model really looks: it boxes the red, the blue and the white of an image; and servers of it."""
 
+import functools
 import hashlib
 import json
 import os
@@ -223,7 +224,7 @@ class Server:
     state: Path
     hold: Path
 
-    @property
+    @functools.cached_property
     def url(self) -> str:
         """Where it listens: on a port that it chose itself, so that no other can have taken it."""
         for line in self.lines():

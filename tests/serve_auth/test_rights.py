@@ -11,6 +11,7 @@ REFUSED = (
 )  # fmt: skip
 RIGHTS = {
     ("POST", "/v1/auth/ticket"): "viewer",
+    ("POST", "/v1/auth/renew"): "viewer",
     ("GET", "/v1/auth/me"): "viewer",
     ("GET", "/v1/users"): "admin",
     ("POST", "/v1/users"): "admin",

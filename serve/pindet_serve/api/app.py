@@ -19,7 +19,8 @@ from pindet_serve.api.by_url import ByUrl
 from pindet_serve.api.detecting import Detecting
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.middleware import RequestMiddleware
-from pindet_serve.api.tracing import TracingMiddleware, open_tracing
+from pindet_serve.api.tracing import open_tracing
+from pindet_serve.api.tracing_middleware import TracingMiddleware
 from pindet_serve.auth import renewal
 from pindet_serve.auth import routes as sign_in
 from pindet_serve.auth.guard import Guard
@@ -28,6 +29,7 @@ from pindet_serve.history import routes as records
 from pindet_serve.history.history import History, open_history
 from pindet_serve.history.recorder import Keeping
 from pindet_serve.jobs.runner import JobRunner
+from pindet_serve.serving.following import follow_forever
 from pindet_serve.serving.service import Service
 from pindet_serve.settings import Settings
 from pindet_serve.status import routes as status
@@ -114,13 +116,17 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if not service.started:
         await asyncio.to_thread(service.start)
     await asyncio.to_thread(state.jobs.start)
-    heartbeat = asyncio.create_task(beat_forever(state.bus, state.activity.facts), name="heartbeat")
+    background = [asyncio.create_task(beat_forever(state.bus, state.activity.facts), name="heartbeat")]
+    if state.settings.follows:
+        followed = follow_forever(service, state.bus, state.settings.follow_s)
+        background.append(asyncio.create_task(followed, name="following"))
     try:
         yield
     finally:
-        heartbeat.cancel()
-        with suppress(asyncio.CancelledError):
-            await heartbeat
+        for task in background:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         state.detecting.close()
         if state.by_url is not None:
             state.by_url.close()

@@ -58,7 +58,7 @@ class Tokens:
         """A ticket: opens one socket within 30 s, for as long as the principal's own proof is valid."""
         return self._sign(
             TICKET_AUDIENCE, TICKET_SECONDS, principal.name, principal.role, principal.generation,
-            until=principal.expires,
+            until=principal.expires, auth_time=principal.signed_in or time.time(),
         )  # fmt: skip
 
     def read(self, token: str) -> Principal:

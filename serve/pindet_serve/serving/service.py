@@ -7,6 +7,7 @@ import ctypes
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from pindet_serve.serving.sources import Source, open_source
 from pindet_serve.serving.store import Fetch, Store
 from pindet_serve.settings import Settings
 
+TRY_AGAIN_SECONDS = 60.0
+"""From the refusal of a release that is followed to the next try."""
 _log = logging.getLogger(__name__)
 Publish = Callable[[str, dict[str, Any]], None]
 """Says on the status bus what happened: an event's type and data. Never blocks, never raises."""
@@ -63,6 +66,8 @@ class Service:
         self._record = Record()
         self._model: Model | None = None
         self._loading = threading.Lock()
+        self._seen: Release | None = None
+        self._try_again_at = 0.0
         self.publish = publish
         self.refused = ""
         self.batcher = Batcher(
@@ -101,7 +106,7 @@ class Service:
         self._record = read_record(self._path)
         last = self._record.current
         try:
-            release = self._pinned()
+            release = self._seen = self._pinned()
             if last is not None and release.bundle_md5 == self._record.declined:
                 self._swap(self._from_store(last), self._record)
             else:
@@ -133,14 +138,42 @@ class Service:
         with self._one_at_a_time():
             try:
                 release = self._pinned()
-                if release == self.model.release:
-                    self.refused = ""
-                    return False
-                self._advance(self._load(release, self._source.fetch), accept_classes)
             except BundleError as error:
                 self._refuse(error)
                 raise
-            return True
+            return self._take(release, accept_classes)
+
+    def follow(self) -> bool:
+        """Serve what the source pins now, if it is another release than when it was last looked at.
+
+        A source that can not be reached is no refusal: what is served goes on being right. A release that was refused
+        is tried again from time to time, because a file may have been out of reach.
+
+        Returns:
+            whether the model changed.
+
+        Raises:
+            BundleError: the source can not be read, or its release was refused; the present model serves on.
+            Busy: another load is going on.
+        """
+        with self._one_at_a_time():
+            release = self._pinned()
+            is_due = bool(self.refused) and time.monotonic() >= self._try_again_at
+            if (release == self._seen and not is_due) or release.bundle_md5 == self._record.declined:
+                return False
+            return self._take(release, self._settings.accept_classes)
+
+    def _take(self, release: Release, accept_classes: bool) -> bool:
+        self._seen, self._try_again_at = release, time.monotonic() + TRY_AGAIN_SECONDS
+        if release == self.model.release:
+            self.refused = ""
+            return False
+        try:
+            self._advance(self._load(release, self._source.fetch), accept_classes)
+        except BundleError as error:
+            self._refuse(error)
+            raise
+        return True
 
     def rollback(self) -> None:
         """Serve the release before this one, from the local store; a second rollback comes back.
@@ -194,6 +227,8 @@ class Service:
         _log.info("serving %s %s, bundle %s", model.release.name, model.release.version, model.release.bundle_md5)
 
     def _refuse(self, error: BundleError) -> None:
+        if self.refused == str(error):
+            return
         self.refused = str(error)
         _log.error("release refused, the last one serves on: %s", error)
         serving = None if self._model is None else _named(self._model.release)

@@ -3,6 +3,7 @@
 import { t } from "./i18n.js";
 
 const PATIENCE_MS = 30_000;
+const AGAIN_MS = 400;
 
 /** A failure: of the server (its problem's words), or of reaching it (status 0). */
 export class ApiError extends Error {
@@ -56,32 +57,35 @@ export async function send(
   if (token) headers.set("Authorization", `Bearer ${token}`);
   if (json !== undefined) headers.set("Content-Type", "application/json");
   const own = AbortSignal.timeout(patience);
-  const response = await reached(
-    fetch(path + encoded(query), {
-      method,
-      headers,
-      body: json === undefined ? body : JSON.stringify(json),
-      signal: signal ? AbortSignal.any([signal, own]) : own,
-      cache: "no-store",
-    }),
-    signal,
-  );
+  const asked = {
+    method,
+    headers,
+    body: json === undefined ? body : JSON.stringify(json),
+    signal: signal ? AbortSignal.any([signal, own]) : own,
+    cache: /** @type {const} */ ("no-store"),
+  };
+  const response = await reached(path + encoded(query), asked, signal);
   if (response.ok) return response;
   if (response.status === 401 && !quiet) credentials.refused(token);
   throw await failure(response);
 }
 
 /**
- * @param {Promise<Response>} answer
+ * @param {string} address
+ * @param {RequestInit} asked
  * @param {AbortSignal | undefined} signal
  */
-async function reached(answer, signal) {
-  try {
-    return await answer;
-  } catch (error) {
-    if (signal?.aborted) throw error;
-    const late = error instanceof DOMException && error.name === "TimeoutError";
-    throw new ApiError(0, t("error.unreached"), late ? t("error.no_answer") : t("error.unreached_detail"));
+async function reached(address, asked, signal) {
+  for (let again = asked.method === "GET";; again = false) {
+    try {
+      return await fetch(address, asked);
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      const late = error instanceof DOMException && error.name === "TimeoutError";
+      // A change of network breaks what is on its way; reading can be repeated without harm.
+      if (again && !late) await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      else throw new ApiError(0, t("error.unreached"), late ? t("error.no_answer") : t("error.unreached_detail"));
+    }
   }
 }
 

@@ -9,6 +9,8 @@ import numpy as np
 from pindet_serve.detections import Detections
 
 from pindet.data.prepared import PreparedSplit
+from pindet.evaluation.answers import answers_of
+from pindet.evaluation.bootstrap import Draws, Estimate, map_of_draws
 from pindet.evaluation.calibration import Bin, reliability
 from pindet.evaluation.comparison import ImageComparison, Ints, compare
 from pindet.evaluation.confusion import confusion
@@ -18,6 +20,8 @@ from pindet.evaluation.metrics import SIZES, coco_metrics
 from pindet.evaluation.settings import EvaluationSettings
 from pindet.evaluation.suspects import Suspect, find_suspects
 
+CONFIDENCE, SEED = 0.95, 0
+"""Of the intervals: how often they are to hold the value, and of the draws that they come from."""
 SIZE_LIMITS = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 10**10)}
 """Least area, and the area below which a size ends, in square pixels."""
 
@@ -65,6 +69,7 @@ class Findings:
         errors: one row for each kind of error.
         sizes: one row for each size of object.
         suspects: labels of both splits that the model contradicts, the surest first.
+        intervals: of ``map`` by class, and for :data:`.bootstrap.ALL`; those that are undefined are left out.
     """
 
     settings: EvaluationSettings
@@ -78,6 +83,7 @@ class Findings:
     errors: list[ErrorRow]
     sizes: list[SizeRow]
     suspects: list[Suspect]
+    intervals: dict[str, Estimate]
 
     def split(self, name: str) -> SplitFindings:
         """``val`` or ``test``."""
@@ -112,8 +118,22 @@ def find(
         bins=reliability(on_test.every, settings.calibration_bins),
         errors=error_rows(on_test.images, class_count, threshold),
         sizes=_sizes(on_test.images, threshold),
+        intervals=_intervals(on_test, threshold, settings),
         suspects=find_suspects([("val", val_images), ("test", on_test.images)], class_count, threshold),
     )
+
+
+def _intervals(test: SplitFindings, threshold: float, settings: EvaluationSettings) -> dict[str, Estimate]:
+    if not test.images or not settings.resamples:
+        return {}
+    answers = answers_of(
+        test.images, test.classes, score_threshold=threshold, iou_threshold=settings.iou_threshold
+    )
+    draws = Draws(settings.resamples, CONFIDENCE, SEED)
+    estimates = {
+        key: draws.estimate(values) for key, values in map_of_draws(answers, draws.counts(len(answers.names))).items()
+    }
+    return {key: estimate for key, estimate in estimates.items() if not np.isnan(estimate.low)}
 
 
 def _split(

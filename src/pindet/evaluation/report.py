@@ -11,6 +11,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from pindet.evaluation.bootstrap import ALL
 from pindet.evaluation.calibration import expected_calibration_error
 from pindet.evaluation.charts import Series, color, lines, reliability_chart
 from pindet.evaluation.comparison import ImageComparison, Kind
@@ -54,7 +55,8 @@ def _context(
         "threshold": f"{findings.score_threshold:g}",
         "iou_threshold": f"{findings.settings.iou_threshold:g}",
         "max_detections": findings.settings.max_detections,
-        "classes": class_rows(findings),
+        "classes": [row | {"interval": _interval(findings, row["class"])} for row in class_rows(findings)],
+        "interval": _interval(findings, ALL),
         "total": test.counts,
         "map": test.coco.get("map"),
         "map_50": test.coco.get("map_50"),
@@ -94,14 +96,22 @@ def _lead(findings: Findings) -> str:
 def _cards(findings: Findings) -> list[dict[str, str]]:
     counts, coco = findings.test.counts, findings.test.coco
     at = f"at a score threshold of {findings.score_threshold:g}"
+    interval = _interval(findings, ALL)
+    sure = f" With other test images of the same kind probably {interval}." if interval else ""
+    usual = f"The usual single figure: finding, naming and placing together.{sure}"
     cards = [
-        ("mAP 50–95", "平均精度", coco.get("map"), "The usual single figure: finding, naming and placing together."),
+        ("mAP 50–95", "平均精度", coco.get("map"), usual),
         ("mAP 50", "平均精度@0.5", coco.get("map_50"), "The same where a roughly right box is enough."),
         ("Recall", "召回率", counts.recall, f"Share of the objects that are found, {at}."),
         ("Precision", "精确率", counts.precision, f"Share of the detections that are right, {at}."),
         ("F1", "", counts.f1, f"Both in one, {at}."),
     ]
     return [{"name": n, "gloss": gloss, "value": _rate(value), "text": text} for n, gloss, value, text in cards]
+
+
+def _interval(findings: Findings, key: str) -> str:
+    estimate = findings.intervals.get(key)
+    return f"{estimate.low:.3f}–{estimate.high:.3f}" if estimate else ""
 
 
 def _pr(test: SplitFindings) -> dict[str, Any]:

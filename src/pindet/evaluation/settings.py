@@ -20,7 +20,8 @@ class EvaluationSettings:
             everything at the operating point; average precision has the COCO thresholds instead.
         fallback_score_threshold: the operating point where validation images tell none.
         calibration_bins: bins of equal width from score 0 to 1.
-        gallery_images: how many of the worst images the report shows.
+        gallery_images: how many of the worst images, and of the doubtful labels, the report shows.
+        resamples: draws of the test images from which the intervals of the average precision come; 0: none.
 
     Raises:
         ValueError: a value outside what is allowed.
@@ -33,9 +34,11 @@ class EvaluationSettings:
     fallback_score_threshold: float
     calibration_bins: int
     gallery_images: int
+    resamples: int
 
     def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("max_detections", 1), ("calibration_bins", 2), ("gallery_images", 0)):
+        counts = {"batch_size": 1, "max_detections": 1, "calibration_bins": 2, "gallery_images": 0, "resamples": 0}
+        for name, least in counts.items():
             if getattr(self, name) < least:
                 raise ValueError(f"evaluation.{name} is {getattr(self, name)}; at least {least} is allowed; raise it")
         for name in ("nms_iou_threshold", "iou_threshold", "fallback_score_threshold"):

@@ -9,8 +9,9 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from pindet.evaluation.bootstrap import ALL, Estimate
 from pindet.promotion.bench import Bench
-from pindet.promotion.comparison.bootstrap import ALL, Estimate, resample
+from pindet.promotion.comparison.bootstrap import resample
 from pindet.promotion.comparison.judge import answers_of, draws_of
 from pindet.promotion.comparison.text import plain
 from pindet.promotion.revision import BUNDLE, PREPARED, WEIGHTS, Revision

@@ -68,20 +68,24 @@ def judge_tracking(bench: Bench, revision: Revision) -> Verdict:
     return passed("MLflow", f"run {run.run_id} ({run.name}) trained it")
 
 
-def judge_objects(bench: Bench, revision: Revision) -> tuple[Verdict, Inventory]:
-    """Is all that the commit pins in the remote, or can it be brought there?"""
+def judge_objects(bench: Bench, revision: Revision, *, only_bundle: bool = False) -> tuple[Verdict, Inventory]:
+    """Is all that the commit pins in the remote, or can it be brought there?
+
+    Args:
+        only_bundle: of what is lost, only the bundle matters: a rollback must not fail for want of training data.
+    """
     inventory = take_inventory(bench.objects, revision)
     bundle = revision.outs[BUNDLE]
-    if not inventory.lost and bundle not in inventory.to_upload:
+    if not any(map(_of_bundle, inventory.lost)) and bundle not in inventory.to_upload:
         broken = [md5 for md5 in damaged(bench.objects, bundle) if md5 not in inventory.to_upload]
         inventory.lost += [inventory.wanted[md5] for md5 in broken if bench.objects.cached(md5) is None]
         inventory.to_upload += [md5 for md5 in broken if bench.objects.cached(md5) is not None]
     total, address = len(inventory.wanted), bench.objects.address
+    lost = f"neither {address} nor the cache here has, intact: {_some(inventory.lost)}"
+    if any(_of_bundle(path) or not only_bundle for path in inventory.lost):
+        return refused("objects", f"{lost}; run dvc push where they were made, or dvc repro"), inventory
     if inventory.lost:
-        return refused(
-            "objects", f"neither {address} nor the cache here has, intact: {_some(inventory.lost)}; "
-            "run dvc push where they were made, or dvc repro",
-        ), inventory  # fmt: skip
+        return warned("objects", f"{lost}; the bundle is there, but it can not be compared or made again"), inventory
     if inventory.to_upload:
         said = f"{address} lacks {len(inventory.to_upload)} of {total}, or has them damaged; the cache here has them"
         return passed("objects", f"{said}: to be uploaded"), inventory
@@ -102,3 +106,7 @@ def judge_bundle(bench: Bench, revision: Revision, *, in_remote: bool) -> Verdic
 def _some(items: list[str]) -> str:
     more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
     return ", ".join(items[:_SHOWN]) + more
+
+
+def _of_bundle(path: str) -> bool:
+    return path == BUNDLE or path.startswith(f"{BUNDLE}/")

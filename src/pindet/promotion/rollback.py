@@ -29,7 +29,7 @@ def rollback(
     version = to or _before(bench, stage)
     revision = bench.at(bench.truth.commit_of(version), version)
     outcome = Outcome(stage, version, revision.commit, revision.out(BUNDLE), dry_run=dry_run)
-    objects, inventory = judge_objects(bench, revision)
+    objects, inventory = judge_objects(bench, revision, only_bundle=True)
     outcome.verdicts.append(objects)
     show(objects)
     if objects.is_open and inventory.to_upload and not dry_run:

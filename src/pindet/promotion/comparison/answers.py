@@ -1,46 +1,16 @@
-"""What a model answered on each test image, as its evaluation wrote it down."""
+"""``reports/evaluate/per_image.json``, read back."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pindet.evaluation.answers import Answers
 from pindet.promotion.errors import PromotionError
-
-
-@dataclass(frozen=True)
-class Answers:
-    """The contents of ``reports/evaluate/per_image.json``: ``N`` images with objects and detections.
-
-    Attributes:
-        classes: class names in label order.
-        score_threshold: of the operating point.
-        iou_threshold: from which on a detection has found an object, at the operating point.
-        names: ``N`` image names.
-        truths: of each image float64 ``[M, 5]``: x1, y1, x2, y2 in pixels and label.
-        detections: of each image float64 ``[D, 6]``: x1, y1, x2, y2 in pixels, score and label; best score first.
-    """
-
-    classes: list[str]
-    score_threshold: float
-    iou_threshold: float
-    names: list[str]
-    truths: list[NDArray[np.float64]]
-    detections: list[NDArray[np.float64]]
-
-    def same_truth(self, other: Answers) -> bool:
-        """Whether both were asked about the same images with the same objects."""
-        return (
-            self.classes == other.classes
-            and self.names == other.names
-            and all(np.array_equal(one, two) for one, two in zip(self.truths, other.truths, strict=True))
-        )
 
 
 @lru_cache(maxsize=4)  # a file's name is its md5; one comparison asks for the same answers several times

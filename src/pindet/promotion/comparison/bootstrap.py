@@ -1,7 +1,4 @@
-"""Paired bootstrap over test images (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 13).
-
-Both models are measured on the same draws of the images, so that an image that is hard for both counts for neither.
-"""
+"""One model measured on every draw of the test images: average precision, and F1 at its operating point."""
 
 from __future__ import annotations
 
@@ -10,73 +7,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pindet.promotion.comparison.answers import Answers
-from pindet.promotion.comparison.average_precision import average_precisions
-from pindet.promotion.comparison.matching import match_classes
+from pindet.evaluation.answers import Answers
+from pindet.evaluation.bootstrap import Draws, map_of_draws
 from pindet.promotion.comparison.operating import f1_scores
 from pindet.promotion.errors import PromotionError
-
-ALL = ""
-"""The key of what holds for all classes together."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A measure on the test images and the interval that the bootstrap gives it; NaN is undefined."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def is_defined(self) -> bool:
-        """Whether there was anything to measure."""
-        return not np.isnan(self.value)
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """A measure of one model on all images and on each resample, float64 ``[1 + B]``, by class and for :data:`ALL`."""
+    """A measure of one model on all images and on each resample, float64 ``[1 + B]``; ``map`` by class and for all."""
 
     map: dict[str, NDArray[np.float64]]
     f1: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Draws:
-    """How images are drawn: ``resamples`` times all of them, with repetition; ``confidence`` of intervals, 0 to 1."""
-
-    resamples: int
-    confidence: float
-    seed: int
-
-    def counts(self, images: int) -> NDArray[np.int64]:
-        """How often each image counts, int64 ``[1 + B, N]``: first each once, then the resamples."""
-        if not images:
-            raise PromotionError("there are no test images to compare on; raise data.test_fraction and run again")
-        generator = np.random.default_rng(self.seed)
-        rows = [np.ones(images, np.int64)]
-        rows += [np.bincount(generator.integers(0, images, images), minlength=images) for _ in range(self.resamples)]
-        return np.stack(rows)
-
-    def estimate(self, values: NDArray[np.float64]) -> Estimate:
-        """The measure on all images and its percentile interval, from float64 ``[1 + B]``."""
-        drawn = values[1:][~np.isnan(values[1:])]
-        if np.isnan(values[0]) or not len(drawn):
-            return Estimate(float(values[0]), np.nan, np.nan)
-        low, high = np.quantile(drawn, [(1 - self.confidence) / 2, (1 + self.confidence) / 2])
-        return Estimate(float(values[0]), float(low), float(high))
-
-
 def resample(answers: Answers, draws: Draws) -> Resampled:
-    """Measure a model on every draw."""
-    counts = draws.counts(len(answers.names))
-    by_class = {
-        name: average_precisions(matches, counts)
-        for name, matches in zip(answers.classes, match_classes(answers), strict=True)
-    }
-    stacked = np.stack(list(by_class.values()))
-    defined = ~np.isnan(stacked)
-    total = np.where(defined, stacked, 0.0).sum(axis=0)
-    mean = np.where(defined.any(axis=0), total / np.maximum(defined.sum(axis=0), 1), np.nan)
-    return Resampled({ALL: mean, **by_class}, f1_scores(answers, counts))
+    """Measure a model on every draw.
+
+    Raises:
+        PromotionError: there are no test images.
+    """
+    try:
+        counts = draws.counts(len(answers.names))
+    except ValueError as error:
+        raise PromotionError(str(error)) from error
+    return Resampled(map_of_draws(answers, counts), f1_scores(answers, counts))

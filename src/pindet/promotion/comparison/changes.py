@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from pindet_serve.images import Image, decode_image
 
+from pindet.evaluation.answers import Answers
 from pindet.evaluation.comparison import ImageComparison
 from pindet.evaluation.gallery import mistakes
-from pindet.promotion.comparison.answers import Answers
 from pindet.promotion.comparison.operating import compared
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.objects import Objects

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pindet.promotion.comparison.bootstrap import ALL, Draws, Estimate, Resampled
+from pindet.evaluation.bootstrap import ALL, Draws, Estimate
+from pindet.promotion.comparison.bootstrap import Resampled
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pindet.evaluation.answers import Answers
+from pindet.evaluation.bootstrap import ALL, Draws, Estimate
 from pindet.promotion.bench import Bench
-from pindet.promotion.comparison.answers import Answers, read_answers
-from pindet.promotion.comparison.bootstrap import ALL, Draws, Estimate, resample
+from pindet.promotion.comparison.answers import read_answers
+from pindet.promotion.comparison.bootstrap import resample
 from pindet.promotion.comparison.difference import Difference, difference
 from pindet.promotion.comparison.measured_on import measured_on
 from pindet.promotion.errors import PromotionError
@@ -49,7 +51,7 @@ def draws_of(settings: PromotionSettings) -> Draws:
 
 def _judge(bench: Bench, revision: Revision, champion: Placement | None) -> Verdict:
     if champion is None:
-        return passed(GATE, "nothing is released there yet; there is nothing to compare with")
+        return _first(revision)
     if champion.commit == revision.commit:
         return passed(GATE, f"this is {champion.version}, which is released there")
     before = bench.at(champion.commit, champion.version)
@@ -63,6 +65,14 @@ def _judge(bench: Bench, revision: Revision, champion: Placement | None) -> Verd
     except PromotionError as error:
         return refused(GATE, f"it can not be made: {error}")
     return _weigh(found, bench.settings, champion.version)
+
+
+def _first(revision: Revision) -> Verdict:
+    said = "nothing is released there yet; there is nothing to compare with"
+    value = revision.metrics.get("test/map")
+    if not value:
+        return warned(GATE, f"{said}, and its mAP is {'unknown' if value is None else 'zero: it finds nothing'}")
+    return passed(GATE, f"{said}; its mAP is {value:.3f}")
 
 
 def incomparable(objects: Objects, revision: Revision, other: Revision) -> str:

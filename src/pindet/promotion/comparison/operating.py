@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pindet_serve.detections import Detections
 
+from pindet.evaluation.answers import Answers
 from pindet.evaluation.comparison import ImageComparison, compare_image
-from pindet.promotion.comparison.answers import Answers
 
 
 def f1_scores(answers: Answers, counts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -8,9 +8,9 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from pindet.evaluation.answers import Answers
 from pindet.evaluation.gallery import draw
 from pindet.promotion.bench import Bench
-from pindet.promotion.comparison.answers import Answers
 from pindet.promotion.comparison.changes import Change, find_changes, read_pixels
 from pindet.promotion.comparison.judge import answers_of
 from pindet.promotion.comparison.rows import facts, heading, measures, problems

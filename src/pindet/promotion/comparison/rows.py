@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pindet.promotion.comparison.bootstrap import ALL, Estimate
+from pindet.evaluation.bootstrap import ALL, Estimate
 from pindet.promotion.comparison.sides import Side, Sides
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pindet.evaluation.bootstrap import ALL, Estimate
 from pindet.project import scratch
 from pindet.promotion.bench import Bench
-from pindet.promotion.comparison.bootstrap import ALL, Estimate, Resampled, resample
+from pindet.promotion.comparison.bootstrap import Resampled, resample
 from pindet.promotion.comparison.difference import Difference, difference
 from pindet.promotion.comparison.judge import answers_of, draws_of, incomparable
 from pindet.promotion.errors import PromotionError

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pindet.evaluation.answers import Answers
 from pindet.evaluation.comparison import box_ious
-from pindet.promotion.comparison.answers import Answers
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """COCO's: 0.50, 0.55, …, 0.95."""

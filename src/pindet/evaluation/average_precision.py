@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pindet.promotion.comparison.matching import Matches
+from pindet.evaluation.matching import Matches
 
 RECALLS = np.linspace(0, 1, 101)
 _MOST_CELLS = 4_000_000
@@ -23,41 +23,36 @@ def average_precisions(matches: Matches, counts: NDArray[np.int64]) -> NDArray[n
     NaN for a resample that holds no object of the class.
     """
     objects = counts @ matches.objects
-    precision, needed = np.zeros(len(counts)), _right_needed(objects)
-    for found in matches.found:
-        precision += _at_one_overlap(matches.images, found, counts, needed)
-    precision /= len(matches.found)
-    return np.where(objects > 0, precision, np.nan)
+    needed = _right_needed(objects)
+    right = [np.flatnonzero(found) for found in matches.found]
+    end = max((int(places[-1]) + 1 for places in right if len(places)), default=0)  # what follows changes no recall
+    precision = np.zeros(len(counts))
+    rows = max(1, _MOST_CELLS // max(end, 1))
+    for start in range(0, len(counts) if end else 0, rows):
+        part = slice(start, start + rows)
+        drawn = counts[part][:, matches.images[:end]]
+        seen = np.cumsum(drawn, axis=1)
+        for places in right:
+            if len(places):
+                precision[part] += _interpolated(seen[:, places], drawn[:, places], needed[part])
+    return np.where(objects > 0, precision / len(matches.found), np.nan)
 
 
-def _at_one_overlap(
-    images: NDArray[np.int64], found: NDArray[np.bool_], counts: NDArray[np.int64], needed: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    right = np.flatnonzero(found)
-    if not len(right):
-        return np.zeros(len(counts))
-    end = int(right[-1]) + 1  # what follows the last right detection changes no recall
-    images, found = images[:end], found[:end]
-    rows = max(1, _MOST_CELLS // end)
-    parts = [
-        _interpolated(counts[start : start + rows], needed[start : start + rows], images, found)
-        for start in range(0, len(counts), rows)
-    ]
-    return np.concatenate(parts)
+def _interpolated(seen: NDArray[np.int64], drawn: NDArray[np.int64], needed: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Average precision ``[B]`` at one overlap, from its ``R`` right detections: between them precision only falls.
 
-
-def _interpolated(
-    counts: NDArray[np.int64], needed: NDArray[np.int64], images: NDArray[np.int64], found: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    drawn = counts[:, images]
-    seen = np.cumsum(drawn, axis=1)
-    right = np.cumsum(np.where(found, drawn, 0), axis=1)
+    Args:
+        seen: ``[B, R]``, detections up to each, itself included.
+        drawn: ``[B, R]``, how often each counts.
+        needed: ``[B, 101]``, see :func:`_right_needed`.
+    """
+    right = np.cumsum(drawn, axis=1)
     precision = right / np.maximum(seen, 1)
     falling = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     # Each row is sorted; shifted by more than any value in it, all rows together are.
-    shift = (int(right.max()) + int(needed.max()) + 2) * np.arange(len(counts))[:, None]
+    shift = (int(right.max()) + int(needed.max()) + 2) * np.arange(len(drawn))[:, None]
     places = np.searchsorted((right + shift).ravel(), (needed + shift).ravel(), side="left").reshape(needed.shape)
-    places -= np.arange(len(counts))[:, None] * right.shape[1]
+    places -= np.arange(len(drawn))[:, None] * right.shape[1]
     reached = places < right.shape[1]
     values = np.take_along_axis(falling, np.minimum(places, right.shape[1] - 1), axis=1)
     return np.asarray(np.where(reached, values, 0.0).mean(axis=1))

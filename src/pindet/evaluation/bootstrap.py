@@ -1,0 +1,77 @@
+"""How far the average precision of a model depends on which images it was tested on.
+
+The bootstrap over images (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 13): the test images are
+drawn anew, with repetition, and measured each time. Two models that are measured on the same draws can be compared
+image by image, so that an image that is hard for both counts for neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pindet.evaluation.answers import Answers
+from pindet.evaluation.average_precision import average_precisions
+from pindet.evaluation.matching import match_classes
+
+ALL = ""
+"""The key of what holds for all classes together."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measure on the test images and the interval that the bootstrap gives it; NaN is undefined."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether there was anything to measure."""
+        return not np.isnan(self.value)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How images are drawn: ``resamples`` times all of them, with repetition; ``confidence`` of intervals, 0 to 1."""
+
+    resamples: int
+    confidence: float
+    seed: int
+
+    def counts(self, images: int) -> NDArray[np.int64]:
+        """How often each image counts, int64 ``[1 + B, N]``: first each once, then the resamples.
+
+        Raises:
+            ValueError: there are no images.
+        """
+        if not images:
+            raise ValueError("there are no test images to draw from; raise data.test_fraction and run again")
+        generator = np.random.default_rng(self.seed)
+        rows = [np.ones(images, np.int64)]
+        rows += [np.bincount(generator.integers(0, images, images), minlength=images) for _ in range(self.resamples)]
+        return np.stack(rows)
+
+    def estimate(self, values: NDArray[np.float64]) -> Estimate:
+        """The measure on all images and its percentile interval, from float64 ``[1 + B]``."""
+        drawn = values[1:][~np.isnan(values[1:])]
+        if np.isnan(values[0]) or not len(drawn):
+            return Estimate(float(values[0]), np.nan, np.nan)
+        low, high = np.quantile(drawn, [(1 - self.confidence) / 2, (1 + self.confidence) / 2])
+        return Estimate(float(values[0]), float(low), float(high))
+
+
+def map_of_draws(answers: Answers, counts: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Average precision over IoU 0.50:0.95, float64 ``[1 + B]``, by class and, their mean, for :data:`ALL`."""
+    by_class = {
+        name: average_precisions(matches, counts)
+        for name, matches in zip(answers.classes, match_classes(answers), strict=True)
+    }
+    stacked = np.stack(list(by_class.values()))
+    defined = ~np.isnan(stacked)
+    total = np.where(defined, stacked, 0.0).sum(axis=0)
+    mean = np.where(defined.any(axis=0), total / np.maximum(defined.sum(axis=0), 1), np.nan)
+    return {ALL: mean, **by_class}

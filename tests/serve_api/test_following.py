@@ -1,0 +1,130 @@
+"""A server that follows a release file serves what it pins, without losing a request."""
+
+import asyncio
+import io
+import shutil
+import threading
+import time
+
+import httpx
+import pytest
+from PIL import Image as Pillow
+from pindet_serve.manifest import BundleError
+from pindet_serve.serving import service as serving
+from pindet_serve.serving.following import follow_forever
+from pindet_serve.serving.service import Service
+from pindet_serve.settings import Settings
+from pindet_serve.status.memory_bus import MemoryBus
+
+
+@pytest.fixture
+def release(tmp_path, make_release, make_bundle):
+    """Writes a release of a new bundle, whose map is ``score``; returns its file."""
+
+    def write(version, score, **changes):
+        bundle = make_bundle(tmp_path / f"bundle-{version}", score=score, **changes)
+        return make_release(tmp_path / "remote", bundle, version)
+
+    return write
+
+
+@pytest.fixture
+def service(release, tmp_path):
+    settings = Settings(
+        source=str(release("v1.0.0", 0.9)), state=tmp_path / "state", threads=1, engine="onnxruntime", follow_s=3600.0
+    )
+    started = Service(settings, publish=lambda kind, _: events.append(kind))
+    events = started.events = []
+    started.start()
+    yield started
+    started.stop()
+
+
+def version_of(service):
+    return service.model.release.version
+
+
+def test_another_release_is_served_once_it_is_there(service, release):
+    assert service.follow() is False
+    release("v1.1.0", 0.7)
+    assert service.follow() is True
+    assert version_of(service) == "v1.1.0"
+    assert service.follow() is False
+
+
+def test_what_was_rolled_back_is_not_followed_until_another_is_released(service, release):
+    release("v1.1.0", 0.7)
+    service.follow()
+    service.rollback()
+    assert service.follow() is False
+    release("v1.2.0", 0.6)
+    assert service.follow() is True
+    assert version_of(service) == "v1.2.0"
+
+
+def test_what_is_refused_is_said_once_and_tried_again_later(service, release, tmp_path, monkeypatch):
+    path = release("v1.1.0", 0.7)
+    kept = tmp_path / "kept"
+    shutil.move(tmp_path / "remote/files", kept)
+    with pytest.raises(BundleError, match="can not be fetched"):
+        service.follow()
+    assert service.follow() is False
+    monkeypatch.setattr(serving, "TRY_AGAIN_SECONDS", 0.0)
+    service._try_again_at = time.monotonic()  # a minute later
+    with pytest.raises(BundleError, match="can not be fetched"):
+        service.follow()
+    assert service.events.count("model.refused") == 1
+    assert version_of(service) == "v1.0.0"
+    shutil.move(kept, tmp_path / "remote/files")
+    assert path.is_file() and service.follow() is True
+    assert service.refused == ""
+
+
+def test_a_source_out_of_reach_is_no_refusal(service, tmp_path):
+    shutil.move(tmp_path / "remote", tmp_path / "away")
+    with pytest.raises(BundleError):
+        service.follow()
+    assert service.refused == "" and "model.refused" not in service.events
+
+
+def test_the_bus_tells_at_once(service, release):
+    async def told():
+        bus = MemoryBus("replica")
+        await bus.start()
+        following = asyncio.create_task(follow_forever(service, bus, 3600))
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(release, "v1.1.0", 0.7)
+        async with asyncio.timeout(60):
+            while version_of(service) != "v1.1.0":
+                await bus.publish("release.promoted", {"version": "v1.1.0"})
+                await asyncio.sleep(0.05)
+        following.cancel()
+        await asyncio.wait([following])
+        await bus.stop()
+
+    asyncio.run(told())
+
+
+def test_a_running_server_changes_over_and_loses_no_request(start_server, release, scene):
+    buffer = io.BytesIO()
+    Pillow.fromarray(scene()).save(buffer, "PNG")
+    server = start_server(release("v1.0.0", 0.9), "--follow-s=0.2")
+    answers, stop = [], threading.Event()
+
+    def ask():
+        with httpx.Client(base_url=server.url, timeout=60) as client:
+            while not stop.is_set():
+                answer = client.post("/v1/detect", content=buffer.getvalue())
+                answers.append((answer.status_code, answer.headers["X-Model-Version"]))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    release("v1.1.0", 0.7)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and (not answers or answers[-1][1] != "v1.1.0"):
+        time.sleep(0.05)
+    stop.set()
+    asking.join(60)
+    assert {status for status, _ in answers} == {200}
+    versions = [version for _, version in answers]
+    assert versions == sorted(versions) and versions[-1] == "v1.1.0"
