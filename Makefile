@@ -37,7 +37,7 @@ params: $(VENV)/.pipeline  ## compose params.yaml from conf/; overrides: make pa
 	pindet params $(S)
 
 test: $(VENV)/.dev  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 lint: $(VENV)/.dev  ## style, types and import directions
 	$(BIN)/ruff check .

@@ -1,1 +1,5 @@
 """The stages of dvc.yaml: each wires parameters, library and files together."""
+
+from pindet.lifeline import end_with_dvc
+
+end_with_dvc()  # before a stage imports what takes seconds to import

@@ -24,7 +24,7 @@ HISTORY = Path("reports/train/history.csv")
 
 def main(params: Params) -> None:
     for later in ("evaluation", "export"):
-        params.check(later)  # a wrong key there is better known before hours of training than after
+        params.build(later)  # a wrong value there is better known before hours of training than after
     seed = params.build("seed")
     settings = params.build("training")
     runtime = params.build("runtime")

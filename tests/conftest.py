@@ -16,15 +16,22 @@ TESTS = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items):
-    """Two processes share the suite by its folders, so that each server and each trained model is made once.
-
-    The pipelines come first: they take as long as half of the rest.
-    """
+    """The pipelines come first: they take as long as half of the rest, with real stages that all import torch."""
     items.sort(key=lambda item: TESTS / "pipelines" not in item.path.parents)
     for item in items:
         if TESTS / "pipelines" in item.path.parents:
-            item.add_marker(pytest.mark.timeout(900))  # real stages, each of which imports torch
-        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).parts[0]))
+            item.add_marker(pytest.mark.timeout(900))
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Processes share the suite by its folders, so that each server and each trained model is made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "/".join(nodeid.partition("::")[0].split("/")[:2])
+
+    return ByFolder(config, log)
 
 
 def free_ports(count):

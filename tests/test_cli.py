@@ -32,6 +32,7 @@ def test_the_command_starts_without_what_it_may_not_need():
     [
         (["params"], "config.yaml is missing"),
         (["params", "--check", "--save", "x"], "exclude one another"),
+        (["params", "--force"], "goes with --save"),
         (["summary"], "metrics.json is missing: the pipeline has not run to its end; run `make repro`"),
     ],
 )
@@ -84,7 +85,7 @@ def test_the_check_says_what_is_wrong_and_what_to_do(folder):
     assert done.returncode == 0
     assert "data.root is 'nowhere', which does not exist; give the folder" in done.stderr
     done = pindet("params", "--check", cwd=folder)
-    assert (done.returncode, done.stdout.splitlines()) == (2, ["-S data=voc", "-S data.root=nowhere"])
+    assert (done.returncode, done.stdout.splitlines()) == (1, ["-S data=voc", "-S data.root=nowhere"])
     assert "data.root is 'nowhere'" in done.stderr
 
 
@@ -93,6 +94,14 @@ def test_parameters_that_no_stage_would_take_are_not_composed(folder):
     done = pindet("params", "+training.shuffle=true", cwd=folder)
     assert done.returncode == 1
     assert "training has the unknown key 'shuffle'; allowed are" in done.stderr
+    for override, said in (
+        ("training.epochs=0", "training: training.epochs is 0; at least 1 is allowed"),
+        ("evaluation.iou_threshold=0.05", "it must exceed 0.1"),
+        ("export._target_=pindet.nothing.X", "which does not import"),
+        ("+foo=1", "params.yaml has the unknown key 'foo'"),
+    ):
+        done = pindet("params", override, cwd=folder)
+        assert done.returncode == 1 and said in done.stderr and "tmp" not in done.stderr
     done = pindet("params", "training.lr=fast", cwd=folder)
     assert "training.lr is 'fast': input should be a valid number" in done.stderr
     assert (folder / "params.yaml").read_bytes() == before

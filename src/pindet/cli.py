@@ -51,6 +51,8 @@ def params(
     from pindet.experiment import save_experiment
     from pindet.params import check_params, load_tree, missing_root
 
+    if force and save is None:
+        raise ValueError("--force replaces an experiment and goes with --save NAME")
     if sum([bool(overrides), check, save is not None]) > 1:
         raise ValueError("overrides, --check and --save exclude one another; give one of them")
     if check:
@@ -67,7 +69,7 @@ def params(
 def _say_differences() -> int:
     """Say how params.yaml differs from conf/, and what is wrong with it; return the exit status."""
     from pindet.compose import differences
-    from pindet.params import ParamsError, load_tree, missing_root
+    from pindet.params import ParamsError, check_params, load_tree, missing_root
 
     try:
         tree = load_tree(PARAMS)
@@ -76,12 +78,12 @@ def _say_differences() -> int:
             typer.echo(f"-S {shlex.quote(override)}")
         for key in found.structure:
             typer.echo(f"structure: {key}")
+        check_params(PARAMS)
     except ParamsError as error:
         typer.echo(f"pindet: {error}", err=True)
         return 2
     if why := missing_root(tree):
         typer.echo(f"pindet: {why}", err=True)
-        return 2
     return found.exit_code
 
 

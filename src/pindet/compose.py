@@ -75,12 +75,19 @@ def compose_into(
         # The second argument is a plug-in folder; DVC passes its own .dvc/… here, this project has no plug-ins.
         compose_and_dump(str(temporary), str(conf.resolve()), None, CONFIG, str(conf.resolve()), list(overrides))
         if accept is not None:
-            accept(temporary)
+            _accepted(accept, temporary, target)
         temporary.replace(target)
     except (HydraException, OmegaConfBaseException) as error:
         raise ParamsError(f"conf/ does not compose with {overrides}: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _accepted(accept: Callable[[Path], None], temporary: Path, target: Path) -> None:
+    try:
+        accept(temporary)
+    except ParamsError as error:
+        raise ParamsError(str(error).replace(str(temporary), str(target))) from error
 
 
 def differences(params: Mapping[str, Any], conf: Path) -> Differences:

@@ -120,14 +120,19 @@ def _no_mapping(path: Path, seen: str) -> ParamsError:
 
 
 def check_params(path: Path) -> None:
-    """Check every group of a file without building any.
+    """Check every group of a file: build those that are only values, look at the keys of the others.
+
+    A model takes long to build, and a runtime is of the machine that will train, which may be another.
 
     Raises:
-        ParamsError: as :meth:`Params.check` of each group.
+        ParamsError: as :meth:`Params.build` or :meth:`Params.check` of each group.
     """
     params = load_params(path)
     for group in GROUPS:
-        params.check(group, *PROVIDED.get(group, ()))
+        if group in ("model", "runtime"):
+            params.check(group, *PROVIDED.get(group, ()))
+        else:
+            params.build(group)
 
 
 def missing_root(tree: Mapping[str, Any]) -> str | None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import shlex
 import sys
-import threading
-import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-
-import psutil  # type: ignore[import-untyped]  # ships no types
 
 from pindet.params import Params, ParamsError, load_params, load_tree
 from pindet.project import scratch
@@ -22,8 +17,6 @@ logger = logging.getLogger(__name__)
 
 PARAMS = Path("params.yaml")
 CONF = Path("conf")
-PARENT_CHECKED_EVERY = 0.5
-"""Seconds."""
 
 
 def run_stage(name: str, work: Callable[[Params], None]) -> None:
@@ -33,7 +26,6 @@ def run_stage(name: str, work: Callable[[Params], None]) -> None:
     message, with the traceback in ``.pindet/errors/<name>.txt``.
     """
     _log_what_concerns_the_reader()
-    _end_with_dvc()
     try:
         params = load_params(PARAMS)
         logger.info("%s: %s", name, overrides_in_force(PARAMS, CONF))
@@ -52,44 +44,6 @@ def _log_what_concerns_the_reader() -> None:
     handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("pindet"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # MLflow has a handler of its own
-
-
-def _end_with_dvc() -> None:
-    """Do not outlive the `dvc` that started the stage: an orphan would write into the next run's files."""
-    if "DVC_STAGE" not in os.environ:
-        return
-    line = _line_to_dvc()
-
-    def watch() -> None:
-        while _is_unbroken(line):
-            time.sleep(PARENT_CHECKED_EVERY)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="end with dvc", daemon=True).start()
-
-
-def _line_to_dvc() -> list[psutil.Process]:
-    """This process and its ancestors up to `dvc`, the first that DVC did not tell the stage's name.
-
-    The shell in between replaces itself by the stage or, as some do, stays; then it outlives its `dvc`.
-    """
-    line = [psutil.Process()]
-    while (parent := line[-1].parent()) is not None:
-        line.append(parent)
-        try:
-            if "DVC_STAGE" not in parent.environ():
-                break
-        except psutil.Error:  # another user's: no shell that DVC started
-            break
-    return line
-
-
-def _is_unbroken(line: Sequence[psutil.Process]) -> bool:
-    """Whether each is still the child of the next: who loses its parent is given another."""
-    try:
-        return all(child.ppid() == parent.pid for child, parent in itertools.pairwise(line))
-    except psutil.NoSuchProcess:
-        return False
 
 
 def overrides_in_force(params: Path, conf: Path) -> str:

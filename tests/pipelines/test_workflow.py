@@ -3,13 +3,16 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
 
 import psutil
 import pytest
+import redis
 import yaml
+from pindet_serve.status.redis_stream import STREAM
 
 STAGES = ["prepare", "train", "evaluate", "export"]
 NO_TRAINING = ["-S", "+experiment=tiny", "-S", "evaluation.gallery_images=2"]
@@ -128,9 +131,36 @@ def test_an_experiment_in_a_temporary_copy_uses_the_copys_code_and_the_projects_
     assert "test/map" in difference["metrics.json"]
 
 
-def test_forced_runs_in_two_places_give_the_same_bytes(project, finished):
-    project.dvc("repro", "--force")
+@pytest.fixture
+def status_bus(tmp_path, free_ports):
+    """A Redis server's address."""
+    if not shutil.which("redis-server"):
+        pytest.skip("redis-server is not installed")
+    (port,) = free_ports(1)
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    wait_until(lambda: answers(port))
+    yield f"redis://127.0.0.1:{port}/0"
+    server.kill()
+    server.wait()
+
+
+def answers(port):
+    try:
+        return redis.Redis(port=port).ping()
+    except redis.ConnectionError:
+        return False
+
+
+def test_forced_runs_in_two_places_give_the_same_bytes_whoever_watches(project, finished, status_bus):
+    project.run("pindet", "params", "+experiment=tiny", "tracking=off")
+    said = project.dvc("repro", "--force", REDIS_URL=status_bus)
+    assert "tracking in run" in finished.said and "tracking in run" not in said
     assert project.outs() == finished.outs()
+    told = [json.loads(fields[b"event"]) for _, fields in redis.Redis.from_url(status_bus).xrange(STREAM)]
+    assert (told[0]["type"], told[-1]["type"]) == ("training.started", "training.finished")
+    progress = [event["data"] for event in told if event["type"] == "training.progress" and "metrics" in event["data"]]
+    assert [data["epoch"] for data in progress] == [1, 2, 3, 4, 5, 6]
 
 
 def test_queued_experiments_run_two_at_a_time_with_one_tracked_run_each(project):

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pindet.evaluation.curves import RECALLS
 from pindet.evaluation.matching import Matches
 
-RECALLS = np.linspace(0, 1, 101)
 _MOST_CELLS = 4_000_000
 """Of one intermediate array; a limit to memory, not to size."""
 

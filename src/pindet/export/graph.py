@@ -17,7 +17,7 @@ from pindet.models.contract import DetectionModel
 from pindet.models.postprocess import Postprocess
 
 
-class _Candidates(nn.Module):
+class Candidates(nn.Module):
     """``DetectionModel.candidates`` on images as the bundle gets them: uint8 ``[N, H, W, 3]``."""
 
     def __init__(self, model: DetectionModel) -> None:
@@ -60,7 +60,7 @@ def export_model(model: DetectionModel, postprocess: Postprocess, *, opset: int)
 
 
 def _export_candidates(model: DetectionModel, opset: int) -> onnx.ModelProto:
-    network = _Candidates(model).eval()
+    network = Candidates(model).eval()
     # Two images: torch.export would take a batch of one for a constant.
     images = torch.zeros(2, model.image_height, model.image_width, 3, dtype=torch.uint8)
     with _quiet(), torch.no_grad():

@@ -6,21 +6,12 @@ import json
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
+from pindet.export.graph import Candidates
 from pindet.models.contract import DetectionModel
 from pindet.models.postprocess import Postprocess
 
 PROGRAM, SELECTION = "model.pt2", "selection.json"
-
-
-class _Candidates(nn.Module):
-    def __init__(self, model: DetectionModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return self.model.candidates(images.permute(0, 3, 1, 2))
 
 
 def write_program(bundle: Path, model: DetectionModel, postprocess: Postprocess) -> None:
@@ -34,7 +25,7 @@ def write_program(bundle: Path, model: DetectionModel, postprocess: Postprocess)
     images = torch.zeros(2, model.image_height, model.image_width, 3, dtype=torch.uint8)
     batch = torch.export.Dim("N")
     with torch.no_grad():
-        program = torch.export.export(_Candidates(model).eval(), (images,), dynamic_shapes=({0: batch},))
+        program = torch.export.export(Candidates(model).eval(), (images,), dynamic_shapes=({0: batch},))
     for node in program.graph.nodes:  # which line of whose file made it: nothing that a bundle should say
         for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):
             node.meta.pop(key, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ def save_trained(
     _check_classes(model, classes)
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     weights.parent.mkdir(parents=True, exist_ok=True)
-    part = weights.with_name(f".{weights.name}.tmp")
+    part = weights.with_name(f".{weights.name}.{os.getpid()}.tmp")
     save_file(state, part)
     part.replace(weights)
     write_json(architecture, {"model": dict(config), "classes": list(classes)})

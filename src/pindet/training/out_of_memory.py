@@ -12,7 +12,7 @@ from pindet.training.runtime import Runtime
 from pindet.training.settings import TrainingSettings
 
 SAID_BY_ALLOCATORS = ("can't allocate memory", "not enough memory", "out of memory", "insufficient memory")
-KILLED = "is killed by signal"
+KILLED = "is killed by signal: killed"
 """Of a worker process, most often by a system that ran out of memory."""
 
 

@@ -71,6 +71,8 @@ class TrainingProgress(lightning.Callback):
         del pl_module
         loss = trainer.callback_metrics.get("train/loss")
         report = self._report(trainer, None if loss is None else float(loss), trainer.current_epoch + 1)
+        if (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1):
+            report = {**report, "map": None}  # that of an earlier epoch is not this one's
         self._tell(trainer, report)
         if trainer.is_global_zero:
             logger.info("%s", _line(report))
