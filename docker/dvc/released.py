@@ -1,0 +1,59 @@
+"""Whether what is released can be served: every object of every release file, held to its md5."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pindet.promotion.objects import ObjectError, Objects
+from pindet_serve.manifest import BundleError
+from pindet_serve.serving.release import parse_release
+
+
+@dataclass
+class Verified:
+    """What was seen.
+
+    Attributes:
+        releases: version and bundle md5 of each stage.
+        damaged: what is wrong, one line each.
+        objects: how many objects were read.
+    """
+
+    releases: dict[str, dict[str, str]] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
+    objects: int = 0
+
+
+def verify(project: Path, artifact: str = "detector") -> Verified:
+    """Read every released object in the DVC remote.
+
+    Raises:
+        PromotionError: the remote can not be reached.
+    """
+    result = Verified()
+    objects = Objects(project)
+    try:
+        for name in objects.names(f"releases/{artifact}"):
+            if name.endswith(".json") and not name.startswith("."):
+                _verify_stage(objects, artifact, name, result)
+    finally:
+        objects.close()
+    return result
+
+
+def _verify_stage(objects: Objects, artifact: str, name: str, result: Verified) -> None:
+    try:
+        release = parse_release(objects.read_text(f"releases/{artifact}/{name}") or "", name)
+    except BundleError as error:
+        result.damaged.append(str(error))
+        return
+    result.releases[name.removesuffix(".json")] = {"version": release.version, "md5": release.bundle_md5}
+    with tempfile.TemporaryDirectory() as folder:
+        for file in release.files:
+            result.objects += 1
+            try:
+                objects.download(file.md5, Path(folder) / "object")
+            except ObjectError as error:
+                result.damaged.append(f"{release.version} {file.path}: {error}")
