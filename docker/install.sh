@@ -24,6 +24,7 @@ if [ $# -gt 1 ]; then
     shift
     # The lock of the build's own tool; it is removed again, as nothing needs it at run time.
     tools=$(mktemp -d)
+    # shellcheck disable=SC2086
     python3 -m pip install --disable-pip-version-check --root-user-action=ignore --quiet $index \
         --find-links /wheelhouse --require-hashes --target "$tools" -r docker/requirements/build.txt
     PYTHONPATH=$tools install --no-build-isolation "$@"

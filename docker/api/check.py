@@ -51,7 +51,8 @@ class Stack:
             with urllib.request.urlopen(request, timeout=30, context=self._tls) as answer:
                 return answer.read(), dict(answer.headers)
         except urllib.error.HTTPError as error:
-            raise RuntimeError(f"{path} answers {error.code}: {error.read()[:300].decode('utf-8', 'replace')}") from error
+            said = error.read()[:300].decode("utf-8", "replace")
+            raise RuntimeError(f"{path} answers {error.code}: {said}") from error
         except OSError as error:
             raise RuntimeError(f"{self.address}{path} can not be reached: {error}") from error
 

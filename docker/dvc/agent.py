@@ -1,6 +1,6 @@
 """The release agent: follows the project's tags, brings releases in line with them, verifies what is released.
 
-Says on the status bus what it changed (``release.changed``, by ``pindet reconcile`` itself) and what it saw:
+Says on the status bus what it changed (by ``pindet reconcile`` itself) and what it saw:
 ``release.verified`` and ``release.damaged``. What it knows is in a JSON file, which the health check reads. Nothing
 that goes wrong ends it: it says so, and tries again.
 """
@@ -22,7 +22,7 @@ from typing import Any
 from pindet.promotion.announcement import announce
 from pindet.promotion.errors import PromotionError
 from project import Project, ProjectError
-from released import Verified, verify
+from released import Verified, release_texts, verify
 
 STATE = Path(os.environ.get("AGENT_STATE", "/tmp/agent.json"))
 RECONCILE_WITHIN = 600.0
@@ -41,7 +41,7 @@ class Agent:
         self._project, self._verify_s = project, verify_s
         self._verified = Verified()
         self._verified_at = -verify_s
-        self._known: dict[str, dict[str, str]] = {}
+        self._known: dict[str, str] = {}
 
     def round(self) -> dict[str, Any]:
         """Do everything once; returns what there is to know."""
@@ -73,29 +73,16 @@ class Agent:
         return result
 
     def _verify(self) -> None:
-        now = time.monotonic()
-        seen = self._verified
-        if now - self._verified_at < self._verify_s and self._listed() == self._known:
+        now, seen, listed = time.monotonic(), self._verified, release_texts(self._project.root)
+        if now - self._verified_at < self._verify_s and listed == self._known:
             return
-        self._verified, self._verified_at = verify(self._project.root), now
-        self._known = self._listed()
+        self._verified, self._verified_at, self._known = verify(self._project.root, listed), now, listed
         if self._verified.damaged != seen.damaged or self._verified.releases != seen.releases:
             damaged = self._verified.damaged
             _log.log(logging.ERROR if damaged else logging.INFO, "released: %s", asdict(self._verified))
             if os.environ.get("REDIS_URL"):
                 announce("release.damaged" if damaged else "release.verified", asdict(self._verified))
 
-    def _listed(self) -> dict[str, Any]:
-        """What the release files say, without the objects."""
-        from pindet.promotion.objects import Objects
-
-        objects = Objects(self._project.root)
-        try:
-            folder = "releases/detector"
-            names = [name for name in objects.names(folder) if name.endswith(".json")]
-            return {name: {"text": objects.read_text(f"{folder}/{name}") or ""} for name in names}
-        finally:
-            objects.close()
 
 
 def main() -> None:

@@ -26,8 +26,22 @@ class Verified:
     objects: int = 0
 
 
-def verify(project: Path, artifact: str = "detector") -> Verified:
-    """Read every released object in the DVC remote.
+def release_texts(project: Path, artifact: str = "detector") -> dict[str, str]:
+    """What each release file says, by its name; empty for one that vanished meanwhile.
+
+    Raises:
+        PromotionError: the remote can not be reached.
+    """
+    objects = Objects(project)
+    try:
+        names = [name for name in objects.names(f"releases/{artifact}") if name.endswith(".json")]
+        return {name: objects.read_text(f"releases/{artifact}/{name}") or "" for name in names if name[0] != "."}
+    finally:
+        objects.close()
+
+
+def verify(project: Path, texts: dict[str, str]) -> Verified:
+    """Read every object in the DVC remote that a release file names.
 
     Raises:
         PromotionError: the remote can not be reached.
@@ -35,17 +49,16 @@ def verify(project: Path, artifact: str = "detector") -> Verified:
     result = Verified()
     objects = Objects(project)
     try:
-        for name in objects.names(f"releases/{artifact}"):
-            if name.endswith(".json") and not name.startswith("."):
-                _verify_stage(objects, artifact, name, result)
+        for name, text in texts.items():
+            _verify_stage(objects, name, text, result)
     finally:
         objects.close()
     return result
 
 
-def _verify_stage(objects: Objects, artifact: str, name: str, result: Verified) -> None:
+def _verify_stage(objects: Objects, name: str, text: str, result: Verified) -> None:
     try:
-        release = parse_release(objects.read_text(f"releases/{artifact}/{name}") or "", name)
+        release = parse_release(text, name)
     except BundleError as error:
         result.damaged.append(str(error))
         return

@@ -31,6 +31,12 @@ def wait_for_database(url: str) -> None:
             time.sleep(2)
 
 
+def store_url(scheme: str) -> str:
+    """The address of MLflow's database."""
+    user, password = os.environ["MLFLOW_DB_USER"], os.environ["MLFLOW_DB_PASSWORD"]
+    return f"{scheme}://{user}:{password}@{os.environ.get('MLFLOW_DB_HOST', 'database:5432')}/mlflow"
+
+
 def write_auth_config(sqlalchemy_url: str) -> None:
     """Sign-in: who may read by default, and where users are kept. The first administrator comes by environment."""
     AUTH_CONFIG.touch(mode=0o600)
@@ -46,13 +52,11 @@ def write_auth_config(sqlalchemy_url: str) -> None:
 
 def main() -> None:
     """Prepare, and become the server."""
-    user, password = os.environ["MLFLOW_DB_USER"], os.environ["MLFLOW_DB_PASSWORD"]
-    address = f"{user}:{password}@{os.environ.get('MLFLOW_DB_HOST', 'database:5432')}/mlflow"
     try:
-        wait_for_database(f"postgresql://{address}")
+        wait_for_database(store_url("postgresql"))
     except TimeoutError as error:
         sys.exit(f"mlflow: {error}")
-    store = f"postgresql+psycopg://{address}"
+    store = store_url("postgresql+psycopg")
     write_auth_config(store)
     os.environ |= {
         "MLFLOW_BACKEND_STORE_URI": store,
