@@ -17,7 +17,6 @@ from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
-
 from pindet.promotion.errors import PromotionError
 from pindet_serve.manifest import BundleError
 from pindet_serve.serving.release import parse_release
