@@ -86,7 +86,7 @@ class Stack:
         """What is served."""
         content = json.loads(self.ask("/v1/model")[0])
         release = content.get("release", content)
-        return f"{release['version']} {release['bundle_md5']}"
+        return f"{content['version']} {content['md5']}"
 
     def detection(self) -> str:
         """A golden image of the served bundle, through the proxy."""

@@ -106,7 +106,14 @@ case $mode in
         ;;
     dry-run)
         status=0
-        if [ -n "$init" ] && [ ! -e "$ENV_FILE" ]; then printf 'would write %s with new secrets\n' "$ENV_FILE"; fi
+        if [ -n "$init" ] && [ ! -e "$ENV_FILE" ]; then
+            printf 'would write %s with new secrets\n' "$ENV_FILE"
+            # The checks are made with such settings, which go away again.
+            trial=$(mktemp -d)
+            trap 'rm -rf "$trial"' EXIT
+            export PINDET_ENV_FILE=$trial/.env.prod
+            "$HERE/make_settings.sh" >/dev/null
+        fi
         "$HERE/preflight.sh" || status=1
         if command -v docker >/dev/null; then printf 'would build: %s\n' "${build:+all }$(missing_images)"; fi
         printf 'would start: %s\n' "${SERVICES[*]}"
