@@ -85,7 +85,6 @@ class Stack:
     def model(self) -> str:
         """What is served."""
         content = json.loads(self.ask("/v1/model")[0])
-        release = content.get("release", content)
         return f"{content['version']} {content['md5']}"
 
     def detection(self) -> str:

@@ -66,7 +66,7 @@ check_secrets() {
 }
 
 check_settings() {
-    command -v docker >/dev/null && [ -r "$ENV_FILE" ] || return 0
+    docker compose version >/dev/null 2>&1 && [ -r "$ENV_FILE" ] || return 0
     local said
     if said=$(compose config --quiet 2>&1); then pass "settings: the compose files are complete"; else
         fail "settings: $said"
