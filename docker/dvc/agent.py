@@ -21,10 +21,12 @@ from typing import Any
 
 from pindet.promotion.announcement import announce
 from pindet.promotion.errors import PromotionError
+from figures import figures
 from project import Project, ProjectError
 from released import Verified, release_texts, verify
 
 STATE = Path(os.environ.get("AGENT_STATE", "/tmp/agent.json"))
+FIGURES = Path(os.environ.get("AGENT_FIGURES", "/app/logs/metrics/agent.prom"))
 RECONCILE_WITHIN = 600.0
 _log = logging.getLogger("agent")
 
@@ -104,10 +106,20 @@ def main() -> None:
         if state["problems"] != told:
             told = list(state["problems"])
             _log.log(logging.ERROR if told else logging.INFO, "problems: %s", told or "none")
-        new = STATE.with_suffix(".new")
-        new.write_text(json.dumps(state), encoding="utf-8")
-        new.replace(STATE)
+        _write(STATE, json.dumps(state))
+        if FIGURES.parent.is_dir():
+            _write(FIGURES, figures(state, FIGURES.parent))
         stop.wait(float(os.environ.get("AGENT_SECONDS", "30")))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that others read: whole, or as it was."""
+    new = path.with_suffix(".new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+    except OSError as error:
+        _log.warning("%s can not be written: %s", path, error)
 
 
 if __name__ == "__main__":

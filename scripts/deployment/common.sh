@@ -6,9 +6,9 @@ ROOT=${PINDET_ROOT:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 ENV_FILE=${PINDET_ENV_FILE:-$ROOT/.env.prod}
 SERVER_FILE=$ROOT/docker-compose.prod.yml
 MLOPS_FILE=$ROOT/docker-compose.prod.mlops.yml
-FOLDERS=(config config/tls logs output data models mlruns dvc_cache)
-WRITABLE=(config config/tls logs output mlruns dvc_cache)
-SECRETS=(POSTGRES_PASSWORD MLFLOW_DB_PASSWORD REDIS_PASSWORD JWT_SECRET ADMIN_PASSWORD MLFLOW_ADMIN_PASSWORD SECRET_KEY)
+FOLDERS=(config config/tls logs logs/metrics output data models mlruns dvc_cache)
+WRITABLE=(config config/tls logs logs/metrics output mlruns dvc_cache)
+SECRETS=(POSTGRES_PASSWORD MLFLOW_DB_PASSWORD REDIS_PASSWORD JWT_SECRET ADMIN_PASSWORD MLFLOW_ADMIN_PASSWORD SECRET_KEY GRAFANA_PASSWORD)
 SERVICES=(database redis api frontend mlflow dvc)
 failures=0
 

@@ -25,7 +25,7 @@ def lines(host, **environment):
 def test_a_ready_host_fails_nothing_but_what_it_lacks(ready):
     _, failed, said = lines(ready, MIN_DISK_GB="0", MIN_MEMORY_GB="0")
     assert [line for line in failed if "port:" not in line] == [], said
-    assert "pass  secrets: 7" in said
+    assert "pass  secrets: 8" in said
 
 
 @pytest.mark.parametrize(
