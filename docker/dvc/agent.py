@@ -19,9 +19,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from figures import figures
 from pindet.promotion.announcement import announce
 from pindet.promotion.errors import PromotionError
-from figures import figures
 from project import Project, ProjectError
 from released import Verified, release_texts, verify
 

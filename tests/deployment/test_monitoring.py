@@ -12,7 +12,8 @@ import yaml
 
 PROJECT = Path(__file__).parents[2]
 MONITORING = PROJECT / "docker" / "monitoring"
-ALERTS = [rule for group in yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
+GROUPS = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
+ALERTS = [rule for group in GROUPS for rule in group["rules"]]
 PANELS = json.loads((MONITORING / "dashboards" / "pindet.json").read_text())["panels"]
 ASKED = [rule["expr"] for rule in ALERTS] + [target["expr"] for panel in PANELS for target in panel["targets"]]
 
@@ -49,7 +50,8 @@ def test_every_figure_that_is_asked_for_is_given(tmp_path):
 
 def test_alerts_are_those_of_the_guide():
     assert {rule["alert"] for rule in ALERTS} >= {
-        "ApiDown", "ErrorRate", "Latency", "QueueFull", "BusLost", "Disk", "BackupAge", "ModelDiffersFromRelease", "Drift",
+        "ApiDown", "ErrorRate", "Latency", "QueueFull", "BusLost", "Disk", "BackupAge", "ModelDiffersFromRelease",
+        "Drift",
     }  # fmt: skip
     assert all(rule["annotations"]["summary"] and rule["labels"]["severity"] for rule in ALERTS)
 
