@@ -3,12 +3,18 @@
 import os
 import sys
 
+from mlflow.cli import gc
 from start import store_url
 
 os.environ |= {
     "MLFLOW_TRACKING_USERNAME": os.environ["MLFLOW_AUTH_ADMIN_USERNAME"],
     "MLFLOW_TRACKING_PASSWORD": os.environ["MLFLOW_AUTH_ADMIN_PASSWORD"],
-    "MLFLOW_BACKEND_STORE_URI": store_url("postgresql+psycopg"),
-    "MLFLOW_ARTIFACTS_DESTINATION": "/mlruns",
 }
-os.execvp("mlflow", ["mlflow", "gc", "--older-than", sys.argv[1], "--tracking-uri", "http://127.0.0.1:5000"])
+# Called here, not as a command: its address holds a password, and command lines can be read by every user of the host.
+gc.main(
+    [
+        "--older-than", sys.argv[1], "--backend-store-uri", store_url("postgresql+psycopg"),
+        "--artifacts-destination", "/mlruns", "--tracking-uri", "http://127.0.0.1:5000",
+    ],
+    prog_name="mlflow gc",
+)  # fmt: skip

@@ -1,10 +1,22 @@
 #!/usr/bin/env bash
 # Writes .env.prod from .env.prod.example, with secrets made on the spot and limits that fit this host.
-#   make_settings.sh            refuses to touch settings that are there
+#   make_settings.sh                refuses to touch settings that are there
+#   make_settings.sh --complete     adds what a newer version of the example has, and leaves the rest as it is
 set -Eeuo pipefail
 # shellcheck source=scripts/deployment/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+if [ "${1:-}" = --complete ] && [ -e "$ENV_FILE" ]; then
+    while IFS= read -r line || [ -n "$line" ]; do
+        name=${line%%=*}
+        [[ $name =~ ^[A-Z][A-Z0-9_]*$ ]] || continue
+        grep -q "^$name=" "$ENV_FILE" && continue
+        case $line in *=CHANGE_ME) line="$name=$(random_secret)" ;; esac
+        printf '%s\n' "$line" >>"$ENV_FILE"
+        printf 'added %s to %s\n' "$name" "$ENV_FILE"
+    done <"$ROOT/.env.prod.example"
+    exit 0
+fi
 [ ! -e "$ENV_FILE" ] || die "$ENV_FILE is there already; it is left as it is"
 
 uid=$(id -u) gid=$(id -g)

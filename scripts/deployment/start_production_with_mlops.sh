@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The production stack: preflight, start, wait until every service is healthy, check, and say where it is.
 #   start_production_with_mlops.sh [--init] [--build]   start, or bring a running stack in line with its settings
-#   … --init       first write .env.prod with new secrets, if it is not there
+#   … --init       first write .env.prod with new secrets; if it is there, add what a newer version wants
 #   … --build      build the images anew, though they are there
 #   … --dry-run    preflight, and what would be done; changes nothing
 #   … --status     what runs, and whether it does its work
@@ -86,7 +86,7 @@ TEXT
 }
 
 start() {
-    if [ -n "$init" ] && [ ! -e "$ENV_FILE" ]; then "$HERE/make_settings.sh"; fi
+    if [ -n "$init" ]; then "$HERE/make_settings.sh" --complete; fi
     "$HERE/preflight.sh" || die "nothing was started"
     make_folders
     build_images

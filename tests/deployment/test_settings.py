@@ -52,6 +52,18 @@ def test_two_hosts_have_different_secrets(host, tmp_path):
     assert values(other)["JWT_SECRET"] != values(host.settings)["JWT_SECRET"]
 
 
+def test_settings_of_an_older_version_are_completed_and_otherwise_left(host):
+    host.run("deployment/make_settings.sh")
+    before = values(host.settings)
+    host.settings.write_text("\n".join(f"{n}={v}" for n, v in before.items() if n != "GRAFANA_PASSWORD") + "\nMINE=1\n")
+    status, said = host.run("deployment/make_settings.sh", "--complete")
+    assert status == 0 and said.count("added") == 1
+    after = values(host.settings)
+    assert re.fullmatch(r"[0-9a-f]{48}", after.pop("GRAFANA_PASSWORD"))
+    assert after.pop("MINE") == "1"
+    assert after == {name: value for name, value in before.items() if name != "GRAFANA_PASSWORD"}
+
+
 def test_example_has_no_secret():
     for name, value in values(EXAMPLE).items():
         if re.search(r"PASSWORD|SECRET", name) and name != "JWT_SECRET_PREVIOUS":
