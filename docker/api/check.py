@@ -102,8 +102,7 @@ class Stack:
         """The status feed, with a ticket, as the page opens it."""
         ticket = json.loads(self.ask("/v1/auth/ticket", b"")[0])["ticket"]
         address = f"ws{self.address.removeprefix('http')}/ws/status?ticket={ticket}"
-        tls = {"ssl": self._tls} if self._tls else {}
-        with sockets.connect(address, open_timeout=10, **tls) as socket:
+        with sockets.connect(address, open_timeout=10, ssl=self._tls) as socket:
             first = json.loads(socket.recv(timeout=10))
         if first["type"] != "snapshot":
             raise RuntimeError(f"the first event is {first['type']}, not a snapshot")
