@@ -65,7 +65,7 @@ lock:  ## renew the lock files from requirements/*.in (needs uv)
 	$(LOCK) requirements/pipeline.in -o requirements/pipeline.txt
 	$(LOCK) requirements/dev.in -c requirements/pipeline.txt -o requirements/dev.txt
 	$(LOCK) requirements/serve.in -c requirements/pipeline.txt -o requirements/serve.txt
-	for name in build mlflow agent; do $(LOCK) docker/requirements/$$name.in -c requirements/pipeline.txt \
+	for name in build mlflow agent gpu; do $(LOCK) docker/requirements/$$name.in -c requirements/pipeline.txt \
 		-o docker/requirements/$$name.txt; done
 
 clean:  ## remove the environment and the caches of the tools; data, models and runs stay

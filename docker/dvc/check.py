@@ -11,6 +11,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 EXPERIMENT = "stack_check"
+AGENT_PATIENCE_S = 90.0
 
 
 def mlflow_sign_in() -> str:
@@ -95,10 +97,15 @@ def _forget(root: Path) -> None:
 
 
 def agent() -> str:
-    """The last round of the release agent."""
-    state = json.loads(Path(os.environ.get("AGENT_STATE", "/tmp/agent.json")).read_text("utf-8"))
-    if state["problems"]:
-        raise RuntimeError("; ".join(state["problems"]))
+    """A round of the release agent without problems; its first may have been while MLflow was still starting."""
+    until = time.monotonic() + AGENT_PATIENCE_S
+    while True:
+        state = json.loads(Path(os.environ.get("AGENT_STATE", "/tmp/agent.json")).read_text("utf-8"))
+        if not state["problems"]:
+            break
+        if time.monotonic() > until:
+            raise RuntimeError("; ".join(state["problems"]))
+        time.sleep(2)
     return f"{state['objects']} released objects intact; {state['releases']}"
 
 

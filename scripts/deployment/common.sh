@@ -24,12 +24,21 @@ setting() {
     printf '%s' "${value:-${2:-}}"
 }
 
+server_files() {
+    printf -- '-f\n%s\n' "$SERVER_FILE"
+    [ "$(setting GPU off)" != on ] || printf -- '-f\n%s\n' "$ROOT/docker/compose.gpu.yml"
+}
+
 compose() {
-    docker compose --project-directory "$ROOT" --env-file "$ENV_FILE" -f "$SERVER_FILE" -f "$MLOPS_FILE" "$@"
+    local files
+    mapfile -t files < <(server_files)
+    docker compose --project-directory "$ROOT" --env-file "$ENV_FILE" "${files[@]}" -f "$MLOPS_FILE" "$@"
 }
 
 compose_server() {
-    docker compose --project-directory "$ROOT" --env-file "$ENV_FILE" -f "$SERVER_FILE" "$@"
+    local files
+    mapfile -t files < <(server_files)
+    docker compose --project-directory "$ROOT" --env-file "$ENV_FILE" "${files[@]}" "$@"
 }
 
 compose_mlops() {

@@ -26,9 +26,11 @@ for argument in "$@"; do
 done
 
 images() {
-    local version name
+    local version name api
     version=$(setting PINDET_VERSION dev)
-    for name in api frontend mlflow dvc; do printf 'pindet-%s:%s\n' "$name" "$version"; done
+    api=api
+    [ "$(setting GPU off)" != on ] || api="api-gpu"
+    for name in "$api" frontend mlflow dvc; do printf 'pindet-%s:%s\n' "$name" "$version"; done
 }
 
 missing_images() {
