@@ -13,6 +13,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -84,15 +85,17 @@ class Stack:
             time.sleep(1)
         pytest.fail(f"{service} is not healthy after {seconds} s:\n{self.compose('logs', '--tail', '20', service)}")
 
+    @contextmanager
     def client(self):
+        """A client of the proxy, signed in as the administrator."""
         scheme = "https" if self.setting("TLS") == "on" else "http"
         port = self.setting("FRONTEND_PORT")
-        client = httpx.Client(base_url=f"{scheme}://localhost:{port}", verify=False, timeout=60)
-        form = {"username": self.setting("ADMIN_USER"), "password": self.setting("ADMIN_PASSWORD")}
-        answer = client.post("/v1/auth/token", data=form)
-        assert answer.status_code == 200, answer.text
-        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        return client
+        with httpx.Client(base_url=f"{scheme}://localhost:{port}", verify=False, timeout=60) as client:
+            form = {"username": self.setting("ADMIN_USER"), "password": self.setting("ADMIN_PASSWORD")}
+            answer = client.post("/v1/auth/token", data=form)
+            assert answer.status_code == 200, answer.text
+            client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+            yield client
 
     def image(self):
         return sorted((self.root / "models" / "bundle" / "golden").glob("*.png"))[0].read_bytes()
