@@ -236,7 +236,7 @@ def test_tls_headers_and_limits(stack):
         assert "max-age" in page.headers["strict-transport-security"]
         assert "default-src 'none'" in page.headers["content-security-policy"]
         assert client.get("/metrics").status_code == 404
-        assert client.get("/mlflow/").status_code == 401
+        assert httpx.get(f"https://localhost:{port}/mlflow/", verify=False).status_code == 401
         assert client.get("/mlflow/", headers={"Origin": "https://elsewhere.example"}).status_code == 403
         guesses = [client.post("/v1/auth/token", data={"username": "nobody", "password": "x"}) for _ in range(20)]
         assert guesses[0].status_code == 401 and guesses[-1].status_code == 429
