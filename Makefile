@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 # DVC starts the stages' `python` by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test ui serve params lint bench fuzz lock clean help
+.PHONY: repro test test-containers ui serve params lint bench fuzz lock up down clean help
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
 
 # A stamp is as new as the lock file that it installed; --no-deps because the lock lists everything.
 $(VENV)/.pipeline: requirements/pipeline.txt pyproject.toml serve/pyproject.toml
@@ -39,6 +39,15 @@ params: $(VENV)/.pipeline  ## compose params.yaml from conf/; overrides: make pa
 test: $(VENV)/.dev  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
+test-containers: $(VENV)/.dev  ## the production stack in real containers: start, kills, upgrade, backup, restore
+	PINDET_TEST_CONTAINERS=1 $(BIN)/python -m pytest -x tests/deployment/test_containers.py
+
+up:  ## start the production stack, and check it
+	scripts/deployment/start_production_with_mlops.sh
+
+down:  ## stop the production stack; its data stays
+	scripts/deployment/start_production_with_mlops.sh --stop
+
 lint: $(VENV)/.dev  ## style, types and import directions
 	$(BIN)/ruff check .
 	$(BIN)/mypy serve/pindet_serve src/pindet
@@ -60,6 +69,8 @@ lock:  ## renew the lock files from requirements/*.in (needs uv)
 	$(LOCK) requirements/pipeline.in -o requirements/pipeline.txt
 	$(LOCK) requirements/dev.in -c requirements/pipeline.txt -o requirements/dev.txt
 	$(LOCK) requirements/serve.in -c requirements/pipeline.txt -o requirements/serve.txt
+	for name in build mlflow agent gpu; do $(LOCK) docker/requirements/$$name.in -c requirements/pipeline.txt \
+		-o docker/requirements/$$name.txt; done
 
 clean:  ## remove the environment and the caches of the tools; data, models and runs stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,61 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # used by those that read this file
+# What the scripts of deployment/ and operations/ share: where things are, settings, compose, and how results are told.
+
+ROOT=${PINDET_ROOT:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
+ENV_FILE=${PINDET_ENV_FILE:-$ROOT/.env.prod}
+SERVER_FILE=$ROOT/docker-compose.prod.yml
+MLOPS_FILE=$ROOT/docker-compose.prod.mlops.yml
+FOLDERS=(config config/tls logs logs/metrics output data models mlruns dvc_cache)
+WRITABLE=(config config/tls logs logs/metrics output mlruns dvc_cache)
+SECRETS=(POSTGRES_PASSWORD MLFLOW_DB_PASSWORD REDIS_PASSWORD JWT_SECRET ADMIN_PASSWORD MLFLOW_ADMIN_PASSWORD SECRET_KEY GRAFANA_PASSWORD)
+SERVICES=(database redis api frontend mlflow dvc)
+failures=0
+
+pass() { printf 'pass  %s\n' "$*"; }
+warn() { printf 'warn  %s\n' "$*"; }
+fail() { printf 'FAIL  %s\n' "$*"; failures=$((failures + 1)); }
+die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+
+# setting NAME [DEFAULT]: a value of the settings file, which is read, not run.
+setting() {
+    local value=
+    [ -r "$ENV_FILE" ] && value=$(sed -n "s/^$1=//p" "$ENV_FILE" | tail -n 1)
+    printf '%s' "${value:-${2:-}}"
+}
+
+server_files() {
+    printf -- '-f\n%s\n' "$SERVER_FILE"
+    [ "$(setting GPU off)" != on ] || printf -- '-f\n%s\n' "$ROOT/docker/compose.gpu.yml"
+}
+
+compose() {
+    local files
+    mapfile -t files < <(server_files)
+    docker compose --project-directory "$ROOT" --env-file "$ENV_FILE" "${files[@]}" -f "$MLOPS_FILE" "$@"
+}
+
+compose_server() {
+    local files
+    mapfile -t files < <(server_files)
+    docker compose --project-directory "$ROOT" --env-file "$ENV_FILE" "${files[@]}" "$@"
+}
+
+compose_mlops() {
+    docker compose --project-directory "$ROOT" --env-file "$ENV_FILE" -f "$MLOPS_FILE" "$@"
+}
+
+# random_secret: 48 hexadecimal digits, 192 bits; fit for a URL, a shell and a file alike.
+random_secret() {
+    od -An -N24 -tx1 /dev/urandom | tr -d ' \n'
+}
+
+# own FOLDER: give a folder to the user that the containers run as; only root can, and only root needs to.
+own() {
+    [ "$(id -u)" -ne 0 ] || chown "$(setting PINDET_UID 10001):$(setting PINDET_GID 10001)" "$1"
+}
+
+# is_running SERVICE
+is_running() {
+    [ -n "$(compose ps --quiet --status running "$1" 2>/dev/null)" ]
+}
