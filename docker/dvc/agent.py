@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from figures import figures
-from pindet.promotion.announcement import announce
-from pindet.promotion.errors import PromotionError
 from project import Project, ProjectError
 from released import Verified, release_texts, verify
+
+from pindet.promotion.announcement import announce
+from pindet.promotion.errors import PromotionError
 
 STATE = Path(os.environ.get("AGENT_STATE", "/tmp/agent.json"))
 FIGURES = Path(os.environ.get("AGENT_FIGURES", "/app/logs/metrics/agent.prom"))

@@ -6,9 +6,10 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pindet.promotion.objects import ObjectError, Objects
 from pindet_serve.manifest import BundleError
 from pindet_serve.serving.release import parse_release
+
+from pindet.promotion.objects import ObjectError, Objects
 
 
 @dataclass
@@ -34,8 +35,8 @@ def release_texts(project: Path, artifact: str = "detector") -> dict[str, str]:
     """
     objects = Objects(project)
     try:
-        names = [name for name in objects.names(f"releases/{artifact}") if name.endswith(".json")]
-        return {name: objects.read_text(f"releases/{artifact}/{name}") or "" for name in names if name[0] != "."}
+        names = [name for name in objects.texts.names(f"releases/{artifact}") if name.endswith(".json")]
+        return {name: objects.texts.read(f"releases/{artifact}/{name}") or "" for name in names if name[0] != "."}
     finally:
         objects.close()
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from dvc.repo import Repo
-from pindet.promotion.objects import Objects
 from pindet_serve.serving.release import parse_release
 from released import release_texts
+
+from pindet.promotion.objects import Objects
 
 DAY_S = 86400.0
 _MD5 = re.compile(r"\bmd5: '?([0-9a-f]{32}(?:\.dir)?)\b")
