@@ -150,9 +150,12 @@ def guarded(tmp_path_factory):
         made.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """The browser; each page has a context of its own in it."""
+    """The browser; each page has a context of its own in it.
+
+    Not for the session: while Playwright is there its event loop runs, and no test of another folder could run its own.
+    """
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not path:
         pytest.skip("there is no Chromium on this machine")
