@@ -106,3 +106,12 @@ def test_parameters_that_no_stage_would_take_are_not_composed(folder):
     assert "training.lr is 'fast': input should be a valid number" in done.stderr
     assert (folder / "params.yaml").read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == ["conf", "params.yaml", "src"]
+
+
+def test_the_next_command_gives_the_overrides_in_force_again(folder, monkeypatch):
+    (folder / "models/bundle").mkdir(parents=True)
+    (folder / "models/bundle/manifest.json").write_text(json.dumps({"classes": ["nut"]}), encoding="utf-8")
+    (folder / "metrics.json").write_text("{}", encoding="utf-8")
+    assert pindet("params", "training.lr=0.01", cwd=folder).returncode == 0
+    monkeypatch.setenv("COLUMNS", "120")
+    assert "dvc exp run -S training.lr=0.01 -S training.epochs=40" in pindet("summary", cwd=folder).stdout

@@ -93,11 +93,12 @@ function lineage(model) {
   return h("div", { class: "stack" }, none, pairs([...rows, [t("models.data"), data]]));
 }
 
-/** One row a class, one column a metric. @param {Model} model */
+/** One row a class, one column a metric of the test split. @param {Model} model */
 function metricTable({ metrics }) {
   /** @type {Map<string, Map<string, number>>} */
   const table = new Map();
   for (const [key, value] of Object.entries(metrics)) {
+    if (key.startsWith("val/")) continue;
     const [name, label = ""] = split(key);
     if (!table.has(name)) table.set(name, new Map());
     table.get(name)?.set(label, value);
@@ -116,7 +117,7 @@ function metricTable({ metrics }) {
   return dataTable(t("models.metrics"), head, h("tbody", {}, ...rows), { numbers });
 }
 
-/** `test/map/washer` is metric `map` of class `washer`; the split is always the test's. @param {string} key */
+/** `test/map/washer` is metric `map` of class `washer`. @param {string} key */
 function split(key) {
   const [, name, ...label] = key.includes("/") ? key.split("/") : ["", key];
   return [name, label.join("/")];
