@@ -6,7 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,10 +19,12 @@ REPORT = Path("reports/evaluate/report.html")
 BUNDLE = Path("models/bundle")
 MANIFEST = BUNDLE / "manifest.json"
 NEXT = (
+    ("source .venv/bin/activate", "once in a new shell; then:"),
     ("make ui", "compare this run with others in MLflow"),
-    ("pindet predict PATH… --format image --out out", "try the detector on images of yours"),
+    ("pindet predict PATH… --format image --out out", "try the detector on images of your own"),
     ("dvc exp run OVERRIDES-S training.epochs=40", "try another setting, then compare: dvc exp show"),
 )
+COLUMN = 48  # a longer command pushes its own remark to the right, not those of the others
 
 
 class NothingToSummarizeError(FileNotFoundError):
@@ -40,7 +42,9 @@ def show_summary(console: Console, root: Path = Path()) -> None:
             raise NothingToSummarizeError(f"{path} is missing: the pipeline has not run to its end; run `make repro`")
     metrics: dict[str, float] = json.loads((root / METRICS).read_text(encoding="utf-8"))
     classes: list[str] = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["classes"]
-    console.print(_page(metrics, classes, _overrides(root)))
+    console.print(_scores(metrics, classes))
+    # Never broken at the width of the terminal: paths and commands are there to be copied.
+    console.print(_places(_overrides(root)), soft_wrap=True, highlight=False)
 
 
 def _overrides(root: Path) -> str:
@@ -52,7 +56,7 @@ def _overrides(root: Path) -> str:
     return "".join(f"-S {shlex.quote(override)} " for override in found.overrides)
 
 
-def _page(metrics: dict[str, float], classes: list[str], overrides: str) -> RenderableType:
+def _scores(metrics: dict[str, float], classes: list[str]) -> Table:
     table = Table(title="Test split", title_justify="left", caption_justify="left")
     table.add_column("class")
     for name in ("mAP 50–95", "mAP 50"):
@@ -61,16 +65,15 @@ def _page(metrics: dict[str, float], classes: list[str], overrides: str) -> Rend
         table.add_row(escape(name), _cell(metrics, f"test/map/{name}"), _cell(metrics, f"test/map_50/{name}"))
     table.add_section()
     table.add_row("all classes", _cell(metrics, "test/map"), _cell(metrics, "test/map_50"), style="bold")
-    places = Table.grid(padding=(0, 2))
-    places.add_column(no_wrap=True)
-    places.add_column()
-    places.add_row("report", str(REPORT))
-    places.add_row("bundle", str(BUNDLE))
-    places.add_row("", "")
-    places.add_row("[bold]source .venv/bin/activate[/bold]", "once in a new shell; then:")
+    return table
+
+
+def _places(overrides: str) -> str:
+    lines = ["", f"report  {REPORT}", f"bundle  {BUNDLE}", ""]
     for command, purpose in NEXT:
-        places.add_row(f"[bold]{escape(command.replace('OVERRIDES', overrides))}[/bold]", purpose)
-    return Group(table, "", places)
+        typed = command.replace("OVERRIDES", overrides)
+        lines.append(f"[bold]{escape(typed.ljust(COLUMN))}[/bold]  # {purpose}")
+    return "\n".join(lines)
 
 
 def _cell(metrics: dict[str, float], key: str) -> str:

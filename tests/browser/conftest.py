@@ -1,6 +1,7 @@
 """A headless Chromium, and real servers for it: one open, one with sign-in and a user of each role."""
 
 import importlib.util
+import json
 import os
 import shutil
 import socket
@@ -26,6 +27,8 @@ FLAGS = [
     "--disable-sync", "--no-first-run", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
     "--enable-precise-memory-info",
 ]  # fmt: skip
+
+SIGNED_IN = "sessionStorage.getItem('pindet.token') ?? sessionStorage.setItem('pindet.token', JSON.stringify(%s))"
 
 
 def sibling(name, folder):
@@ -172,11 +175,13 @@ def open_page(chromium):
     """Open a view; what the console says is checked at the end: no script error, nothing that the policy blocked."""
     contexts, said = [], []
 
-    def open(server, view="live", *, ready="main :first-child", **options):
+    def open(server, view="live", *, ready="main :first-child", token=None, renew_at=9e15, **options):
         defaults = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", "reduced_motion": "reduce"}
         context = chromium.new_context(**(defaults | options))
         contexts.append(context)
         context.set_default_timeout(30_000)
+        if token:  # there before the page's own code: a page that asks without it forgets what it finds later
+            context.add_init_script(SIGNED_IN % json.dumps({"token": token, "endsAt": 9e15, "renewAt": renew_at}))
         page = context.new_page()
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)

@@ -1,6 +1,5 @@
 """What the page does when the way to the server is lost: it says so, and comes back without gaps or repetitions."""
 
-import json
 import re
 
 import httpx
@@ -76,9 +75,7 @@ def test_redis_that_goes_away_and_returns(make_server, redis_server, open_page):
 def test_a_sign_in_that_ends_is_asked_for_again_and_nothing_is_lost(
     guarded, open_page, token_of, ticket_of, sign_in, scene
 ):
-    page = open_page(guarded, ready=None)
-    stored = {"token": token_of(guarded, "operator"), "endsAt": 9e15, "renewAt": 9e15}
-    page.evaluate("text => sessionStorage.setItem('pindet.token', text)", json.dumps(stored))
+    page = open_page(guarded, token=token_of(guarded, "operator"))
     # As if signed in an hour ago: the socket is closed in a few seconds, and then there is no other ticket.
     over = {"status": 401, "json": {"title": "Sign-in needed", "status": 401, "detail": "no valid token"}}
     ended = []
@@ -110,13 +107,8 @@ def test_a_sign_in_that_ends_is_asked_for_again_and_nothing_is_lost(
 
 
 def test_a_sign_in_is_renewed_in_time(guarded, open_page, token_of):
-    page = open_page(guarded, ready=None)
     token = token_of(guarded, "operator")
-    stored = {"token": token, "endsAt": 9e15, "renewAt": 0}
-    page.evaluate("text => sessionStorage.setItem('pindet.token', text)", json.dumps(stored))
-    with page.expect_response("**/v1/auth/renew") as renewed:
-        page.reload()
-    assert renewed.value.status == 200
+    page = open_page(guarded, token=token, renew_at=0)
     page.wait_for_function("old => JSON.parse(sessionStorage.getItem('pindet.token')).token !== old", arg=token)
     fresh = page.evaluate("JSON.parse(sessionStorage.getItem('pindet.token'))")
     me = httpx.get(f"{guarded.url}/v1/auth/me", headers={"Authorization": f"Bearer {fresh['token']}"}).json()
