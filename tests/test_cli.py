@@ -16,14 +16,14 @@ ROOT = Path(__file__).parents[1]
 def pindet(*arguments, cwd):
     return subprocess.run(
         [sys.executable, "-c", "from pindet.cli import main; main()", *arguments],
-        cwd=cwd, capture_output=True, text=True, timeout=60,
+        cwd=cwd, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
 
 
 def test_the_command_starts_without_what_it_may_not_need():
     heavy = ["torch", "mlflow", "lightning", "dvc", "cv2", "onnxruntime", "matplotlib"]
     code = f"import sys, pindet.cli; loaded = [m for m in {heavy} if m in sys.modules]; sys.exit(loaded or 0)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
 
 

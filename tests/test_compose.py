@@ -76,6 +76,12 @@ def test_an_override_that_hydra_refuses_leaves_the_file_alone(conf, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"conf", "params.yaml"}
 
 
+def test_a_key_that_is_not_there_is_not_advised_to_be_added(conf):
+    with pytest.raises(ParamsError, match=r"no key 'training\.epoch', did you mean 'training\.epochs'\?") as raised:
+        compose(conf, ["training.epoch=3"])
+    assert "+training" not in str(raised.value)
+
+
 def test_a_missing_conf_is_said(tmp_path):
     with pytest.raises(ParamsError, match=r"config\.yaml is missing; run this in the project's root"):
         compose(tmp_path / "conf", [])

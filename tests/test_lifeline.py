@@ -21,7 +21,7 @@ def test_a_line_ends_at_the_first_that_was_not_told_the_stage():
     """What looks like `dvc` starts a shell that waits for its command."""
     code = "import os; from pindet.lifeline import line_to_dvc; print(*[p.pid for p in line_to_dvc()], os.getppid())"
     shell = ["sh", "-c", f"{sys.executable} -c '{code}'; true"]
-    done = subprocess.run(shell, env=environment(DVC_STAGE="train"), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(shell, env=environment(DVC_STAGE="train"), capture_output=True, text=True, timeout=240)
     *line, parent = [int(pid) for pid in done.stdout.split()]
     assert len(line) == 3 and line[1] == parent and line[2] == os.getpid()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from typing import NoReturn
 
@@ -21,6 +22,7 @@ def main() -> None:
     try:
         settings = read_settings(os.environ, sys.argv[1:])
         logs.configure(settings.log_level)
+        _check_port(settings.host, settings.port)
         app = create_app(settings)
     except ValueError as error:
         _give_up(error, 2)
@@ -47,6 +49,21 @@ def main() -> None:
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
         lifespan="on",
     )
+
+
+def _check_port(host: str, port: int) -> None:
+    """Raise ValueError where nobody could listen: better known before a model is loaded than after."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        raise ValueError(
+            f"port {port} of {host} can not be listened on: {error.strerror or error}; end what uses it, or choose "
+            "another with --port"
+        ) from error
 
 
 def _give_up(error: ValueError, status: int) -> NoReturn:

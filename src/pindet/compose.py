@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import re
 import tempfile
@@ -42,7 +43,7 @@ def compose(conf: Path, overrides: list[str]) -> dict[str, Any]:
     """Compose ``conf/config.yaml`` with DVC's own composition and return plain values.
 
     Raises:
-        ParamsError: Hydra refuses the configuration or an override; the message is Hydra's.
+        ParamsError: Hydra refuses the configuration or an override.
     """
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "params.yaml"
@@ -78,9 +79,22 @@ def compose_into(
             _accepted(accept, temporary, target)
         temporary.replace(target)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ParamsError(f"conf/ does not compose with {overrides}: {error}") from error
+        raise ParamsError(f"conf/ does not compose with {overrides}: {_explained(error, conf)}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _explained(error: Exception, conf: Path) -> str:
+    """Hydra's message, but of a key that is not there: it advises to add that, which no stage would take."""
+    unknown = re.match(r"Could not override '([^']+)'", str(error))
+    if not unknown:
+        return str(error)
+    key = unknown.group(1)
+    known = [name for name, _ in leaves(compose(conf, []))]
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f", did you mean {near[0]!r}?" if near else ""
+    of_group = [name for name in known if name.partition(".")[0] == key.partition(".")[0]]
+    return f"there is no key {key!r}{hint}; allowed are {', '.join(of_group or known)}"
 
 
 def _accepted(accept: Callable[[Path], None], temporary: Path, target: Path) -> None:

@@ -163,7 +163,7 @@ def chromium():
     if not path:
         pytest.skip("there is no Chromium on this machine")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements/dev.in)")
-    playwright.expect.set_options(timeout=30_000)  # the machine may be busy
+    playwright.expect.set_options(timeout=60_000)  # the machine may be busy
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
@@ -179,7 +179,7 @@ def open_page(chromium):
         defaults = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", "reduced_motion": "reduce"}
         context = chromium.new_context(**(defaults | options))
         contexts.append(context)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         if token:  # there before the page's own code: a page that asks without it forgets what it finds later
             context.add_init_script(SIGNED_IN % json.dumps({"token": token, "endsAt": 9e15, "renewAt": renew_at}))
         page = context.new_page()

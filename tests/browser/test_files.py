@@ -97,7 +97,7 @@ def test_the_installed_package_holds_them(tmp_path):
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     source = tmp_path / "serve"
     subprocess.run(["cp", "-r", str(WEB.parents[1]), str(source)], check=True)
-    done = subprocess.run([*command, "-w", str(tmp_path), str(source)], capture_output=True, text=True, timeout=100)
+    done = subprocess.run([*command, "-w", str(tmp_path), str(source)], capture_output=True, text=True, timeout=240)
     if "No module named" in done.stderr or "BackendUnavailable" in done.stderr:
         pytest.skip("setuptools, which builds the package, is not installed here")
     assert done.returncode == 0, done.stderr

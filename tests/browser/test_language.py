@@ -77,7 +77,7 @@ def test_the_types_hold(tmp_path):
         command = [deno.find_deno_bin(), "check", "--quiet", "--config", "tsconfig.json"]
         command += ["pindet_serve/web/app.js", "pindet_serve/web/docs.js"]
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "DENO_NO_UPDATE_CHECK": "1", "NO_COLOR": "1"}
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -89,7 +89,7 @@ def test_the_checker_would_see_a_mistake(tmp_path):
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "DENO_NO_UPDATE_CHECK": "1", "NO_COLOR": "1"}
     command = [deno.find_deno_bin(), "check", "--quiet", "--config", "tsconfig.json", "pindet_serve/web/app.js"]
     done = subprocess.run(
-        command, cwd=Path(tmp_path / "serve"), env=environment, capture_output=True, text=True, timeout=100
+        command, cwd=Path(tmp_path / "serve"), env=environment, capture_output=True, text=True, timeout=240
     )
     assert done.returncode != 0
     assert "blue" in done.stdout + done.stderr

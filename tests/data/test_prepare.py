@@ -40,9 +40,9 @@ class Listed:
         yield from self._items
 
 
-def run(source: Source, output: Path, max_rejected: int = 0) -> Report:
-    options: dict[str, Any] = {"seed": 0, "val_fraction": 0.2, "test_fraction": 0.2, "shard_count": 2}
-    return prepare(source, output, max_rejected=max_rejected, **options)
+def run(source: Source, output: Path, **options: Any) -> Report:
+    usual = {"seed": 0, "val_fraction": 0.2, "test_fraction": 0.2, "shard_count": 2, "max_rejected": 0}
+    return prepare(source, output, **usual | options)
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -212,6 +212,21 @@ def test_a_split_that_stays_empty_is_said(
     make_picture(tmp_path / "a.png", 0)
     run(Listed([Item("a.png", (tmp_path / "a.png").read_bytes, [], "train")]), tmp_path / "out")
     assert [r.message.split()[0] for r in caplog.records if r.levelname == "WARNING"] == ["val", "test"]
+
+
+@pytest.mark.parametrize("listed", ["train", None])
+def test_few_images_still_give_every_split_one(
+    tmp_path: Path, make_picture: Any, caplog: pytest.LogCaptureFixture, listed: str | None
+) -> None:
+    items = []
+    for number in range(6):
+        make_picture(tmp_path / f"{number}.png", number % 3)  # each picture twice: one picture stays in one split
+        items.append(Item(f"{number}.png", (tmp_path / f"{number}.png").read_bytes, [], listed))
+    few = {"val_fraction": 1e-6, "test_fraction": 1e-6}
+    assert run(Listed(items), tmp_path / "out", **few).images == {"train": 2, "val": 2, "test": 2}
+    said = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    assert [text.rpartition(" raise ")[2] for text in said] == ["data.val_fraction", "data.test_fraction"]
+    assert run(Listed(items), tmp_path / "again", **few | {"test_fraction": 0}).images["test"] == 0
 
 
 def test_a_split_that_the_source_lacks_is_taken_from_its_training_images(tmp_path: Path, make_picture: Any) -> None:

@@ -20,7 +20,7 @@ class Host:
     def run(self, script, *arguments, **environment):
         """Run a script; its exit status and everything it said."""
         done = subprocess.run(
-            [str(self.root / "scripts" / script), *arguments], capture_output=True, text=True, timeout=60,
+            [str(self.root / "scripts" / script), *arguments], capture_output=True, text=True, timeout=240,
             env=os.environ | {"PINDET_ROOT": str(self.root)} | environment, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr

@@ -68,7 +68,7 @@ class Production:
     def run(self, *arguments, **environment):
         path = os.pathsep.join([str(AGENT), str(PROJECT / "src"), str(PROJECT / "serve")])
         return subprocess.run(
-            [sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=110,
+            [sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=240,
             env=os.environ | {"PYTHONPATH": path, "AGENT_PROJECT": str(self.clone), "DVC_NO_ANALYTICS": "1",
                               "DVC_SITE_CACHE_DIR": str(self.root / "site")} | environment,
         )  # fmt: skip

@@ -90,7 +90,7 @@ class Stack:
         """A client of the proxy, signed in as the administrator."""
         scheme = "https" if self.setting("TLS") == "on" else "http"
         port = self.setting("FRONTEND_PORT")
-        with httpx.Client(base_url=f"{scheme}://localhost:{port}", verify=False, timeout=60) as client:
+        with httpx.Client(base_url=f"{scheme}://localhost:{port}", verify=False, timeout=240) as client:
             form = {"username": self.setting("ADMIN_USER"), "password": self.setting("ADMIN_PASSWORD")}
             answer = client.post("/v1/auth/token", data=form)
             assert answer.status_code == 200, answer.text

@@ -234,6 +234,9 @@ def test_no_images(make_splits: Any, run: Any) -> None:
     assert result.metrics == {}
     assert result.undefined["test/map"] == "There is no test image."
     assert strict(files["per_image.json"])["images"] == []
+    page = files["report.html"].decode()
+    assert "There is no test image, so nothing on this page says how good" in page
+    assert "that played no part" not in page and "No class is taken for another" not in page
 
 
 def test_a_class_that_test_lacks(make_splits: Any, run: Any, answer: Any) -> None:

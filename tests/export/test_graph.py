@@ -100,7 +100,6 @@ def test_it_names_no_path_user_or_code(exported):
         assert not part.doc_string
 
 
-@pytest.mark.timeout(300)  # a second process imports everything again: slow on a busy machine
 def test_two_processes_give_the_same_bytes(exported, tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "77"}
     conftest = Path(__file__).parent / "conftest.py"

@@ -212,6 +212,34 @@ def test_metrics_and_plots_are_shown_and_compared_and_open_without_a_network(pro
         assert drawn.count("vegaEmbed(") >= 5
 
 
+def test_every_plot_is_drawn_in_a_browser_without_a_network(project):
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("there is no Chromium on this machine")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements/dev.in)")
+    project.run("pindet", "plots-page")
+    project.dvc("plots", "show", "-q")
+    page_file = project.root / "dvc_plots/index.html"
+    charts = page_file.read_text(encoding="utf-8").rpartition("</head>")[2].count("vegaEmbed(")
+    asked, said = [], []
+    with playwright.sync_playwright() as started:
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = started.chromium.launch(executable_path=chromium, args=flags)
+        context = browser.new_context(offline=True)
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(page_file.as_uri())
+        page.wait_for_function("n => document.querySelectorAll('.vega-embed canvas').length >= n", arg=charts)
+        marks = page.evaluate("[...document.querySelectorAll('.vega-embed canvas')].map(c => c.width * c.height)")
+        pictures = page.evaluate("[...document.images].map(i => i.complete && i.naturalWidth)")
+        browser.close()
+    assert charts >= 8 and all(size > 0 for size in marks)
+    assert pictures and all(width > 0 for width in pictures)
+    assert not said
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
+
+
 def test_a_sweep_over_a_range_is_queued(project):
     said = project.dvc("exp", "run", "--queue", "-S", "+experiment=tiny", "-S", "evaluation.gallery_images=range(1,4)")
     assert said.count("Queued experiment") == 3

@@ -175,7 +175,7 @@ class Project:
         """Type a command; return its standard output."""
         done = subprocess.run(
             [sys.executable, "-c", "from pindet.cli import main; main()", *arguments],
-            cwd=self.root, env=os.environ | environment, capture_output=True, text=True, timeout=110,
+            cwd=self.root, env=os.environ | environment, capture_output=True, text=True, timeout=240,
         )  # fmt: skip
         assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
         self.said = done.stderr

@@ -78,8 +78,10 @@ def test_what_can_not_be_compared_is_named(project):
         compared(project, "champion")
     evaluation = project.pinned("reports/evaluate")
     project.object(evaluation).unlink()
-    with pytest.raises(PromotionError, match="is missing in the DVC remote"):
+    with pytest.raises(PromotionError, match=r"answers of HEAD .* is missing in the DVC remote .*; run `dvc push`"):
         compared(project, "HEAD")
+    with pytest.raises(PromotionError, match=r"answers of workspace .*; run `make repro` here"):
+        compared(project, "workspace")
 
 
 def test_class_names_can_not_break_the_forms(project):

@@ -17,8 +17,6 @@ from pindet.promotion.lineage.walk import walk
 from pindet.promotion.promote import Wish, promote
 from pindet.promotion.revision import workspace_revision
 
-pytestmark = pytest.mark.timeout(300)  # real DVC processes, on a machine that may have other work
-
 
 def quiet(*_):
     pass

@@ -112,7 +112,7 @@ def test_a_running_server_changes_over_and_loses_no_request(start_server, releas
     answers, stop = [], threading.Event()
 
     def ask():
-        with httpx.Client(base_url=server.url, timeout=60) as client:
+        with httpx.Client(base_url=server.url, timeout=240) as client:
             while not stop.is_set():
                 answer = client.post("/v1/detect", content=buffer.getvalue())
                 answers.append((answer.status_code, answer.headers["X-Model-Version"]))

@@ -59,7 +59,7 @@ def test_warnings_and_threads_that_end_are_logged_as_json():
         "thread = threading.Thread(target=lambda: 1 / 0, name='worker')\n"
         "thread.start(); thread.join()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=240)
     warned, ended = [json.loads(line) for line in done.stderr.splitlines()]
     assert "odd" in warned["message"] and warned["level"] == "warning"
     assert ended["message"] == "thread worker ended" and "ZeroDivisionError" in ended["exception"]

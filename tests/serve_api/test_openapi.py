@@ -60,6 +60,6 @@ def test_a_client_that_follows_it_finds_no_surprise(server):
     command += ["--checks=all"]
     command += ["--exclude-checks=positive_data_acceptance", "--suppress-health-check=filter_too_much"]
     environment = os.environ | {"PYTHONWARNINGS": "default"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
     assert done.returncode == 0, done.stdout[-6000:]
     assert not [line for line in server.lines() if line["level"] == "error"]

@@ -83,10 +83,21 @@ def test_it_does_not_start_with_a_wrong_setting(start_server, project, flags, va
     assert "Traceback" not in server.log.read_text("utf-8")
 
 
+def test_a_port_that_another_listens_on_is_said_before_a_model_is_loaded(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "serve")}
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        command = [sys.executable, "-m", "pindet_serve", f"--port={port}"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"port {port} of 127.0.0.1 can not be listened on: Address already in use" in line and "--port" in line
+
+
 def test_outside_a_project_it_says_what_to_do_in_one_line_and_leaves_nothing_behind(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "serve")}
     command = [sys.executable, "-m", "pindet_serve", "--port=0"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
     assert line.startswith("pindet-serve: ") and "make repro" in line and "--source" in line

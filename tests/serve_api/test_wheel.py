@@ -22,7 +22,7 @@ def wheel(tmp_path_factory):
     # Built from a copy, so that nothing is left in the tree and no other build is met.
     subprocess.run([sys.executable, "-c", COPY, str(SERVE), str(source)], check=True)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*command, "--wheel-dir", str(folder), str(source)], check=True, timeout=110)
+    subprocess.run([*command, "--wheel-dir", str(folder), str(source)], check=True, timeout=240)
     (built,) = folder.glob("*.whl")
     return built
 

@@ -32,7 +32,7 @@ def test_threads_and_replicas_that_start_together_migrate_once(url, kind):
     for one in together:
         one.start()
 
-    assert [answers.get(timeout=60) for _ in together] == [[]] * 3
+    assert [answers.get(timeout=240) for _ in together] == [[]] * 3
     for one in together:
         one.join()
 

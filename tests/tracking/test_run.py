@@ -146,7 +146,7 @@ def test_two_processes_at_once_on_a_fresh_store(
     (project / "mlflow.db").unlink()
     children = [start_child(str(project / ".pindet" / f"resume-{number}")) for number in range(2)]
     for child in children:
-        _, errors = child.communicate(timeout=100)
+        _, errors = child.communicate(timeout=240)
         assert child.returncode == 0, errors
     found = runs(sqlite(project))
     assert [run.info.status for run in found] == ["FINISHED", "FINISHED"]

@@ -183,7 +183,7 @@ def test_a_process_killed_by_the_system_goes_on(
     (tmp_path / "training.pickle").write_bytes(pickle.dumps(((model(), settings(), *splits), keywords)))
     command = [sys.executable, "-c", KILLED_TRAINING, str(tmp_path / "training.pickle")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    died = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    died = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr
     assert [path.name[:10] for path in (tmp_path / "resume").glob("*.ckpt")] == ["epoch-0001"]
     assert same(fit(), fit(resume="whole"))

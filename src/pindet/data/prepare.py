@@ -7,10 +7,11 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from pindet.data.assign import with_every_split
 from pindet.data.clean import Cleaned, clean
 from pindet.data.progress import shown
 from pindet.data.records import SPLITS, Item, Reason, Rejection, Source, SourceError
@@ -65,7 +66,7 @@ def prepare(
     with workspace(output) as work, (work / "spool").open("w+b") as spool:
         entries, rejections = _collect(source, spool, seed, val_fraction, test_fraction)
         entries = _without_leaks(entries, rejections)
-        entries = _with_every_split(entries, seed, val_fraction, test_fraction)
+        entries = with_every_split(entries, seed, val_fraction, test_fraction)
         _check_rejected(rejections, max_rejected)
         report = _report(source.classes, entries, rejections)
         _check_left(report)
@@ -96,8 +97,8 @@ def _check_left(report: Report) -> None:
     for split in SPLITS[1:]:
         if not report.images[split]:
             logger.warning(
-                "%s has no image: nothing can be measured on it; raise %s_fraction, or where the source has splits of "
-                "its own list some there",
+                "%s has no image: nothing can be measured on it; raise data.%s_fraction, or where the source has "
+                "splits of its own list some there",
                 split,
                 split,
             )
@@ -180,27 +181,6 @@ def _without_leaks(entries: list[Entry], rejections: list[Rejection]) -> list[En
             detail = f"same pixels as {same.name} in {entry.split}{differ}"
             rejections.append(Rejection(entry.name, Reason.DUPLICATE, detail, "kept"))
     return kept
-
-
-def _with_every_split(entries: list[Entry], seed: int, val_fraction: float, test_fraction: float) -> list[Entry]:
-    """Take a split that the source lacks from its training images, by content, as many as its fraction says.
-
-    Many public data sets have official lists for training and validation only.
-    """
-    present = {entry.split for entry in entries}
-    fractions = [
-        0.0 if split in present else share for split, share in (("val", val_fraction), ("test", test_fraction))
-    ]
-    taken = [
-        replace(entry, split=split_of(entry.digest, seed, *fractions)) if entry.split == "train" else entry
-        for entry in entries
-    ]
-    if not any(entry.split == "train" for entry in taken):  # too few images to share
-        return entries
-    for split in sorted({entry.split for entry in taken} - present):
-        count = sum(entry.split == split for entry in taken)
-        logger.info("the source has no %s images; %d of its train images are %s now", split, count, split)
-    return taken
 
 
 def _same_boxes(a: Entry, b: Entry) -> bool:

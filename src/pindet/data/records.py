@@ -63,6 +63,10 @@ class RawBox:
     x2: float
     y2: float
 
+    def __str__(self) -> str:
+        corners = ", ".join(f"{value:.10g}" for value in (self.x1, self.y1, self.x2, self.y2))
+        return f"{self.label} box ({corners})"
+
 
 @dataclass(frozen=True)
 class Item:

@@ -21,11 +21,16 @@ def check_fractions(val_fraction: float, test_fraction: float) -> None:
 
 def split_of(digest: str, seed: int, val_fraction: float, test_fraction: float) -> str:
     """Return train, val or test for the content digest; test takes the lowest hashes, then val."""
-    hashed = hashlib.sha256(f"{seed}:{digest}".encode()).digest()
-    place = int.from_bytes(hashed[:8], "big") / 2**64
+    place = place_of(digest, seed)
     if place < test_fraction:
         return "test"
     return "val" if place < test_fraction + val_fraction else "train"
+
+
+def place_of(digest: str, seed: int) -> float:
+    """Where the content digest falls, evenly spread over [0, 1)."""
+    hashed = hashlib.sha256(f"{seed}:{digest}".encode()).digest()
+    return int.from_bytes(hashed[:8], "big") / 2**64
 
 
 def winning_splits(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -64,9 +64,11 @@ def reliability_chart(bins: Sequence[Bin], *, title: str, x_label: str, y_label:
             f'<rect x="{round(left, 1)}" y="{top}" width="{round(right - left, 1)}" height="{round(_y(0) - top, 1)}" '
             f'fill="var(--c0)" fill-opacity="0.75"><title>{text}</title></rect>'
         )
-        label_y = round(max(top - 5, _y(1) + 11), 1)
+        inside = top - 5 < _y(1) + 11  # no room above a bar that reaches the top
+        label_y = round(top + 13 if inside else top - 5, 1)
         middle = round((left + right) / 2, 1)
-        parts.append(f'<text x="{middle}" y="{label_y}" text-anchor="middle" class="small">{b.count}</text>')
+        kind = "small onbar" if inside else "small"
+        parts.append(f'<text x="{middle}" y="{label_y}" text-anchor="middle" class="{kind}">{b.count}</text>')
     return _svg([*parts, f'<line {ends} stroke="var(--ink)" stroke-dasharray="5 4"/>'], title)
 
 

@@ -52,6 +52,8 @@ def _context(
         "lead": _lead(findings),
         "cards": _cards(findings),
         "is_fallback": findings.is_fallback,
+        "no_test": not test.images,
+        "nothing_seen": not (test.images or findings.val.images),
         "threshold": f"{findings.score_threshold:g}",
         "iou_threshold": f"{findings.settings.iou_threshold:g}",
         "max_detections": findings.settings.max_detections,
@@ -82,6 +84,8 @@ def _context(
 
 def _lead(findings: Findings) -> str:
     counts, images = findings.test.counts, len(findings.test.images)
+    if not images:
+        return "The detector has not been tested: the prepared data hold no test image."
     kept = counts.true_positives + counts.false_positives
     classes = _count(len(findings.test.classes), "class", "classes")
     right = counts.true_positives

@@ -66,7 +66,6 @@ def fit(model: DetectionModel, splits: dict[str, PreparedSplit], resume: Path, e
     return train(model, settings, splits["train"], splits["val"], seed=0, runtime=runtime, resume=resume)
 
 
-@pytest.mark.timeout(300)  # an export takes a while on a busy machine
 @pytest.mark.parametrize("name", ["fcos", "faster_rcnn", "rtdetr_v2", "dfine"])
 def test_a_bundle_answers_as_the_trained_model(
     build: Build, splits: dict[str, PreparedSplit], tmp_path: Path, name: str

@@ -55,7 +55,6 @@ def params_of(model: dict[str, object]) -> Params:
     return Params(OmegaConf.create({"model": model}))
 
 
-@pytest.mark.timeout(300)
 def test_the_documented_model_goes_from_configuration_to_bundle(
     described: dict[str, object], splits: dict[str, PreparedSplit], tmp_path: Path
 ) -> None:

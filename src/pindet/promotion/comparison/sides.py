@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pindet.evaluation.answers import Answers
 from pindet.evaluation.bootstrap import ALL, Estimate
 from pindet.project import scratch
 from pindet.promotion.bench import Bench
@@ -14,6 +15,7 @@ from pindet.promotion.comparison.bootstrap import Resampled, resample
 from pindet.promotion.comparison.difference import Difference, difference
 from pindet.promotion.comparison.judge import answers_of, draws_of, incomparable
 from pindet.promotion.errors import PromotionError
+from pindet.promotion.objects import ObjectError
 from pindet.promotion.progress import each
 from pindet.promotion.revision import BUNDLE, PREPARED, WEIGHTS, Revision
 from pindet.tracking.values import flat_params
@@ -95,13 +97,24 @@ def compare_sides(bench: Bench, revisions: Sequence[Revision]) -> Sides:
     measured: list[Resampled] = []
     sides: list[Side] = []
     for revision in each(list(revisions), "comparing"):
-        measured.append(resample(answers_of(bench.objects, revision), draws))
+        measured.append(resample(_answers(bench, revision), draws))
         found, problem = None, ""
         if sides:
             problem = incomparable(bench.objects, revision, revisions[0])
             found = None if problem else difference(measured[-1], measured[0], draws)
         sides.append(_side(bench, revision, measured[-1], found, problem))
     return Sides(sides, list(revisions))
+
+
+def _answers(bench: Bench, revision: Revision) -> Answers:
+    try:
+        return answers_of(bench.objects, revision)
+    except ObjectError as error:
+        remedy = "run `make repro` here" if revision.is_workspace else "run `dvc push` where it was made"
+        raise PromotionError(
+            f"the answers of {revision.shown} on the test images can not be had: {error}; {remedy}, or "
+            "`dvc pull` where another DVC remote has it"
+        ) from error
 
 
 def _side(bench: Bench, revision: Revision, measured: Resampled, found: Difference | None, problem: str) -> Side:
