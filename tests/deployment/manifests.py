@@ -21,6 +21,10 @@ def render(folder):
         command = ["kubectl", "kustomize"]
     else:
         pytest.skip("neither kustomize nor kubectl is installed")
+    asked = [command[0], "version", *(["--client"] if command[0] == "kubectl" else [])]
+    version = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+    if not re.search(r"(Kustomize Version: |^)v([5-9]|\d\d)", version, re.M):
+        pytest.skip(f"{command[0]} has no kustomize of version 5 or newer")
     done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return Objects(yaml.safe_load_all(done.stdout))
