@@ -3,6 +3,10 @@
 set -eu
 
 : "${TLS:=off}" "${RATE_LIMIT:=50}" "${RATE_BURST:=100}" "${SIGN_IN_LIMIT:=20}" "${MAX_BODY_MB:=36}"
+# nginx asks for these names itself, and knows no search domains: on Kubernetes they are written out.
+: "${API_ADDRESS:=api:8000}" "${MLFLOW_ADDRESS:=mlflow:5000}"
+# Networks of proxies in front, with commas between: they say who asks, and whether by https.
+: "${TRUSTED_PROXIES:=}"
 
 if [ "${1:-}" = healthy ]; then
     # nginx answers this itself, so that a restarting api does not make the proxy look ill.
@@ -16,6 +20,20 @@ for name in RATE_LIMIT RATE_BURST SIGN_IN_LIMIT MAX_BODY_MB; do
         '' | *[!0-9]* | 0) echo "frontend: $name is '$value'; a number from 1 is allowed" >&2; exit 2 ;;
     esac
 done
+
+for name in API_ADDRESS MLFLOW_ADDRESS; do
+    eval "value=\$$name"
+    port=${value##*:}
+    case "${value%:*} $port" in
+        "$value $value" | ' '* | *' ' | *[!A-Za-z0-9.\ -]* | *' '*[!0-9]*)
+            echo "frontend: $name is '$value'; name:port is allowed" >&2; exit 2 ;;
+    esac
+done
+case $TRUSTED_PROXIES in
+    *[!0-9A-Fa-f.:/,]*) echo "frontend: TRUSTED_PROXIES is '$TRUSTED_PROXIES'; 10.0.0.0/8,… is allowed" >&2; exit 2 ;;
+esac
+resolver=$(sed -n 's/^nameserver[[:space:]]*//p' /etc/resolv.conf | head -n 1)
+case $resolver in *:*) resolver="[$resolver]" ;; esac
 
 mkdir -p /tmp/nginx
 case $TLS in
@@ -40,7 +58,19 @@ CONF
     off) echo 'listen 8080;' >/tmp/nginx/listen.conf; hsts='' ;;
     *) echo "frontend: TLS is '$TLS'; on and off are allowed" >&2; exit 2 ;;
 esac
+networks=$(printf '%s' "$TRUSTED_PROXIES" | tr ',' ' ')
+{
+    [ -z "$networks" ] || { echo 'real_ip_header X-Forwarded-For;'; echo 'real_ip_recursive on;'; hsts='max-age=31536000'; }
+    for network in $networks; do echo "set_real_ip_from $network;"; done
+    # shellcheck disable=SC2016  # nginx's own variables
+    echo 'geo $realip_remote_addr $from_trusted {'
+    echo '    default 0;'
+    for network in $networks; do echo "    $network 1;"; done
+    echo '}'
+} >/tmp/nginx/trusted.conf
 sed -e "s/@RATE_LIMIT@/$RATE_LIMIT/; s/@RATE_BURST@/$RATE_BURST/; s/@SIGN_IN_LIMIT@/$SIGN_IN_LIMIT/; \
-s/@MAX_BODY_MB@/$MAX_BODY_MB/; s/@HSTS@/$hsts/" /etc/pindet/nginx/nginx.conf >/tmp/nginx/nginx.conf
-sed -e "s/@RATE_BURST@/$RATE_BURST/" /etc/pindet/nginx/locations.conf >/tmp/nginx/locations.conf
+s/@MAX_BODY_MB@/$MAX_BODY_MB/; s/@HSTS@/$hsts/; s/@RESOLVER@/$resolver/; s/@API_ADDRESS@/$API_ADDRESS/" \
+    /etc/pindet/nginx/nginx.conf >/tmp/nginx/nginx.conf
+sed -e "s/@RATE_BURST@/$RATE_BURST/; s/@API_ADDRESS@/$API_ADDRESS/; s/@MLFLOW_ADDRESS@/$MLFLOW_ADDRESS/" \
+    /etc/pindet/nginx/locations.conf >/tmp/nginx/locations.conf
 exec nginx -e stderr -c /tmp/nginx/nginx.conf -g 'daemon off;'

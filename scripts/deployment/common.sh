@@ -45,6 +45,20 @@ compose_mlops() {
     docker compose --project-directory "$ROOT" --env-file "$ENV_FILE" -f "$MLOPS_FILE" "$@"
 }
 
+# weakness VALUE: why it is no secret to start with; nothing, if it is one.
+weakness() {
+    case ${1,,} in
+        '') printf 'is empty' ;;
+        *change* | *example* | *placeholder* | *password* | *secret* | *xxxx*) printf 'is a placeholder' ;;
+        *[!a-z0-9_-]*) printf 'may have letters, digits, - and _ only, as it becomes part of URLs' ;;
+        *)
+            if [ "${#1}" -lt 32 ] || [ "$(fold -w1 <<<"$1" | sort -u | wc -l)" -lt 8 ]; then
+                printf 'has %s characters or too few different ones; 32 are needed: openssl rand -hex 24' "${#1}"
+            fi
+            ;;
+    esac
+}
+
 # random_secret: 48 hexadecimal digits, 192 bits; fit for a URL, a shell and a file alike.
 random_secret() {
     od -An -N24 -tx1 /dev/urandom | tr -d ' \n'

@@ -45,20 +45,13 @@ check_host() {
 
 check_secrets() {
     [ -r "$ENV_FILE" ] || { fail "settings: $ENV_FILE is not there; run start_production_with_mlops.sh --init"; return; }
-    local mode name value before=$failures seen=' '
+    local mode name value weak before=$failures seen=' '
     mode=$(stat -c %a "$ENV_FILE")
     [ "${mode: -2}" = 00 ] || fail "settings: others can read $ENV_FILE (mode $mode); chmod 600 $ENV_FILE"
     for name in "${SECRETS[@]}"; do
         value=$(setting "$name")
-        case ${value,,} in
-            '') fail "secrets: $name is empty"; continue ;;
-            *change* | *example* | *placeholder* | *password* | *secret* | *xxxx*)
-                fail "secrets: $name is a placeholder"; continue ;;
-            *[!a-z0-9_-]*) fail "secrets: $name may have letters, digits, - and _ only, as it becomes part of URLs"; continue ;;
-        esac
-        if [ "${#value}" -lt 32 ] || [ "$(fold -w1 <<<"$value" | sort -u | wc -l)" -lt 8 ]; then
-            fail "secrets: $name has ${#value} characters or too few different ones; 32 are needed: openssl rand -hex 24"
-        fi
+        weak=$(weakness "$value")
+        [ -z "$weak" ] || { fail "secrets: $name $weak"; continue; }
         case $seen in *" $value "*) fail "secrets: $name is used twice; each needs its own" ;; esac
         seen+="$value "
     done

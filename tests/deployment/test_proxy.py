@@ -19,8 +19,13 @@ def test_page_headers_are_the_servers_own():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("RATE_LIMIT", "fast"), ("RATE_BURST", "0"), ("SIGN_IN_LIMIT", "1; return 200"), ("TLS", "yes")]
-)
+    ("name", "value"),
+    [
+        ("RATE_LIMIT", "fast"), ("RATE_BURST", "0"), ("SIGN_IN_LIMIT", "1; return 200"), ("TLS", "yes"),
+        ("API_ADDRESS", "api"), ("API_ADDRESS", "api:8000; return 200"), ("MLFLOW_ADDRESS", "mlflow:http"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8; root /"),
+    ],
+)  # fmt: skip
 def test_a_wrong_setting_stops_the_start(name, value):
     done = subprocess.run(
         ["sh", str(FRONTEND / "start.sh")], env=os.environ | {name: value}, capture_output=True, text=True, check=False
@@ -45,3 +50,11 @@ def test_every_location_that_answers_itself_names_no_header_twice():
         if "proxy_pass" in block:
             assert "proxy_set_header Host" in block, block
             assert "limit_req" in block, block
+
+
+def test_every_blank_of_the_configuration_is_filled_in():
+    start = (FRONTEND / "start.sh").read_text()
+    for path in FRONTEND.glob("*.conf"):
+        for blank in set(re.findall(r"@[A-Z_]+@", path.read_text())) - {"@NAME@"}:
+            filled = [line for line in start.split("\nsed -e ") if path.name in line and f"s/{blank}/" in line]
+            assert filled, f"{path.name}: {blank}"

@@ -91,7 +91,7 @@ def test_every_setting_of_the_example_is_read_by_something():
     assert offered() - read == set()
 
 
-@pytest.mark.parametrize("guide", ["deployment.md", "deployment.zh.md"])
+@pytest.mark.parametrize("guide", ["deployment.md", "deployment.zh-CN.md"])
 def test_guides_explain_every_setting(guide):
     text = (PROJECT / "docs" / guide).read_text("utf-8")
     assert {name for name in offered() | MINOR if f"`{name}`" not in text} == set()
