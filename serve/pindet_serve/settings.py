@@ -18,6 +18,7 @@ RUNS_ON = {
     "torch": ("auto", "cuda"),
 }
 ENGINES, DEVICES = tuple(RUNS_ON), RUNS_ON["auto"]
+PRECISIONS = ("full", "int8")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 STATE = Path(".pindet/serve")
 SHORTEST_SECRET = 32
@@ -51,6 +52,7 @@ class Settings:
     accept_classes: bool = _setting(False, "serve a release whose class names differ from the last one's")
     engine: str = _setting("auto", f"one of {', '.join(ENGINES)}")
     device: str = _setting("auto", f"one of {', '.join(DEVICES)}; a device that is missing stops the start")
+    precision: str = _setting("full", "full, or int8: the bundle's 8-bit model, with ONNX Runtime on the CPU")
     threads: int = _setting(0, "CPU threads of one inference; 0 takes every core")
     max_batch: int = _setting(2, "most images in one inference; on a CPU more is no faster and takes memory")
     max_wait_ms: float = _setting(0.0, "how long an inference waits for more images")
@@ -86,11 +88,17 @@ class Settings:
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be at least {least}")
-        for name, allowed in (("engine", ENGINES), ("device", DEVICES), ("log_level", LOG_LEVELS)):
+        choices = {"engine": ENGINES, "device": DEVICES, "precision": PRECISIONS, "log_level": LOG_LEVELS}
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"{name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}")
         if self.device not in (allowed := RUNS_ON[self.engine]):
             raise SettingsError(f"device is {self.device!r}; engine {self.engine} runs on {', '.join(allowed)}")
+        if self.precision == "int8" and not (self.engine in ("auto", "onnxruntime") and self.device in ("auto", "cpu")):
+            raise SettingsError(
+                f"precision is 'int8', engine {self.engine!r} and device {self.device!r}; int8 runs with engine "
+                "onnxruntime on device cpu"
+            )
         if self.max_bodies_mb < self.max_body_mb:
             raise SettingsError(f"max_bodies_mb is {self.max_bodies_mb}; max_body_mb, {self.max_body_mb}, is least")
         try:

@@ -1,9 +1,19 @@
 """Which engine runs, on which device: what is asked for or nothing; else what is there."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pindet_serve.engine import DeviceMissingError
-from pindet_serve.manifest import BundleError, read_manifest
+from pindet_serve.manifest import (
+    SCHEMA_VERSION,
+    BundleError,
+    ModelFormat,
+    list_files,
+    read_manifest,
+    write_manifest,
+)  # fmt: skip
 from pindet_serve.onnx_engine import OnnxRuntimeEngine
 from pindet_serve.serving.engines import Choice, choose, open_detector, require_engine
 from pindet_serve.serving.hardware import Hardware, find_hardware
@@ -62,6 +72,29 @@ def test_what_is_asked_for_or_nothing_else_what_is_there(engine, device, hardwar
 def test_an_engine_that_never_runs_there_is_a_wrong_setting(engine, device):
     with pytest.raises(SettingsError, match=f"engine {engine} runs on"):
         Settings(engine=engine, device=device)
+
+
+@pytest.mark.parametrize(("engine", "device"), [("openvino", "auto"), ("torch", "auto"), ("auto", "cuda")])
+def test_eight_bits_are_for_one_engine_on_the_cpu(engine, device):
+    assert choose(Settings(precision="int8"), ALL, has_program=True) == Choice("onnxruntime", "cpu")
+    with pytest.raises(SettingsError, match="int8 runs with engine onnxruntime on device cpu"):
+        Settings(precision="int8", engine=engine, device=device)
+
+
+def test_eight_bits_are_served_where_the_bundle_has_them(tmp_path, make_bundle, scene):
+    bundle = make_bundle(tmp_path / "bundle")
+    eight = Settings(precision="int8", threads=1)
+    with pytest.raises(BundleError, match=r"holds no format 'int8', it holds onnx; add it to export\.formats"):
+        open_detector(bundle, eight)
+    shutil.copy(bundle / "model.onnx", bundle / "model.int8.onnx")  # whether it is smaller is the export's business
+    manifest = replace(
+        read_manifest(bundle), schema_version=SCHEMA_VERSION, files=list_files(bundle),
+        formats={"int8": ModelFormat("model.int8.onnx", 8.0, 0.25, {})},
+    )  # fmt: skip
+    write_manifest(bundle, manifest)
+    detector = open_detector(bundle, eight)
+    assert detector.engine.model_format == "int8"
+    assert sorted(detector.detect([scene()])[0].labels.tolist()) == [0, 1, 2]
 
 
 def test_a_device_that_is_missing_here_stops_the_start():
