@@ -10,7 +10,8 @@ makes a YOLO data set in a temporary folder and, in this one run, measures
   image and the same annotations, as ratios.
 
 Times depend on the machine and on what else it does: compare the ratios, and those only roughly. Files that were
-just written are read from memory, which favours the copy. Writes JSON to stdout.
+just written are read from memory, which favours the copy. Writes JSON to stdout; exits 1 if preparing took more memory
+than it may.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 logger = logging.getLogger("benchmarks.prepare")
 HEIGHT, WIDTH = 72, 96
+MOST_MEMORY_MB = 600
 CHILD = """
 import sys, time
 from pathlib import Path
@@ -95,7 +98,7 @@ def dvc_seconds(folder: Path, work: Path) -> dict[str, float]:
     return {"add": dvc("add", "--quiet", "data"), "push": dvc("push", "--quiet")}
 
 
-def measure(count: int, work: Path) -> dict[str, object]:
+def measure(count: int, work: Path) -> dict[str, dict[str, Any]]:
     """Measure everything in the folder ``work``."""
     logger.info("making %d images", count)
     make_images(work / "few", count // 5)
@@ -111,8 +114,8 @@ def measure(count: int, work: Path) -> dict[str, object]:
     shards = dvc_seconds(work / "prepared", work / "dvc_shards")
     files = dvc_seconds(work / "one_file_each", work / "dvc_files")
     return {
-        "images": count,
         "prepare": {
+            "images": count,
             f"peak_mb_of_{count // 5}_images": round(few_peak),
             "peak_mb": round(peak),
             "images_per_second": round(count / seconds),
@@ -145,6 +148,8 @@ def main() -> None:
         # Before the folder goes: removing so many files can take minutes on a busy disk.
         sys.stdout.write(json.dumps(figures, indent=2) + "\n")
         sys.stdout.flush()
+    if (peak := figures["prepare"]["peak_mb"]) > MOST_MEMORY_MB:
+        sys.exit(f"preparing took {peak} MB; at most {MOST_MEMORY_MB} are allowed")
 
 
 if __name__ == "__main__":
