@@ -108,8 +108,8 @@ def test_mistakes_are_named_and_counted(project, execute_notebook):
     assert "**workspace**, 4 test images" in shown.text
     told = {cells[1]: cells[2:] for cells in rows(shown.text, "mistakes")}
     assert told == {
-        second["file_name"]: [str(len(second["truths"])), str(len(second["truths"]) - 1), "wrong class"],
-        third["file_name"]: [str(len(third["truths"])), "0", ", ".join(["missed"] * len(third["truths"]))],
+        second["file_name"]: [str(len(second["truths"])), str(len(second["truths"]) - 1), "1 × wrong class"],
+        third["file_name"]: [str(len(third["truths"])), "0", f"{len(third['truths'])} × missed"],
     }
     assert "labelled `bearing`, seen as `washer` (0.90)" in shown.text
     assert len(shown.pictures) == 2 + 2 + 1  # kinds of error and confusions, worst images, one doubtful label
