@@ -1,5 +1,6 @@
 """Real servers that several suites use; each is started once, on free ports, and ended by its process."""
 
+import base64
 import json
 import os
 import shutil
@@ -10,7 +11,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 TESTS = Path(__file__).parent
 
@@ -114,3 +118,44 @@ def s3_server(tmp_path_factory):
     finally:
         process.kill()  # asked politely it takes half a minute, and nothing of it is kept
         process.wait(30)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a notebook shows after it ran to its end, or to its first error."""
+
+    text: str
+    pictures: list[bytes]
+    error: str
+
+
+def _shown(notebook):
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    data = [output.data for output in outputs if "data" in output]
+    assert not [output.text for output in outputs if output.output_type == "stream"]  # warnings above all
+    text = [each[kind] for each in data for kind in ("text/markdown", "text/html", "text/plain") if kind in each]
+    pictures = [each[kind] for each in data for kind in ("image/png", "image/jpeg") if kind in each]
+    errors = ["\n".join(output.traceback) for output in outputs if output.output_type == "error"]
+    return Shown("\n".join(text), [base64.b64decode(each) for each in pictures], "".join(errors))
+
+
+@pytest.fixture
+def execute_notebook(tmp_path, monkeypatch):
+    """Execute ``notebooks/<name>.ipynb`` with a project's folder as Jupyter does; variables are its environment's."""
+    for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+
+    def execute(name, folder, **variables):
+        notebook = nbformat.read(TESTS.parent / "notebooks" / f"{name}.ipynb", as_version=4)
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_", "PINDET_"))
+        }
+        environment |= {"PYTHONPATH": f"{TESTS.parent / 'src'}{os.pathsep}{TESTS.parent / 'serve'}"} | variables
+        client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
+        try:
+            client.execute(env=environment)
+        except CellExecutionError:
+            assert _shown(notebook).error
+        return _shown(notebook)
+
+    return execute

@@ -11,8 +11,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COPIED = [
-    "conf", "pipelines", "requirements", "serve", "src", "dvc.yaml", "params.yaml", "pyproject.toml", ".dvc/config",
-    ".dvc/.gitignore", ".dvc/plots", ".dvcignore", ".gitignore",
+    "conf", "notebooks", "pipelines", "requirements", "serve", "src", "dvc.yaml", "params.yaml", "pyproject.toml",
+    ".dvc/config", ".dvc/.gitignore", ".dvc/plots", ".dvcignore", ".gitignore",
 ]  # fmt: skip
 TINY = {
     "data": {

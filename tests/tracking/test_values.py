@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from mlflow.utils.validation import _validate_metric_name
 
-from pindet.tracking.values import flat_metrics, flat_params, metric_key
+from pindet.tracking.values import differing, flat_metrics, flat_params, metric_key
 
 
 def test_parameters_are_named_by_their_groups() -> None:
@@ -34,3 +34,9 @@ def test_other_keys_become_allowed_and_stay_different() -> None:
     for key in allowed:
         _validate_metric_name(key)
     assert len(set(allowed)) == len(keys)
+
+
+def test_what_differs_is_told_side_by_side() -> None:
+    sides = [{"seed": "0", "training.lr": "0.1"}, {"seed": "0", "training.lr": "0.2", "training.patience": "3"}]
+    assert differing(sides) == {"training.lr": ["0.1", "0.2"], "training.patience": ["–", "3"]}
+    assert differing(sides[:1]) == differing([]) == {}

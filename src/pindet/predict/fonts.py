@@ -39,14 +39,15 @@ def _machine_fonts(size: int) -> tuple[ImageFont.FreeTypeFont, ...]:
 
 
 def _loaded(size: int) -> Iterator[ImageFont.FreeTypeFont]:
-    for path in _paths():
+    for path in font_files():
         try:
             yield ImageFont.truetype(path, size)
         except OSError:
             continue  # a file that only looks like a font
 
 
-def _paths() -> list[Path]:
+def font_files() -> list[Path]:
+    """The fonts of the machine that are worth trying, best first."""
     folders = [Path(folder).expanduser() for folder in FOLDERS.get(sys.platform, FOLDERS["linux"])]
     files = {
         file

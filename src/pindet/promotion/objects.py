@@ -181,14 +181,7 @@ class Objects:
         Raises:
             ObjectError: the listing can not be had, or is none.
         """
-        try:
-            content = json.loads(self.read(md5).read_text("utf-8"))
-            entries = [Entry(str(item["relpath"]), str(item["md5"])) for item in content]
-        except (ValueError, KeyError, TypeError) as error:
-            if isinstance(error, ObjectError):
-                raise
-            raise ObjectError(f"{md5} is no listing of a folder: {error!r}") from error
-        return sorted(entries, key=lambda entry: entry.path)
+        return entries(self.read(md5), md5)
 
     def _places(self, md5: str) -> tuple[Path, Path]:
         return Path(self._cache.oid_to_path(md5)), self._kept.joinpath(*_parts(md5))
@@ -209,6 +202,20 @@ class Objects:
             raise
         except Exception as error:  # each kind of remote has a family of errors of its own
             raise ObjectError(f"the DVC remote {self.address} can not be used: {error}") from error
+
+
+def entries(listing: Path, md5: str) -> list[Entry]:
+    """What the listing of a folder says, sorted by path.
+
+    Raises:
+        ObjectError: the file is no listing.
+    """
+    try:
+        content = json.loads(listing.read_text("utf-8"))
+        found = [Entry(str(item["relpath"]), str(item["md5"])) for item in content]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ObjectError(f"{md5} is no listing of a folder: {error!r}") from error
+    return sorted(found, key=lambda entry: entry.path)
 
 
 def key_of(md5: str) -> str:

@@ -168,7 +168,7 @@ class ModelRegistry:
 
         try:
             return ask()
-        except (MlflowException, OSError, sqlite3.Error) as error:
+        except (MlflowException, OSError, ValueError, sqlite3.Error) as error:
             remedy = "make that file usable" if self._store.sqlite_file else "start that server"
             raise TrackingError(
                 f"the model registry of {self._store.shown} can not be used: {reason(error, self._store)}; {remedy}, "

@@ -142,6 +142,7 @@ def migrate(store: Store) -> None:
 
     Processes that start at the same time do it one after the other.
     """
+    from alembic.util.exc import CommandError
     from mlflow.store.db import utils
     from mlflow.store.tracking import sqlalchemy_store
 
@@ -163,6 +164,8 @@ def migrate(store: Store) -> None:
             create_store(store.uri, store.artifact_location)  # creates what is missing
     except Timeout as error:
         raise TimeoutError(f"another process has been migrating it for {_MIGRATE_WITHIN:.0f} s") from error
+    except CommandError as error:
+        raise ValueError(f"its schema is not one that the installed MLflow knows ({error})") from error
 
 
 def reason(error: BaseException, store: Store) -> str:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _FORBIDDEN = re.compile(r"[^\w.\- :]")
@@ -29,6 +29,13 @@ def flat_metrics(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, floa
         for key, value in _leaves(named, "/")
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
+
+
+def differing(sides: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """The flat parameters that are not the same everywhere, with the value of each side; – where it has none."""
+    keys = sorted({key for side in sides for key in side})
+    values = {key: [side.get(key, "–") for side in sides] for key in keys}
+    return {key: found for key, found in values.items() if len(set(found)) > 1}
 
 
 def metric_key(key: str) -> str:

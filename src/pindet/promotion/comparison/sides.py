@@ -18,7 +18,7 @@ from pindet.promotion.errors import PromotionError
 from pindet.promotion.objects import ObjectError
 from pindet.promotion.progress import each
 from pindet.promotion.revision import BUNDLE, PREPARED, WEIGHTS, Revision
-from pindet.tracking.values import flat_params
+from pindet.tracking.values import differing, flat_params
 
 _MODEL = "model.onnx"
 
@@ -76,9 +76,7 @@ class Sides:
     @property
     def changed_params(self) -> dict[str, list[str]]:
         """The parameters that are not the same everywhere, with the value of each side."""
-        keys = sorted({key for side in self.sides for key in side.params})
-        values = {key: [side.params.get(key, "–") for side in self.sides] for key in keys}
-        return {key: found for key, found in values.items() if len(set(found)) > 1}
+        return differing([side.params for side in self.sides])
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it; undefined numbers are ``null``, all classes together are the class ``""``."""
