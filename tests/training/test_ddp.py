@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import csv
+import io
 import json
 import os
 import pickle
+import re
 import runpy
 import shutil
 import signal
@@ -27,6 +29,7 @@ from safetensors.torch import load_file
 from pindet.data.prepared import PreparedSplit
 from pindet.models import parallel
 from pindet.models.pindet import Pindet
+from pindet.training import launch
 from pindet.training.ranks import check_shares, starts_others
 from pindet.training.runtime import Runtime
 from pindet.training.samples import EpochSampler, SharedBatches, ValidationBatches
@@ -275,3 +278,22 @@ def test_who_starts_the_processes(clean: pytest.MonkeyPatch) -> None:
     clean.setenv("LOCAL_WORLD_SIZE", "4")
     with pytest.raises(ValueError, match=r"devices is 2, and 4 processes .*--nproc-per-node=2, or set runtime\.dev"):
         starts_others(two)
+
+
+@pytest.mark.parametrize(
+    ("failed", "said"),
+    [
+        ({1: 1, 0: 75}, r"process 1 of 3 ended with status 1, .*\. It said last:\nthe GPU's memory does not suffice$"),
+        ({2: -9, 0: 75, 1: 75}, r"process 2 of 3 was killed \(SIGKILL\), .*lower training\.batch_size"),
+        ({0: -11, 1: 75, 2: -9}, r"process 0 of 3 was killed \(SIGSEGV\), and the others were ended\. The next run"),
+        ({2: 75, 0: 1, 1: 1}, None),  # the first has said it
+        ({0: 75, 1: 75, 2: 75}, None),
+    ],
+)
+def test_the_one_that_failed_by_itself_is_named(failed: dict[int, int], said: str | None) -> None:
+    logs = [io.BytesIO(), io.BytesIO(b"the GPU's memory does not suffice\n"), io.BytesIO()]
+    error = launch._blame(failed, logs)
+    if said is None:
+        assert isinstance(error, SystemExit) and error.code == 1
+    else:
+        assert re.search(said, str(error))

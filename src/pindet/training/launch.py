@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -44,9 +45,13 @@ def run_ranks(count: int) -> None:
         stack.callback(_end, processes)
         for rank in range(count):
             processes.append(_start(rank, count, store.port, None if rank == 0 else said[rank]))
-        failed = _wait(processes)
-        _end(processes)
-        if failed:
+        try:
+            failed = _wait(processes)
+        except KeyboardInterrupt:  # which all of them heard
+            _wait(processes, FIRST_HAS)
+            raise SystemExit(1) from None
+        if processes[0].poll() != 0:  # which ends well only after all have trained to the end
+            _end(processes)
             raise _blame(failed, said)
 
 
@@ -67,11 +72,11 @@ def _start(rank: int, count: int, port: int, said: IO[bytes] | None) -> subproce
     return subprocess.Popen(command, env=environment, stdout=said, stderr=said)
 
 
-def _wait(processes: list[subprocess.Popen[bytes]]) -> dict[int, int]:
+def _wait(processes: list[subprocess.Popen[bytes]], seconds: float = math.inf) -> dict[int, int]:
     """Wait until all have ended, or those that were left by others had their time; the failed ones in their order."""
     failed: dict[int, int] = {}
     ended: set[int] = set()
-    until = float("inf")
+    until = time.monotonic() + seconds
     while len(ended) < len(processes) and time.monotonic() < until:
         for rank, process in enumerate(processes):
             status = process.poll()
@@ -81,7 +86,7 @@ def _wait(processes: list[subprocess.Popen[bytes]]) -> dict[int, int]:
             if status:
                 failed[rank] = status
             if status or rank == 0:
-                until = time.monotonic() + (OTHERS_HAVE if 0 in ended else FIRST_HAS)
+                until = min(until, time.monotonic() + (OTHERS_HAVE if 0 in ended else FIRST_HAS))
         time.sleep(CHECKED_EVERY)
     return failed
 

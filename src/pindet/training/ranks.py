@@ -38,14 +38,14 @@ class RankLostError(ValueError):
     """Another process of this training is gone."""
 
 
-def is_first() -> bool:
-    """Whether this process writes the results; so does the only one of a training."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
 def is_started() -> bool:
     """Whether this process is one of several, which something has started already."""
     return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_first() -> bool:
+    """Whether this process writes the results; so does the only one of a training."""
+    return not is_started() or int(os.environ["RANK"]) == 0
 
 
 def starts_others(runtime: Runtime) -> bool:
@@ -91,9 +91,11 @@ def joined(runtime: Runtime) -> Iterator[None]:
     except RuntimeError as error:
         if not _is_about_others(error):
             raise
+        minutes = TIMEOUT.total_seconds() / 60
+        what = f"has not answered for {minutes:.0f} minutes" if "time" in str(error).lower() else "is gone"
         raise RankLostError(
-            f"another process of this training is gone ({str(error).splitlines()[0]}); why is said by it, or by what "
-            "started it. The next run goes on after the last finished epoch"
+            f"another process of this training {what}; why is said by it, or by what started it. The next run goes on "
+            "after the last finished epoch"
         ) from error
     distributed.destroy_process_group()
 
