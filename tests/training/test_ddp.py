@@ -36,6 +36,8 @@ from pindet.training.samples import EpochSampler, SharedBatches, ValidationBatch
 from pindet.training.settings import TrainingSettings
 from pindet.training.train import TrainingResult, train
 
+pytestmark = pytest.mark.timeout(300)  # each start of a process imports torch and Lightning anew
+
 ROOT = Path(__file__).parents[2]
 TOGETHER = Path(__file__).with_name("together.py")
 EPOCHS, BATCH = 3, 3

@@ -92,7 +92,8 @@ def joined(runtime: Runtime) -> Iterator[None]:
         if not _is_about_others(error):
             raise
         minutes = TIMEOUT.total_seconds() / 60
-        what = f"has not answered for {minutes:.0f} minutes" if "time" in str(error).lower() else "is gone"
+        is_late = any(words in str(error).lower() for words in ("timed out", "timeout"))
+        what = f"has not answered for {minutes:.0f} minutes" if is_late else "is gone"
         raise RankLostError(
             f"another process of this training {what}; why is said by it, or by what started it. The next run goes on "
             "after the last finished epoch"
