@@ -13,7 +13,10 @@ from pindet.stage import run_stage
 from pindet.tracking.bus import announced_training
 from pindet.tracking.run import training_run
 from pindet.training.history import write_history
+from pindet.training.launch import run_ranks
+from pindet.training.ranks import is_first, one_voice, starts_others
 from pindet.training.resume import remove_resume_state
+from pindet.training.runtime import Runtime
 from pindet.training.train import train
 
 PREPARED = Path("data/prepared")
@@ -25,9 +28,17 @@ HISTORY = Path("reports/train/history.csv")
 def main(params: Params) -> None:
     for later in ("evaluation", "export"):
         params.build(later)  # a wrong value there is better known before hours of training than after
+    runtime = params.build("runtime")
+    if starts_others(runtime):
+        run_ranks(runtime.devices)
+        return
+    with one_voice():
+        train_model(params, runtime)
+
+
+def train_model(params: Params, runtime: Runtime) -> None:
     seed = params.build("seed")
     settings = params.build("training")
-    runtime = params.build("runtime")
     splits = {name: PreparedSplit(PREPARED, name) for name in ("train", "val")}
     classes = splits["train"].classes
     model = params.build("model", num_classes=len(classes))
@@ -44,6 +55,8 @@ def main(params: Params) -> None:
             model, settings, splits["train"], splits["val"], seed=seed, runtime=runtime, resume=resume,
             callbacks=run.callbacks, listeners=[run.log_progress, tell_bus],
         )  # fmt: skip
+        if not is_first():
+            return
         model.load_state_dict(result.state_dict)
         save_trained(WEIGHTS, ARCHITECTURE, model, everything["model"], classes)
         write_history(HISTORY, result.history)

@@ -24,25 +24,29 @@ def run_stage(name: str, work: Callable[[Params], None]) -> None:
 
     The exit status is 0, or 1 after an error; an error of the user's (``ValueError``, ``OSError``) is one log
     message, with the traceback in ``.pindet/errors/<name>.txt``.
+
+    Of a stage that several processes carry out (``RANK`` numbers them), the first speaks; the others warn and fail.
     """
-    _log_what_concerns_the_reader()
+    rank = int(os.environ.get("RANK", "0"))
+    _log_what_concerns_the_reader(logging.WARNING if rank else logging.INFO)
     try:
         params = load_params(PARAMS)
-        logger.info("%s: %s", name, overrides_in_force(PARAMS, CONF))
+        if "PINDET_STARTED_BY" not in os.environ:  # that has said it
+            logger.info("%s: %s", name, overrides_in_force(PARAMS, CONF))
         work(params)
     except (ValueError, OSError) as error:
-        path = scratch("errors", f"{name}.txt")
+        path = scratch("errors", f"{name}.{rank}.txt" if rank else f"{name}.txt")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(traceback.format_exc(), encoding="utf-8")
         logger.error("%s failed: %s\n(traceback: %s)", name, error, path)
         sys.exit(1)
 
 
-def _log_what_concerns_the_reader() -> None:
+def _log_what_concerns_the_reader(level: int) -> None:
     """The project's own progress, and warnings of the libraries."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("pindet"))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # MLflow has a handler of its own
 
 

@@ -80,7 +80,7 @@ def splits(prepared: Path) -> tuple[PreparedSplit, PreparedSplit]:
     return PreparedSplit(prepared, "train"), PreparedSplit(prepared, "val")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def model() -> Callable[..., Pindet]:
     """Builds a tiny model of two classes."""
 
@@ -101,7 +101,7 @@ def model() -> Callable[..., Pindet]:
     return build
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings() -> Callable[..., TrainingSettings]:
     """Builds settings of a short training, with values replaced; ``augmentation`` by its own values."""
 

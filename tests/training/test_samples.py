@@ -59,7 +59,7 @@ def test_workers_change_no_batch(made: TrainingSamples, workers: int) -> None:
         loader = training_loader(made, 2, 5, workers)
         batches: list[Batch] = []
         for epoch in (0, 1):
-            loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+            loader.batch_sampler.sampler.set_epoch(epoch)  # type: ignore[union-attr]
             batches += loader  # type: ignore[arg-type]
         return batches
 

@@ -42,7 +42,7 @@ def test_the_last_epoch_must_be_validated(settings: Callable[..., TrainingSettin
     ("wrong", "message"),
     [
         ({"accelerator": "tpu"}, r"accelerator is 'tpu'; one of \('cpu', 'gpu'\)"),
-        ({"devices": 2}, "devices is 2; .* 1 is allowed"),
+        ({"devices": 0}, "devices is 0; at least 1 is allowed"),
         ({"workers": -1}, "workers is -1"),
     ],
 )
@@ -55,3 +55,10 @@ def test_a_missing_gpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match=r"finds no CUDA device .*; set runtime\.accelerator=cpu"):
         Runtime(accelerator="gpu", devices=1, workers=0)
+
+
+def test_more_gpus_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"devices is 3, and this machine has 2 GPUs"):
+        Runtime(accelerator="gpu", devices=3, workers=0)

@@ -66,6 +66,9 @@ class DetectionModel(nn.Module, ABC):
     def loss(self, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
         """Losses of a batch; training minimises their sum.
 
+        Where several processes train, each is given a share of the batch, and their gradients are averaged: what is
+        divided by an amount of the batch is divided by its :func:`pindet.models.parallel.normaliser`.
+
         Args:
             images: uint8 ``[N, 3, H, W]``, RGB.
             targets: one per image.

@@ -2,7 +2,8 @@
 
 Classes: binary cross entropy against the assignment's quality. Boxes: complete IoU (Zheng et al., AAAI 2020,
 arXiv:1911.08287). Distances: distribution focal loss (Li et al., NeurIPS 2020, arXiv:2006.04388). Each is weighted by
-quality and divided by the batch's sum of it, so that a batch counts the same however many objects it shows.
+quality and divided by the batch's sum of it (over all processes), so that a batch counts the same however many objects
+it shows.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torchvision.ops import complete_box_iou_loss
 
 from pindet.models.assigner import Assignment
 from pindet.models.head import Points
+from pindet.models.parallel import normaliser
 
 CLASS_WEIGHT = 1.0
 BOX_WEIGHT = 7.5
@@ -37,7 +39,7 @@ def detection_losses(
     """
     where = (assignment.images, assignment.points)
     quality = assignment.quality
-    total = quality.sum().clamp(min=1)
+    total = normaliser(quality.sum())
     wanted = torch.zeros_like(classes)
     wanted[(*where, assignment.labels)] = quality
     class_loss = functional.binary_cross_entropy_with_logits(classes, wanted, reduction="sum") / total

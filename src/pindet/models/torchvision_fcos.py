@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOS, FCOSHead
@@ -15,6 +16,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from pindet.models.backbone import STRIDES, Backbone
 from pindet.models.contract import DetectionModel, Target
+from pindet.models.parallel import correction
 from pindet.models.pyramid import Pyramid
 from pindet.models.rebuilding import initialise_by_building
 
@@ -100,9 +102,24 @@ class TorchvisionFcos(DetectionModel):
             pyramid,
             self.num_classes,
             anchor_generator=generator,
-            head=FCOSHead(channels, 1, self.num_classes, blocks),
+            head=_Head(channels, 1, self.num_classes, blocks),
         )
 
     def _outputs(self, images: Tensor) -> dict[str, Tensor]:
         outputs: dict[str, Tensor] = self.network.head(list(self.network.backbone(images).values()))
         return outputs
+
+
+class _Head(FCOSHead):  # type: ignore[misc]  # torchvision ships no types
+    """Whose losses count the points of the whole batch, where several processes share it."""
+
+    def compute_loss(
+        self,
+        targets: list[dict[str, Tensor]],
+        head_outputs: dict[str, Tensor],
+        anchors: list[Tensor],
+        matched_idxs: list[Tensor],
+    ) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
+        factor = correction((torch.stack(matched_idxs) >= 0).sum().float())
+        return {name: loss * factor for name, loss in losses.items()}

@@ -16,6 +16,7 @@ from torchvision.ops import box_convert, clip_boxes_to_image
 
 from pindet.models.backbone import STRIDES, Backbone
 from pindet.models.contract import DetectionModel, Target
+from pindet.models.parallel import correction
 from pindet.models.rebuilding import initialise_by_building
 from pindet.models.transformers_inference import infer
 from pindet.models.transformers_library import Library
@@ -24,6 +25,8 @@ from pindet.models.transformers_weights import pretrained_state
 OWN = "own"
 LOSSES = {"vfl": "class", "bbox": "box", "giou": "overlap", "fgl": "distribution", "ddf": "distillation"}
 """The library's names of losses, which it gives for each layer, and those of their sums here."""
+MEAN = "distillation"
+"""The one of them that is no sum divided by the number of objects."""
 
 
 class TransformersDetr(DetectionModel):
@@ -84,9 +87,12 @@ class TransformersDetr(DetectionModel):
         ]
         with torch.autocast(images.device.type, enabled=False):
             found = self.network(pixel_values=self._pixels(images), labels=labels).loss_dict
+        factor = correction(torch.tensor(float(sum(len(target.labels) for target in targets)), device=images.device))
         sums: dict[str, Tensor] = {}
         for name, value in found.items():
             known = LOSSES[name.split("_")[1]]
+            if known != MEAN:
+                value = value * factor
             sums[known] = sums[known] + value if known in sums else value
         return sums
 

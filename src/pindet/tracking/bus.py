@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 from pindet_serve.status.publisher import Publisher, open_publisher
 
+from pindet.tracking.run import rank
+
 logger = logging.getLogger(__name__)
 
 Report = Mapping[str, float | int | None]
@@ -18,13 +20,13 @@ Report = Mapping[str, float | int | None]
 def announced_training(run: str, epochs: int) -> Iterator[Callable[[Report], None]]:
     """Say on the bus that a training begins and how it ends; yield what tells it how far it is.
 
-    Nothing here stops or holds up the training: a bus that can not be used is one warning.
+    Nothing here stops or holds up the training: a bus that can not be used is one warning. Only rank 0 tells.
 
     Args:
         run: what names the training among others.
         epochs: of it.
     """
-    publisher = _open()
+    publisher = _open() if rank() == 0 else open_publisher({})
     about = {"run": run, "name": os.environ.get("DVC_EXP_NAME") or run[:12], "epochs": epochs}
 
     def tell(report: Report) -> None:

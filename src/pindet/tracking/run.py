@@ -109,7 +109,7 @@ def training_run(
     Raises:
         TrackingError: the store can not be used, and ``settings.required``.
     """
-    if not settings.enabled or _rank() != 0:
+    if not settings.enabled or rank() != 0:
         yield TrainingRun()
         return
     store = find_store(root)
@@ -271,7 +271,8 @@ def _forget_active_run() -> None:
         os.environ.update(kept)
 
 
-def _rank() -> int:
+def rank() -> int:
+    """Which of the processes of a training this one is."""
     from lightning.pytorch.utilities import rank_zero_only
 
     return int(getattr(rank_zero_only, "rank", 0) or 0)

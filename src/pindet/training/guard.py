@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pindet.files import write_json
+from pindet.models.parallel import gathered, rank
 from pindet.training.samples import Batch
 from pindet.training.settings import TrainingSettings
 
@@ -21,6 +22,8 @@ EXPLODED = 100.0
 """A loss so many times that of the beginning and that of the last steps does not come back."""
 KNOWN_AFTER, RECENT = 20, 100
 """Steps after which an ordinary loss is known, and how many of the last ones say what is ordinary now."""
+
+CPU = torch.device("cpu")
 
 NamesOf = Callable[[int], list[str]]
 """The names of the images of a batch, by its number in the present epoch."""
@@ -32,6 +35,9 @@ class TrainingDivergedError(ValueError):
 
 class Guard:
     """Looks at each step's loss and gradient.
+
+    Where several processes train, both are those of the whole batch, so that all of them stop or none; the first keeps
+    the images of all.
 
     Args:
         settings: of the training, for the advice.
@@ -51,9 +57,9 @@ class Guard:
         """Look at a loss before its gradient is computed.
 
         Args:
-            losses: its parts.
+            losses: its parts, of the whole batch.
             total: their sum.
-            batch: what it is of, and ``number``, which batch of the epoch that is.
+            batch: this process's share of what it is of, and ``number``, which batch of the epoch that is.
 
         Raises:
             TrainingDivergedError: it is not finite, or explodes.
@@ -90,7 +96,9 @@ class Guard:
         assert self._step is not None
         batch, number, parts = self._step
         names = self._names_of(number)
-        self._keep(batch, number, parts, names)
+        everything = gathered(Batch(batch.epoch, batch.images.cpu(), [target.to(CPU) for target in batch.targets]))
+        if rank() == 0:
+            self._keep(_joined(everything), number, parts, names)
         said = ", ".join(f"{name} {value:g}" for name, value in parts.items())
         precision = ", or training.precision=fp32" if self._settings.precision == "bf16" else ""
         return TrainingDivergedError(
@@ -105,7 +113,7 @@ class Guard:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         images = []
-        for position, (pixels, target, name) in enumerate(zip(batch.images.cpu(), batch.targets, names, strict=True)):
+        for position, (pixels, target, name) in enumerate(zip(batch.images, batch.targets, names, strict=True)):
             file = f"{position:03d}.png"
             (part / file).write_bytes(cv2.imencode(".png", pixels.permute(1, 2, 0).numpy()[..., ::-1])[1].tobytes())
             objects = {"boxes": target.boxes.tolist(), "labels": target.labels.tolist()}
@@ -115,3 +123,8 @@ class Guard:
         write_json(part / "batch.json", {"epoch": batch.epoch, "step": number, "losses": losses, "images": images})
         shutil.rmtree(self._folder, ignore_errors=True)
         part.rename(self._folder)
+
+
+def _joined(shares: list[Batch]) -> Batch:
+    images = torch.cat([share.images for share in shares])
+    return Batch(shares[0].epoch, images, [target for share in shares for target in share.targets])

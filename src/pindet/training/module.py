@@ -16,6 +16,7 @@ from torch import Tensor
 from pindet.data.prepared import PreparedSplit
 from pindet.evaluation.metrics import coco_metrics
 from pindet.models.contract import DetectionModel
+from pindet.models.parallel import computed_once, gathered, mean_over_ranks
 from pindet.models.postprocess import Postprocess, select
 from pindet.models.predictor import to_batch, to_detections
 from pindet.training.averaging import Averaged
@@ -101,17 +102,24 @@ class DetectionTraining(lightning.LightningModule):
         torch.manual_seed(self._seed * 1_000_003 + self.current_epoch)
         self._measured = {}
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step; the guard fails on a loss that is no number or explodes."""
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """One step; the guard fails on a loss that is no number or explodes.
+
+        Returns:
+            ``loss``, whose gradient is this process's part, and ``of_batch``, the same of the whole batch.
+        """
         assert batch.epoch == self.current_epoch, "the sampler is not at the epoch that Lightning is at"
         losses = self.model.loss(batch.images, batch.targets)
         total = torch.stack(list(losses.values())).sum()
-        self._guard.check_loss(losses, total, batch, batch_idx)
         values = {"train/loss": total.detach()} | {f"train/{name}": loss.detach() for name, loss in losses.items()}
+        values = mean_over_ranks(values)
+        of_batch = values.pop("train/loss")
+        parts = {name.removeprefix("train/"): value for name, value in values.items()}
+        self._guard.check_loss(parts, of_batch, batch, batch_idx)
         size = len(batch.targets)
-        self.log("train/loss", values.pop("train/loss"), on_step=False, on_epoch=True, batch_size=size)
+        self.log("train/loss", of_batch, on_step=False, on_epoch=True, batch_size=size)
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=size)
-        return total
+        return {"loss": total, "of_batch": of_batch}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Fail on a gradient that is no number, before it is in every weight."""
@@ -124,16 +132,19 @@ class DetectionTraining(lightning.LightningModule):
         self.averaged.update(self.model, self.global_step)
 
     def validation_step(self, batch: Sequence[Fitted], batch_idx: int) -> None:
-        """Detections of the averaged weights."""
+        """Detections of the averaged weights, on this process's part of the images."""
         del batch_idx
+        if not batch:
+            return
         images = to_batch([fitted.image for fitted in batch]).to(self.device)
         selections = select(*self.averaged.model.candidates(images), VALIDATION.of(self.model))
         self._found += [to_detections(s, fitted.placement) for s, fitted in zip(selections, batch, strict=True)]
 
     def on_validation_epoch_end(self) -> None:
         """Measure, and keep the best weights."""
-        measured = coco_metrics(self._val, self._found)
+        found = [detections for part in gathered(self._found) for detections in part]
         self._found = []
+        measured = computed_once(lambda: coco_metrics(self._val, found))
         self._measured = {f"val/{name}": measured[name] for name in REPORTED if name in measured}
         self.log_dict({name: torch.tensor(value) for name, value in self._measured.items()})
         quality = measured.get("map", -math.inf)

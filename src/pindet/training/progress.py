@@ -57,11 +57,11 @@ class TrainingProgress(lightning.Callback):
     ) -> None:
         del pl_module, batch_idx
         now = time.monotonic()
-        self._images += len(batch.targets)
+        self._images += len(batch.targets) * trainer.world_size  # shares differ by one image at most
         self._speed = self._images / max(now - self._epoch_began, 1e-9)
         if self._bar is None and now - self._told < TOLD_EVERY:
             return  # without a bar nobody reads the loss of every step
-        report = self._report(trainer, float(outputs["loss"]), trainer.current_epoch)
+        report = self._report(trainer, float(outputs["of_batch"]), trainer.current_epoch)
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=trainer.global_step, description=_line(report))
         if now - self._told >= TOLD_EVERY:

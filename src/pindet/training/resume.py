@@ -52,11 +52,16 @@ class ResumeWriter(Checkpoint):
         checkpoint[IDENTITY] = self._identity
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write; Lightning calls checkpoint callbacks after everything else that an epoch's end does."""
+        """Write; Lightning calls checkpoint callbacks after everything else that an epoch's end does.
+
+        All processes take part in making the state, and the first writes it.
+        """
         del pl_module
         self._folder.mkdir(parents=True, exist_ok=True)
         part = self._folder / "writing.part"
         trainer.save_checkpoint(part)
+        if not trainer.is_global_zero:
+            return
         path = self._folder / f"epoch-{trainer.current_epoch:04d}.{_digest(part)}.ckpt"
         part.replace(path)
         for old in self._folder.glob(PATTERN):

@@ -15,8 +15,8 @@ class Runtime:
 
     Args:
         accelerator: ``cpu`` or ``gpu``; never chosen silently.
-        devices: how many; 1.
-        workers: processes that load samples; 0 loads them in the training process.
+        devices: how many of this machine, each with a training process; more than one share each batch.
+        workers: processes that load samples for each training process; 0 loads them in that process.
 
     Raises:
         ValueError: a value outside what is allowed, or a device that this machine does not have.
@@ -29,12 +29,17 @@ class Runtime:
     def __post_init__(self) -> None:
         if self.accelerator not in ACCELERATORS:
             raise ValueError(f"runtime.accelerator is {self.accelerator!r}; one of {ACCELERATORS} is allowed")
-        if self.devices != 1:
-            raise ValueError(f"runtime.devices is {self.devices}; training uses one device, 1 is allowed")
+        if self.devices < 1:
+            raise ValueError(f"runtime.devices is {self.devices}; at least 1 is allowed")
         if self.workers < 0:
             raise ValueError(f"runtime.workers is {self.workers}; at least 0 is allowed")
         if self.accelerator == "gpu" and not torch.cuda.is_available():
             raise ValueError(
                 "runtime.accelerator is 'gpu', and torch finds no CUDA device on this machine; "
                 "set runtime.accelerator=cpu, or install a driver and a torch build for this GPU"
+            )
+        if self.accelerator == "gpu" and self.devices > torch.cuda.device_count():
+            raise ValueError(
+                f"runtime.devices is {self.devices}, and this machine has {torch.cuda.device_count()} GPUs; "
+                "so many or fewer are allowed"
             )

@@ -1,11 +1,12 @@
 """Training and validation samples: what a worker process makes of one image.
 
 The randomness of a sample is a function of (seed, epoch, position in the data) alone, so neither the number of workers
-nor an interruption changes it.
+nor an interruption changes it. Where several processes train, each makes its share of the same batches.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pindet.data.prepared import PreparedSplit
 from pindet.models.contract import Target
+from pindet.models.parallel import rank, ranks, share
 from pindet.models.predictor import to_batch
 from pindet.training.augmentation import Augmentation
 
@@ -80,6 +82,50 @@ class EpochSampler(Sampler[Draw]):
         return (Draw(self._epoch, int(position)) for position in order)
 
 
+class SharedBatches(Sampler[list[Draw]]):
+    """Batches of draws, of each of which a process is given its share.
+
+    An incomplete last batch is left out unless it is the only one.
+
+    Args:
+        sampler: gives the draws.
+        batch_size: of the whole batch, whatever the number of processes.
+
+    Attributes:
+        sampler: as given; Lightning looks for it.
+    """
+
+    def __init__(self, sampler: EpochSampler, batch_size: int) -> None:
+        self.sampler = sampler
+        self._batch_size = min(batch_size, len(sampler))
+
+    def __len__(self) -> int:
+        return len(self.sampler) // self._batch_size
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        return (batch[share(len(batch))] for batch in self.whole())
+
+    def whole(self) -> Iterator[list[Draw]]:
+        """The batches as all processes together have them; of the epoch that is set when the first one is asked for."""
+        draws = iter(self.sampler)
+        for _ in range(len(self)):
+            yield list(itertools.islice(draws, self._batch_size))
+
+
+class ValidationBatches(Sampler[list[int]]):
+    """Batches of positions in order; each process has a row of them, as many as the others, empty ones at the end."""
+
+    def __init__(self, length: int, batch_size: int) -> None:
+        self._batches = [list(range(start, min(start + batch_size, length))) for start in range(0, length, batch_size)]
+
+    def __len__(self) -> int:
+        return -(-len(self._batches) // ranks())
+
+    def __iter__(self) -> Iterator[list[int]]:
+        own = self._batches[rank() * len(self) : (rank() + 1) * len(self)]
+        return iter(own + [[]] * (len(self) - len(own)))
+
+
 class FittedImages(Dataset[Fitted]):
     """The letterboxed images of a split; as many as fit into :data:`CACHE_BYTES` are decoded only once."""
 
@@ -125,12 +171,10 @@ class TrainingSamples(Dataset[Sample]):
 
 
 def training_loader(samples: TrainingSamples, batch_size: int, seed: int, workers: int) -> DataLoader[Sample]:
-    """Batches of every epoch; an incomplete last one is left out unless it is the only one."""
+    """This process's share of the batches of every epoch, in its own order; see :class:`SharedBatches`."""
     return DataLoader(
         samples,
-        batch_size,
-        sampler=EpochSampler(len(samples), seed),
-        drop_last=len(samples) >= batch_size,
+        batch_sampler=SharedBatches(EpochSampler(len(samples), seed), batch_size),
         collate_fn=_batch,
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -141,7 +185,8 @@ def training_loader(samples: TrainingSamples, batch_size: int, seed: int, worker
 
 def validation_loader(images: FittedImages, batch_size: int) -> DataLoader[Fitted]:
     """Batches of letterboxed images in order, each a list of :class:`Fitted`; loaded in this process, once."""
-    return DataLoader(images, batch_size, collate_fn=list, generator=torch.Generator())
+    batches = ValidationBatches(len(images), batch_size)
+    return DataLoader(images, batch_sampler=batches, collate_fn=list, generator=torch.Generator())
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

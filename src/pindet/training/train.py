@@ -12,24 +12,37 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DDPStrategy
 from pindet_serve.letterbox import Letterbox
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pindet.data.prepared import PreparedSplit
 from pindet.models.contract import DetectionModel
+from pindet.models.parallel import ranks
+from pindet.models.synced_norm import synchronise_norms
 from pindet.training.guard import Guard
 from pindet.training.memory import keep_freed_memory
 from pindet.training.module import DetectionTraining, Row
 from pindet.training.out_of_memory import memory_advice
 from pindet.training.progress import Listener, TrainingProgress
+from pindet.training.ranks import TIMEOUT, check_alike, check_shares, joined
 from pindet.training.resume import ResumeState, ResumeWriter, find_resume_state
 from pindet.training.runtime import Runtime
-from pindet.training.samples import FittedImages, Sample, TrainingSamples, training_loader, validation_loader
+from pindet.training.samples import (
+    FittedImages,
+    Sample,
+    SharedBatches,
+    TrainingSamples,
+    training_loader,
+    validation_loader,
+)
 from pindet.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -41,6 +54,7 @@ NOT_APPLICABLE = (
     ".*GPU available but not used.*",
     ".*in eval mode at the start.*",  # BatchNorm of the backbone and the averaged model, on purpose
     ".*LeafSpec.*",  # from within Lightning
+    ".*sync_dist=True.*",  # what is logged is of all processes already
 )
 """Warnings of Lightning that tell the reader nothing here."""
 
@@ -84,13 +98,31 @@ def train(
         ValueError: no training or validation images, or settings that do not fit the model or the data.
         TrainingDivergedError: the loss is no number any more, or explodes; its batch is kept in ``resume``.
         TrainingMemoryError: memory does not suffice.
+        RankLostError: another process of the training is gone.
     """
+    with joined(runtime):
+        return _train(model, settings, train, val, seed, runtime, resume, [*callbacks, TrainingProgress(listeners)])
+
+
+def _train(
+    model: DetectionModel,
+    settings: TrainingSettings,
+    train: PreparedSplit,
+    val: PreparedSplit,
+    seed: int,
+    runtime: Runtime,
+    resume: Path,
+    callbacks: list[Callback],
+) -> TrainingResult:
     _check(model, train, val)
+    check_shares(settings.batch_size, len(train))
     if runtime.accelerator == "cpu":
         keep_freed_memory()
     model.initialise(seed)
     model.freeze(settings.frozen_stages)
     model.to(memory_format=torch.channels_last)
+    if ranks() > 1:
+        synchronise_norms(model.train(), "cuda" if runtime.accelerator == "gpu" else "cpu")
     letterbox = Letterbox(model.image_height, model.image_width)
     samples = TrainingSamples(train, letterbox, settings.augmentation, seed)
     loader = training_loader(samples, settings.batch_size, seed, runtime.workers)
@@ -99,8 +131,9 @@ def train(
     identity = _identity(model, settings, train, val, seed)
     module.train()
     state = find_resume_state(resume, identity)
+    check_alike(identity, state.path.name if state else None)
     with _quiet_and_deterministic(), memory_advice(model, settings, runtime):
-        trainer = _trainer(settings, runtime, [*callbacks, TrainingProgress(listeners), ResumeWriter(resume, identity)])
+        trainer = _trainer(settings, runtime, [*callbacks, ResumeWriter(resume, identity)])
         if state is not None:
             logger.info("going on after epoch %d of %d", state.content["epoch"] + 1, settings.epochs)
             module.on_load_checkpoint(state.content)
@@ -112,7 +145,8 @@ def train(
 
 def _names(loader: DataLoader[Sample], split: PreparedSplit, number: int) -> list[str]:
     """The images of a batch of the epoch that the loader is at."""
-    draws = next(itertools.islice(iter(loader.batch_sampler), number, None))  # type: ignore[arg-type]
+    assert isinstance(loader.batch_sampler, SharedBatches)
+    draws = next(itertools.islice(loader.batch_sampler.whole(), number, None))
     return [split.names[draw.position] for draw in draws]
 
 
@@ -131,7 +165,15 @@ def _trainer(settings: TrainingSettings, runtime: Runtime, callbacks: list[Callb
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         deterministic=True,
+        **(_together(runtime) if ranks() > 1 else {}),
     )
+
+
+def _together(runtime: Runtime) -> dict[str, Any]:
+    """Options of a trainer that is one of several: gradients are averaged, buffers are alike without being sent."""
+    strategy = DDPStrategy(timeout=TIMEOUT, find_unused_parameters=True, forward_sync_buffers=False)
+    machines = ranks() // runtime.devices
+    return {"strategy": strategy, "num_nodes": machines, "plugins": [TorchElasticEnvironment()]}
 
 
 def _check(model: DetectionModel, train: PreparedSplit, val: PreparedSplit) -> None:
