@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # DVC starts the stages' `python` by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test test-interrupted test-containers ui serve params lint bench fuzz lock up down clean help
+.PHONY: repro test test-slow test-interrupted test-containers ui serve params lint bench fuzz lock up down clean help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -38,6 +38,9 @@ params: $(VENV)/.pipeline  ## compose params.yaml from conf/; overrides: make pa
 
 test: $(VENV)/.dev  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+
+test-slow: $(VENV)/.dev  ## run those tests that make test leaves out because they take long
+	PINDET_TEST_SLOW=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 test-interrupted: $(VENV)/.dev  ## kill the pipeline at twenty moments, fill its disk: the result stays the same
 	PINDET_TEST_INTERRUPTED=1 $(BIN)/python -m pytest -x tests/pipelines/test_interrupted.py

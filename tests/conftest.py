@@ -22,9 +22,12 @@ TESTS = Path(__file__).parent
 def pytest_collection_modifyitems(items):
     """The pipelines come first: they take as long as half of the rest, with real stages that all import torch."""
     items.sort(key=lambda item: TESTS / "pipelines" not in item.path.parents)
+    slow_too = os.environ.get("PINDET_TEST_SLOW")
     for item in items:
-        if TESTS / "pipelines" in item.path.parents:
+        if TESTS / "pipelines" in item.path.parents and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(900))
+        if item.get_closest_marker("slow") and not slow_too:
+            item.add_marker(pytest.mark.skip(reason="slow: make test-slow runs it"))
 
 
 def pytest_xdist_make_scheduler(config, log):

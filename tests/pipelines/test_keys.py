@@ -88,6 +88,7 @@ def test_evaluating_reads_each_key_of_its_own(project, monkeypatch, tmp_path, re
     assert not unread(reads, "evaluation")
 
 
+@pytest.mark.slow
 def test_exporting_reads_each_key_of_its_own(project, monkeypatch, tmp_path, reads):
     monkeypatch.chdir(project.root)
     shutil.rmtree("models/bundle")

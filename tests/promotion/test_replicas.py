@@ -138,6 +138,7 @@ def release(cluster, *arguments):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_release_in_the_agents_clone_is_followed_by_every_replica(shared, cluster):
     push(shared, cluster)
     assert cluster.agent(shared.origin)["releases"] == {}

@@ -118,6 +118,7 @@ def test_losses_weights_and_quality_are_those_of_one_process(alone_and_together:
     assert difference < 1e-2 * sum(float(value.double().norm()) for value in alone.state_dict.values())
 
 
+@pytest.mark.slow
 def test_one_loss_that_is_no_number_stops_all_and_keeps_the_whole_batch(job: Job) -> None:
     done = job(2, SPOILED="yes")
     assert done.returncode == 1
@@ -166,6 +167,7 @@ def wait_for(what: Callable[[], Any], seconds: float = 90) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_lost_process_ends_the_stage_which_then_goes_on(project: Path, alone_and_together: list[Made]) -> None:
     with stage(project) as started:
         wait_for(lambda: list(project.glob(".pindet/resume/*/epoch-*.ckpt")))
