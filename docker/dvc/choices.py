@@ -1,0 +1,54 @@
+"""What the agent says can be chosen: the versions that tags name, and what each stage held before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pindet_serve.status.release_agent import MOST_VERSIONS
+
+from pindet.promotion.repository import Repository
+from pindet.promotion.revision import revision_of_commit
+from pindet.promotion.settings import read_settings
+from pindet.promotion.tags import read_truth
+from pindet.promotion.truth import Truth
+
+
+class Choices:
+    """Reads them from the clone; the metrics of a commit are read once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._metrics: dict[str, dict[str, float]] = {}
+
+    def read(self) -> dict[str, Any]:
+        """The stages and versions of the clone's tags, as ``release.agent`` tells them.
+
+        Raises:
+            PromotionError: it is no project, or its settings can not be read.
+        """
+        repository, settings = Repository(self._root), read_settings(self._root)
+        truth = read_truth(repository, settings.artifact, refresh=False)
+        newest = list(truth.versions.items())[::-1][:MOST_VERSIONS]
+        versions = [
+            {"version": version, "commit": tag.commit, "when": tag.when, "metrics": self._of(repository, tag.commit)}
+            for version, tag in newest
+        ]
+        stages = sorted({*truth.stages, *settings.aliases})
+        return {"stages": {stage: {"before": before(truth, stage)} for stage in stages}, "versions": versions}
+
+    def _of(self, repository: Repository, commit: str) -> dict[str, float]:
+        if commit not in self._metrics:
+            found = revision_of_commit(repository, commit).metrics
+            self._metrics[commit] = {
+                key: round(float(value), 6)
+                for key, value in found.items()
+                if key.startswith("test/") and key.count("/") == 1 and isinstance(value, int | float)
+            }
+        return self._metrics[commit]
+
+
+def before(truth: Truth, stage: str) -> list[str]:
+    """The versions that a stage held before the one that it holds, latest first, each once."""
+    held = [placement.version for placement in truth.history(stage)]
+    return list(dict.fromkeys(version for version in held[::-1] if version != held[-1]))
