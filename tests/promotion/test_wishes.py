@@ -121,6 +121,17 @@ def staged(shared):
     return shared
 
 
+@pytest.fixture
+def tagged(shared):
+    """Two versions as git has them; what `pindet` would do with them is pretended."""
+    for name in ("detector@v1.0.0", "detector#production#1"):
+        shared.git("tag", "-a", name, "-m", name)
+    shared.commit()
+    shared.git("tag", "-a", "detector@v1.1.0", "-m", "x")
+    shared.git("push", "-q", "origin", "main", "--tags")
+    return shared
+
+
 def test_a_wish_is_carried_out_with_every_gate_and_rolled_back(staged, bus, start_agent):
     start_agent(staged)
     said = bus.wait("agent", carries_out=True)
@@ -148,9 +159,9 @@ def test_a_wish_is_carried_out_with_every_gate_and_rolled_back(staged, bus, star
     assert "staging did not hold v1.0.0" in bus.wait("refused", id=never["id"])["reason"]
 
 
-def test_what_is_no_wish_of_this_place_is_refused_and_runs_nothing(staged, bus, start_agent):
+def test_what_is_no_wish_of_this_place_is_refused_and_runs_nothing(tagged, bus, start_agent):
     late, missed = bus.wish("v1.1.0", age=61), bus.wish("v1.1.0", age=20)
-    agent = start_agent(staged, CLOSED)
+    agent = start_agent(tagged, CLOSED)
     assert "s old; at most 60 s" in bus.wait("refused", id=late["id"])["reason"]
     assert "mAP falls by 0.2" in bus.wait("refused", id=missed["id"])["reason"], "it is younger than a minute"
     before = promotions(agent)
@@ -171,8 +182,8 @@ def test_what_is_no_wish_of_this_place_is_refused_and_runs_nothing(staged, bus, 
     assert promotions(agent) == before
 
 
-def test_a_wish_is_carried_out_once_though_it_is_said_again(staged, bus, start_agent):
-    agent = start_agent(staged, CLOSED)
+def test_a_wish_is_carried_out_once_though_it_is_said_again(tagged, bus, start_agent):
+    agent = start_agent(tagged, CLOSED)
     wish = bus.wish("v1.1.0")
     bus.wait("refused", id=wish["id"])
     assert bus.publisher.publish("release.wanted", wish)
@@ -185,14 +196,14 @@ def test_a_wish_is_carried_out_once_though_it_is_said_again(staged, bus, start_a
     # The next agent reads what was said during the last minute.
     agent.terminate()
     assert agent.wait(60) == 0
-    again = start_agent(staged, CLOSED)
+    again = start_agent(tagged, CLOSED)
     fresh = bus.wish("v1.0.0")
     bus.wait("refused", id=fresh["id"])
     assert [line for line in promotions(again) if fresh["id"] not in line] == []
 
 
-def test_an_agent_that_is_not_told_to_carries_nothing_out(staged, bus, start_agent):
-    agent = start_agent(staged, CLOSED, RELEASES_FROM_PAGE="off")
+def test_an_agent_that_is_not_told_to_carries_nothing_out(tagged, bus, start_agent):
+    agent = start_agent(tagged, CLOSED, RELEASES_FROM_PAGE="off")
     assert bus.wait("agent")["carries_out"] is False
     bus.wish("v1.1.0")
     time.sleep(3)
@@ -213,8 +224,8 @@ def test_an_agent_with_settings_that_are_none_does_not_start(shared, start_agent
     assert said in (agent.folder / "log").read_text()
 
 
-def test_an_agent_outlives_the_bus(staged, bus, start_agent):
-    agent = start_agent(staged, CLOSED)
+def test_an_agent_outlives_the_bus(tagged, bus, start_agent):
+    agent = start_agent(tagged, CLOSED)
     bus.wait("agent")
     bus.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     wish = bus.wish("v1.1.0")

@@ -17,6 +17,7 @@ from pindet_serve.auth.require import require
 from pindet_serve.manifest import BundleError
 from pindet_serve.serving.released import Listed, list_releases
 from pindet_serve.status.release_agent import AgentSaid, Choice
+from pindet_serve.status.wish import VERSION
 
 router = APIRouter(tags=["model"])
 
@@ -77,7 +78,7 @@ def _choices(found: list[ReleaseAnswer], said: AgentSaid | None) -> list[ChoiceA
     """The versions that are tagged, as the agent says, and those of release files that it does not name."""
     tagged = said.versions if said else []
     named = {choice.version for choice in tagged}
-    held = {one.version: Choice(one.version, *_known(one.lineage)) for one in found if one.version}
+    held = {one.version: Choice(one.version, *_known(one.lineage)) for one in found if re.match(VERSION, one.version)}
     others = [choice for version, choice in sorted(held.items(), key=_numbers, reverse=True) if version not in named]
     return [ChoiceAnswer(**asdict(choice)) for choice in [*tagged, *others]]
 
