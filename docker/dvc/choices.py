@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from pindet.promotion.settings import read_settings
 from pindet.promotion.tags import read_truth
 from pindet.promotion.truth import Truth
 
+MOST_BEFORE = 20
+
 
 class Choices:
     """Reads them from the clone; the metrics of a commit are read once."""
@@ -22,18 +25,17 @@ class Choices:
         self._metrics: dict[str, dict[str, float]] = {}
 
     def read(self) -> dict[str, Any]:
-        """The stages and versions of the clone's tags, as ``release.agent`` tells them.
+        """Every stage with what it held before, and every version, newest first; metrics of those that are told.
 
         Raises:
             PromotionError: it is no project, or its settings can not be read.
         """
         repository, settings = Repository(self._root), read_settings(self._root)
         truth = read_truth(repository, settings.artifact, refresh=False)
-        newest = list(truth.versions.items())[::-1][:MOST_VERSIONS]
-        versions = [
-            {"version": version, "commit": tag.commit, "when": tag.when, "metrics": self._of(repository, tag.commit)}
-            for version, tag in newest
-        ]
+        newest = list(truth.versions.items())[::-1]
+        versions = [{"version": version, "commit": tag.commit, "when": tag.when} for version, tag in newest]
+        for one in versions[:MOST_VERSIONS]:
+            one["metrics"] = self._of(repository, one["commit"])
         stages = sorted({*truth.stages, *settings.aliases})
         return {"stages": {stage: {"before": before(truth, stage)} for stage in stages}, "versions": versions}
 
@@ -46,6 +48,12 @@ class Choices:
                 if key.startswith("test/") and key.count("/") == 1 and isinstance(value, int | float)
             }
         return self._metrics[commit]
+
+
+def shown(known: Mapping[str, Any]) -> dict[str, Any]:
+    """As ``release.agent`` tells it: what an event has room for."""
+    stages = {stage: {"before": held["before"][:MOST_BEFORE]} for stage, held in known["stages"].items()}
+    return {"stages": stages, "versions": known["versions"][:MOST_VERSIONS]}
 
 
 def before(truth: Truth, stage: str) -> list[str]:

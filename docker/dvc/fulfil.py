@@ -37,7 +37,7 @@ def obstacle(wish: Wish, choices: Mapping[str, Any]) -> str:
     if wish.kind == "rollback" and wish.version not in (held := stages[wish.stage]["before"]):
         return f"{wish.stage} did not hold {wish.version} before; it held {', '.join(held) or 'nothing else'}"
     if wish.kind == "promote" and wish.version not in versions:
-        return f"there is no version {wish.version}; the latest are {', '.join(versions) or 'none'}"
+        return f"there is no version {wish.version}; the latest are {', '.join(versions[:10]) or 'none'}"
     return ""
 
 

@@ -6,14 +6,12 @@ import { fill, h } from "../dom.js";
 import { moment, number } from "../format.js";
 import { t } from "../i18n.js";
 import { dataTable, field, numberCell, select } from "../table.js";
+import { outcome } from "./wish-outcome.js";
 
 /** @typedef {import("../app.js").App} App */
-/** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../types.d.ts").Release} Release */
 /** @typedef {"promote" | "rollback"} Kind */
 
-const UNHEARD_MS = 90_000;
-const ENDLESS_MS = 15 * 60_000;
 const SHOWN = 6;
 
 /**
@@ -75,13 +73,18 @@ async function change(app, release, kind) {
   const action = kind === "promote" ? t("stage.promote_do") : t("stage.rollback_do");
   /** @param {(text: string) => void} underway */
   const run = async (underway) => {
-    const json = { version: version.value, kind };
-    const wish = await ask(`/v1/releases/${encodeURIComponent(release.stage)}`, { method: "POST", json });
-    underway(t("stage.wished"));
-    const reason = await outcome(app.store, wish.id, () => underway(t("stage.accepted")));
-    const done = t("stage.done", { stage: release.stage, version: wish.version });
-    if (reason) notify(`${done} ${reason}`, "bad");
-    else notify(done);
+    version.disabled = true;
+    try {
+      const json = { version: version.value, kind };
+      const wish = await ask(`/v1/releases/${encodeURIComponent(release.stage)}`, { method: "POST", json });
+      underway(t("stage.wished"));
+      const reason = await outcome(app.store, wish.id, () => underway(t("stage.accepted")));
+      const done = t("stage.done", { stage: release.stage, version: wish.version });
+      if (reason) notify(`${done} ${reason}`, "bad");
+      else notify(done);
+    } finally {
+      version.disabled = false;
+    }
   };
   await confirm(words(kind, release).replace(/\s*…$/, ""), content, { action, danger: kind === "rollback", run });
 }
@@ -125,39 +128,4 @@ function metricsOf({ lineage }) {
   return Object.fromEntries(
     entries.filter(([key, value]) => /^test\/[^/]+$/.test(key) && typeof value === "number"),
   );
-}
-
-/**
- * What becomes of a wish, as the status feed tells it.
- *
- * @param {Store} store
- * @param {string} id
- * @param {() => void} accepted called when the agent has begun
- * @returns {Promise<string>} what is left to be known once it is done; mostly nothing
- */
-function outcome(store, id, accepted) {
-  const began = Date.now();
-  return new Promise((resolve, reject) => {
-    const look = () => {
-      const told = new Map(
-        store.events.filter((event) => event.data.id === id).map((event) => [event.type, event.data]),
-      );
-      const [done, refused, begun] = ["done", "refused", "accepted"].map((what) => told.get(`release.${what}`));
-      const waited = Date.now() - began;
-      if (begun) accepted();
-      if (done) end(() => resolve(String(done.reason ?? "")));
-      else if (refused) end(() => reject(new Error(t("stage.refused", { reason: String(refused.reason) }))));
-      else if (!begun && waited > UNHEARD_MS) end(() => reject(new Error(t("stage.unheard"))));
-      else if (waited > ENDLESS_MS) end(() => reject(new Error(t("stage.endless"))));
-    };
-    /** @param {() => void} last */
-    const end = (last) => {
-      clearInterval(timer);
-      store.removeEventListener("change", look);
-      last();
-    };
-    const timer = setInterval(look, 1000);
-    store.addEventListener("change", look);
-    look();
-  });
 }
