@@ -109,15 +109,17 @@ def open_wishes(project: Project, lock: threading.Lock) -> Wishes | None:
     """What listens for wishes, as the environment says; ``None`` without a bus.
 
     Raises:
-        SettingsError: wishes are to be carried out, and the secret is none.
+        ValueError: wishes are to be carried out, and secret or bus are none.
     """
     is_on = os.environ.get("RELEASES_FROM_PAGE", "off")
     if is_on not in ("on", "off"):
         raise SettingsError(f"RELEASES_FROM_PAGE is {is_on!r}; on or off is allowed")
     secret = os.environ.get("RELEASE_SECRET", "") if is_on == "on" else ""
+    url = os.environ.get("REDIS_URL")
     if is_on == "on":
         check_secret("RELEASE_SECRET", secret)
-    url = os.environ.get("REDIS_URL")
+        if not url:
+            raise SettingsError("RELEASES_FROM_PAGE is on and REDIS_URL is not set; wishes come over Redis, set it")
     return Wishes(project, lock, url, os.environ.get("REDIS_PASSWORD"), secret) if url else None
 
 

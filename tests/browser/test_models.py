@@ -9,6 +9,8 @@ import redis
 from pindet_serve.status.publisher import Publisher
 from playwright.sync_api import expect
 
+from .test_accessible import PHONE, violations
+
 SECRET = "0f9d2c4b6a8e1735f0b1c2d3e4a59687"
 
 
@@ -207,3 +209,24 @@ def test_an_operator_has_no_button_for_a_stage_and_is_refused(plant, agent, open
     headers = {"Authorization": f"Bearer {token_of(plant, 'operator')}"}
     answer = httpx.post(f"{plant.url}/v1/releases/production", json={"version": "v1.1.0"}, headers=headers)
     assert (answer.status_code, answer.json()["detail"]) == (403, "the role is operator; admin is needed")
+    page.goto(f"{plant.url}/#/live")
+    agent.say("refused", id="0" * 32, stage="staging", version="v1.1.0", reason="no gate is open")
+    expect(page.locator("#events")).to_contain_text("no gate is open")
+    expect(page.locator("#events")).not_to_contain_text("release.agent")
+    expect(page.locator("#replicas tbody tr")).to_have_count(1)  # the agent is none
+
+
+def test_axe_finds_nothing_in_the_dialog_of_a_stage(plant, agent, open_page, token_of):
+    agent.listen(before=["v0.9.0", "v0.8.0"])
+    page = open_page(plant, "models", ready=None, token=token_of(plant, "admin"), bypass_csp=True, **PHONE)
+    page.get_by_role("button", name="发布到 production").click()
+    expect(page.get_by_role("dialog")).to_contain_text("v1.0.0 → v1.1.0")
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.get_by_role("button", name="取消").click()
+    page.get_by_role("button", name="回滚 production").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("option")).to_have_text(["v0.9.0", "v0.8.0"])
+    expect(dialog).to_contain_text("v1.0.0 → v0.9.0")
+    dialog.get_by_role("combobox").select_option("v0.8.0")
+    expect(dialog).to_contain_text("v1.0.0 → v0.8.0")

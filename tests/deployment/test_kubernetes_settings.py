@@ -173,8 +173,8 @@ def test_what_others_can_read_and_a_source_elsewhere_are_refused(host, site):
 
 
 def test_the_secret_of_wishes_is_one_in_both_places_where_they_are_on(host, site):
-    settings = site / "base" / "agent.env"
-    settings.write_text(settings.read_text().replace("RELEASES_FROM_PAGE=off", "RELEASES_FROM_PAGE=on"))
+    with (site / "site" / "agent.env").open("a") as file:
+        file.write("RELEASES_FROM_PAGE=on\n")
     status, failed = said(host, site)
     assert status == 1 and len(failed) == 1 and "pindet-api/RELEASE_SECRET is empty" in failed[0]
     secrets = site / "secret.yaml"

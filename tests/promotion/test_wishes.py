@@ -215,6 +215,7 @@ def test_an_agent_that_is_not_told_to_carries_nothing_out(tagged, bus, start_age
     [
         ({"RELEASE_SECRET": ""}, "RELEASE_SECRET has 0 characters; at least 32 needed"),
         ({"RELEASE_SECRET": "CHANGE_ME" * 4}, "RELEASE_SECRET looks like a placeholder"),
+        ({"REDIS_URL": ""}, "REDIS_URL is not set"),
         ({"RELEASES_FROM_PAGE": "yes"}, "RELEASES_FROM_PAGE is 'yes'; on or off is allowed"),
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pindet_serve.status.event import Event
+from pindet_serve.status.event import Event, Position, parse_position
 
 TYPE = "release.agent"
 BEAT_SECONDS = 30.0
@@ -52,11 +52,16 @@ def latest(events: Sequence[Event]) -> AgentSaid | None:
     """What the agent that was heard of last said; ``None`` if none ever was."""
     if not events:
         return None
-    last = max(events, key=lambda event: event.ts)
+    # Redis' clock, by which it is placed, is the same for all agents.
+    last = max(events, key=_position)
     try:
-        return _read(last.data, max(0.0, time.time() - last.ts))
+        return _read(last.data, max(0.0, time.time() - _position(last)[0] / 1000))
     except (AttributeError, KeyError, TypeError, ValueError):
         return None  # who else writes to the bus must not break an answer
+
+
+def _position(event: Event) -> Position:
+    return parse_position(event.id) or (0, 0, 0)
 
 
 def _read(data: Mapping[str, Any], heard_s: float) -> AgentSaid:
