@@ -58,8 +58,7 @@ class Agent:
             with self._lock:
                 state["commit"] = self._project.follow()
                 state["reconciled"] = self._reconcile(state["problems"])
-                if self._wishes:
-                    self._wishes.look()
+                self._look(state["problems"])
             self._verify()
         except (ProjectError, PromotionError, OSError, subprocess.TimeoutExpired) as error:
             state["problems"].append(str(error))
@@ -82,6 +81,13 @@ class Agent:
         for name in result.get("changed", []):
             _log.info("brought in line: %s", name)
         return result
+
+    def _look(self, problems: list[str]) -> None:
+        try:
+            if self._wishes:
+                self._wishes.look()
+        except PromotionError as error:  # no reason to leave out what follows
+            problems.append(f"what can be chosen: {error}")
 
     def _verify(self) -> None:
         now, seen, listed = time.monotonic(), self._verified, release_texts(self._project.root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,18 @@ class Choices:
 
     def _of(self, repository: Repository, commit: str) -> dict[str, float]:
         if commit not in self._metrics:
-            found = revision_of_commit(repository, commit).metrics
-            self._metrics[commit] = {
-                key: round(float(value), 6)
-                for key, value in found.items()
-                if key.startswith("test/") and key.count("/") == 1 and isinstance(value, int | float)
-            }
+            try:
+                found = revision_of_commit(repository, commit).metrics
+            except (TypeError, ValueError):  # a version without readable metrics is a version all the same
+                found = {}
+            self._metrics[commit] = {key: round(float(value), 6) for key, value in found.items() if _told(key, value)}
         return self._metrics[commit]
+
+
+def _told(key: str, value: Any) -> bool:
+    """Whether it is a number of the test split for all classes together."""
+    is_overall = key.startswith("test/") and key.count("/") == 1
+    return is_overall and isinstance(value, int | float) and math.isfinite(value)
 
 
 def shown(known: Mapping[str, Any]) -> dict[str, Any]:

@@ -126,6 +126,7 @@ def tagged(shared):
     """Two versions as git has them; what `pindet` would do with them is pretended."""
     for name in ("detector@v1.0.0", "detector#production#1"):
         shared.git("tag", "-a", name, "-m", name)
+    shared.write("metrics.json", '{"test/map": NaN}')
     shared.commit()
     shared.git("tag", "-a", "detector@v1.1.0", "-m", "x")
     shared.git("push", "-q", "origin", "main", "--tags")
@@ -204,7 +205,10 @@ def test_a_wish_is_carried_out_once_though_it_is_said_again(tagged, bus, start_a
 
 def test_an_agent_that_is_not_told_to_carries_nothing_out(tagged, bus, start_agent):
     agent = start_agent(tagged, CLOSED, RELEASES_FROM_PAGE="off")
-    assert bus.wait("agent")["carries_out"] is False
+    said = bus.wait("agent")
+    assert said["carries_out"] is False
+    metrics = {one["version"]: one["metrics"] for one in said["versions"]}
+    assert metrics == {"v1.1.0": {}, "v1.0.0": {"test/map": 0.9}}
     bus.wish("v1.1.0")
     time.sleep(3)
     assert promotions(agent) == [] and bus.heard("refused") == []
