@@ -117,12 +117,12 @@ def open_wishes(project: Project, lock: threading.Lock) -> Wishes | None:
     Raises:
         ValueError: wishes are to be carried out, and secret or bus are none.
     """
-    is_on = os.environ.get("RELEASES_FROM_PAGE", "off")
-    if is_on not in ("on", "off"):
-        raise SettingsError(f"RELEASES_FROM_PAGE is {is_on!r}; on or off is allowed")
-    secret = os.environ.get("RELEASE_SECRET", "") if is_on == "on" else ""
+    asked = os.environ.get("RELEASES_FROM_PAGE", "off")
+    if asked not in ("on", "off"):
+        raise SettingsError(f"RELEASES_FROM_PAGE is {asked!r}; on or off is allowed")
+    secret = os.environ.get("RELEASE_SECRET", "") if asked == "on" else ""
     url = os.environ.get("REDIS_URL")
-    if is_on == "on":
+    if asked == "on":
         check_secret("RELEASE_SECRET", secret)
         if not url:
             raise SettingsError("RELEASES_FROM_PAGE is on and REDIS_URL is not set; wishes come over Redis, set it")

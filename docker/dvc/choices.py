@@ -34,7 +34,9 @@ class Choices:
         repository, settings = Repository(self._root), read_settings(self._root)
         truth = read_truth(repository, settings.artifact, refresh=False)
         newest = list(truth.versions.items())[::-1]
-        versions = [{"version": version, "commit": tag.commit, "when": tag.when} for version, tag in newest]
+        versions: list[dict[str, Any]] = [
+            {"version": version, "commit": tag.commit, "when": tag.when} for version, tag in newest
+        ]
         for one in versions[:MOST_VERSIONS]:
             one["metrics"] = self._of(repository, one["commit"])
         stages = sorted({*truth.stages, *settings.aliases})

@@ -42,7 +42,8 @@ class Wishes:
         self._project, self._lock, self._carries_out = project, lock, bool(secret)
         self._publisher = Publisher(url, f"release-agent@{socket.gethostname()}", password)
         self._telling, self._stopped = threading.Lock(), threading.Event()
-        self._choices, self._known = Choices(project.root), {"stages": {}, "versions": []}
+        self._choices = Choices(project.root)
+        self._known: dict[str, Any] = {"stages": {}, "versions": []}
         self._say_at = 0.0
         self._waiting: queue.Queue[Wish] = queue.Queue(MOST_WAITING)
         self._threads = [threading.Thread(target=self._say_forever, daemon=True)]
