@@ -2,7 +2,8 @@
 
 Says on the status bus what it changed (by ``pindet reconcile`` itself) and what it saw:
 ``release.verified`` and ``release.damaged``. What it knows is in a JSON file, which the health check reads. Nothing
-that goes wrong ends it: it says so, and tries again.
+that goes wrong ends it: it says so, and tries again. With ``RELEASES_FROM_PAGE=on`` it carries out what administrators
+wish for on the page (:mod:`wishes`).
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from figures import figures
+from pindet_serve.settings import SettingsError, check_secret
 from project import Project, ProjectError
 from released import Verified, release_texts, verify
+from wishes import Wishes
 
 from pindet.promotion.announcement import announce
 from pindet.promotion.errors import PromotionError
@@ -38,10 +41,12 @@ class Agent:
     Args:
         project: the clone.
         verify_s: seconds between two readings of every released object; a changed release is read at once.
+        lock: held while the clone is worked on.
+        wishes: told when there may be other tags.
     """
 
-    def __init__(self, project: Project, verify_s: float) -> None:
-        self._project, self._verify_s = project, verify_s
+    def __init__(self, project: Project, verify_s: float, lock: threading.Lock, wishes: Wishes | None = None) -> None:
+        self._project, self._verify_s, self._lock, self._wishes = project, verify_s, lock, wishes
         self._verified = Verified()
         self._verified_at = -verify_s
         self._known: dict[str, str] = {}
@@ -50,8 +55,10 @@ class Agent:
         """Do everything once; returns what there is to know."""
         state: dict[str, Any] = {"ts": time.time(), "problems": []}
         try:
-            state["commit"] = self._project.follow()
-            state["reconciled"] = self._reconcile(state["problems"])
+            with self._lock:
+                state["commit"] = self._project.follow()
+                state["reconciled"] = self._reconcile(state["problems"])
+                self._look(state["problems"])
             self._verify()
         except (ProjectError, PromotionError, OSError, subprocess.TimeoutExpired) as error:
             state["problems"].append(str(error))
@@ -75,6 +82,13 @@ class Agent:
             _log.info("brought in line: %s", name)
         return result
 
+    def _look(self, problems: list[str]) -> None:
+        try:
+            if self._wishes:
+                self._wishes.look()
+        except PromotionError as error:  # no reason to leave out what follows
+            problems.append(f"what can be chosen: {error}")
+
     def _verify(self) -> None:
         now, seen, listed = time.monotonic(), self._verified, release_texts(self._project.root)
         if now - self._verified_at < self._verify_s and listed == self._known:
@@ -87,6 +101,33 @@ class Agent:
                 announce("release.damaged" if damaged else "release.verified", asdict(self._verified))
 
 
+def open_project() -> Project:
+    """The clone that the environment names."""
+    return Project(
+        Path(os.environ.get("AGENT_PROJECT", "/dvc/work/project")),
+        os.environ.get("PROJECT_GIT", "/source/.git"),
+        os.environ.get("DVC_REMOTE_URL", "/dvc/remote"),
+        Path(os.environ.get("DVC_CACHE_DIR", "/dvc/cache")),
+    )
+
+
+def open_wishes(project: Project, lock: threading.Lock) -> Wishes | None:
+    """What listens for wishes, as the environment says; ``None`` without a bus.
+
+    Raises:
+        ValueError: wishes are to be carried out, and secret or bus are none.
+    """
+    asked = os.environ.get("RELEASES_FROM_PAGE", "off")
+    if asked not in ("on", "off"):
+        raise SettingsError(f"RELEASES_FROM_PAGE is {asked!r}; on or off is allowed")
+    secret = os.environ.get("RELEASE_SECRET", "") if asked == "on" else ""
+    url = os.environ.get("REDIS_URL")
+    if asked == "on":
+        check_secret("RELEASE_SECRET", secret)
+        if not url:
+            raise SettingsError("RELEASES_FROM_PAGE is on and REDIS_URL is not set; wishes come over Redis, set it")
+    return Wishes(project, lock, url, os.environ.get("REDIS_PASSWORD"), secret) if url else None
+
 
 def main() -> None:
     """Work until told to stop."""
@@ -94,13 +135,14 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    project = Project(
-        Path(os.environ.get("AGENT_PROJECT", "/dvc/work/project")),
-        os.environ.get("PROJECT_GIT", "/source/.git"),
-        os.environ.get("DVC_REMOTE_URL", "/dvc/remote"),
-        Path(os.environ.get("DVC_CACHE_DIR", "/dvc/cache")),
-    )
-    agent = Agent(project, float(os.environ.get("AGENT_VERIFY_SECONDS", "3600")))
+    project, lock = open_project(), threading.Lock()
+    try:
+        wishes = open_wishes(project, lock)
+    except ValueError as error:
+        sys.exit(f"agent: {error}")
+    agent = Agent(project, float(os.environ.get("AGENT_VERIFY_SECONDS", "3600")), lock, wishes)
+    if wishes:
+        wishes.start()
     told: list[str] = []
     while not stop.is_set():
         state = agent.round()
@@ -111,6 +153,8 @@ def main() -> None:
         if FIGURES.parent.is_dir():
             _write(FIGURES, figures(state, FIGURES.parent))
         stop.wait(float(os.environ.get("AGENT_SECONDS", "30")))
+    if wishes:
+        wishes.stop()
 
 
 def _write(path: Path, text: str) -> None:

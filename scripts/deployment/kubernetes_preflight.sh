@@ -68,7 +68,19 @@ check_secrets() {
     done
     [ "$(secret pindet-api/REDIS_PASSWORD)" = "$(secret pindet-agent/REDIS_PASSWORD)" ] ||
         fail "secrets: REDIS_PASSWORD of pindet-api and of pindet-agent differ; it is one Redis"
+    check_release_secret
     [ "$failures" -ne "$before" ] || pass "secrets: $((${#OWN[@]} + ${#GIVEN[@]})) in $(basename "$secrets")"
+}
+
+# By it the agent knows that a wish for a release is the api's.
+check_release_secret() {
+    local api weak
+    api=$(secret pindet-api/RELEASE_SECRET)
+    [ "$(value RELEASES_FROM_PAGE)" = on ] || [ -n "$api" ] || return 0
+    weak=$(weakness "$api")
+    [ -z "$weak" ] || fail "secrets: pindet-api/RELEASE_SECRET $weak"
+    [ "$api" = "$(secret pindet-agent/RELEASE_SECRET)" ] ||
+        fail "secrets: RELEASE_SECRET of pindet-api and of pindet-agent differ; they have to be the same"
 }
 
 case ${1:-} in

@@ -45,17 +45,22 @@ check_host() {
 
 check_secrets() {
     [ -r "$ENV_FILE" ] || { fail "settings: $ENV_FILE is not there; run start_production_with_mlops.sh --init"; return; }
-    local mode name value weak before=$failures seen=' '
+    local mode name value weak before=$failures seen=' ' secrets=("${SECRETS[@]}")
+    case $(setting RELEASES_FROM_PAGE off) in
+        on) secrets+=(RELEASE_SECRET) ;;
+        off) [ -z "$(setting RELEASE_SECRET)" ] || secrets+=(RELEASE_SECRET) ;;
+        *) fail "settings: RELEASES_FROM_PAGE is $(setting RELEASES_FROM_PAGE); on or off is allowed" ;;
+    esac
     mode=$(stat -c %a "$ENV_FILE")
     [ "${mode: -2}" = 00 ] || fail "settings: others can read $ENV_FILE (mode $mode); chmod 600 $ENV_FILE"
-    for name in "${SECRETS[@]}"; do
+    for name in "${secrets[@]}"; do
         value=$(setting "$name")
         weak=$(weakness "$value")
         [ -z "$weak" ] || { fail "secrets: $name $weak"; continue; }
         case $seen in *" $value "*) fail "secrets: $name is used twice; each needs its own" ;; esac
         seen+="$value "
     done
-    [ "$failures" -ne "$before" ] || pass "secrets: ${#SECRETS[@]}, long and different; mode $mode"
+    [ "$failures" -ne "$before" ] || pass "secrets: ${#secrets[@]}, long and different; mode $mode"
 }
 
 check_settings() {

@@ -29,6 +29,18 @@ class SettingsError(ValueError):
     """A setting that the server can not start with; the message names it."""
 
 
+def check_secret(name: str, value: str) -> None:
+    """Refuse a secret that could be guessed.
+
+    Raises:
+        SettingsError: it is short, or looks like a placeholder.
+    """
+    if len(value) < SHORTEST_SECRET:
+        raise SettingsError(f"{name} has {len(value)} characters; at least {SHORTEST_SECRET} needed")
+    if any(word in value.lower() for word in PLACEHOLDERS) or len(set(value)) < 8:
+        raise SettingsError(f"{name} looks like a placeholder; make one with: openssl rand -hex 32")
+
+
 def _setting(default: Any, text: str, name: str = "", *, flag: bool = True) -> Any:
     return field(default=default, metadata={"help": text, "env": name, "flag": flag})
 
@@ -74,6 +86,10 @@ class Settings:
     jwt_secret_previous: str = _setting(
         "", "a former JWT_SECRET whose tokens are still good", "JWT_SECRET_PREVIOUS", flag=False
     )
+    release_secret: str = _setting(
+        "", "signs wishes for releases, which the release agent carries out; without it none are taken",
+        "RELEASE_SECRET", flag=False,
+    )  # fmt: skip
     admin_user: str = _setting("", "administrator to make if there is no user at all", flag=False)
     admin_password: str = _setting("", "password of that administrator", flag=False)
     token_minutes: float = _setting(60.0, "how long a sign-in lasts")
@@ -108,6 +124,8 @@ class Settings:
         if self.port > 65535:
             raise SettingsError(f"port is {self.port}; 0 to 65535 is allowed")
         self._check_secret()
+        if self.release_secret:
+            check_secret("RELEASE_SECRET", self.release_secret)
 
     def _check_secret(self) -> None:
         if not self.jwt_secret:
@@ -116,10 +134,7 @@ class Settings:
                     f"host is {self.host}, which others can reach, and sign-in is off; set JWT_SECRET, or use 127.0.0.1"
                 )
             return
-        if len(self.jwt_secret) < SHORTEST_SECRET:
-            raise SettingsError(f"JWT_SECRET has {len(self.jwt_secret)} characters; at least {SHORTEST_SECRET} needed")
-        if any(word in self.jwt_secret.lower() for word in PLACEHOLDERS) or len(set(self.jwt_secret)) < 8:
-            raise SettingsError("JWT_SECRET looks like a placeholder; make one with: openssl rand -hex 32")
+        check_secret("JWT_SECRET", self.jwt_secret)
 
     @property
     def max_body_bytes(self) -> int:

@@ -1,10 +1,15 @@
 """Models: what is served, what is released, and who may change it; the same without the page."""
 
 import json
+import time
 
 import httpx
 import pytest
+import redis
+from pindet_serve.status.publisher import Publisher
 from playwright.sync_api import expect
+
+from .test_accessible import PHONE, violations
 
 SECRET = "0f9d2c4b6a8e1735f0b1c2d3e4a59687"
 
@@ -102,3 +107,126 @@ def test_a_viewer_sees_no_buttons_and_the_server_lets_none_be_pressed(guarded, o
         assert httpx.get(guarded.url + path, headers=headers).status_code == 403, path
     page.goto(f"{guarded.url}/#/users")
     expect(page.locator("main")).to_contain_text("Only administrators see the users.")
+
+
+class Agent:
+    """Says on the bus what a release agent says."""
+
+    def __init__(self, url):
+        self.redis = redis.Redis.from_url(url, decode_responses=True)
+        self.publisher = Publisher(url, "release-agent@test")
+
+    def listen(self, before=()):
+        versions = [
+            {"version": "v1.1.0", "commit": "c" * 40, "when": 1.77e9, "metrics": {"test/map": 0.95, "test/f1": 0.9}},
+            {"version": "v1.0.0", "commit": "a" * 40, "when": 1.76e9, "metrics": {"test/map": 0.9}},
+        ]
+        stages = {"production": {"before": list(before)}, "staging": {"before": []}}
+        self.say("agent", carries_out=True, stages=stages, versions=versions)
+
+    def say(self, what, **data):
+        assert self.publisher.publish(f"release.{what}", data)
+
+    def wish(self, number, seconds=30):
+        """The wish of that number, when it is on the bus."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            events = [json.loads(fields["event"]) for _, fields in self.redis.xrange("{pindet:status}:events")]
+            wishes = [event["data"] for event in events if event["type"] == "release.wanted"]
+            if len(wishes) > number:
+                return wishes[number]
+            time.sleep(0.05)
+        raise AssertionError("no wish came")
+
+
+@pytest.fixture
+def agent(redis_server):
+    made = Agent(redis_server.url)
+    yield made
+    made.publisher.close()
+    made.redis.close()
+
+
+@pytest.fixture
+def plant(make_server, released, add_users, redis_server, tmp_path):
+    """A server that follows production, on a bus, with sign-in."""
+    source = released("v1.0.0", 0.9)
+    add_users(tmp_path / "state")
+    return make_server(source, JWT_SECRET=SECRET, REDIS_URL=redis_server.url, RELEASE_SECRET=SECRET[::-1])
+
+
+def test_an_administrator_promotes_and_rolls_back_a_stage(plant, agent, released, open_page, sign_in):
+    page = open_page(plant, "models", ready=None)
+    sign_in(page, "admin")
+    expect(page.locator("#releases tbody tr")).to_have_count(1)
+    expect(page.get_by_role("button", name="Promote to")).to_have_count(0)
+    expect(page.locator("main")).to_contain_text("so it is done where the repository is")
+    agent.listen()
+    page.get_by_role("button", name="Promote to production").click()
+    dialog = page.get_by_role("dialog", name="Promote to production")
+    expect(dialog).to_contain_text("v1.0.0 → v1.1.0")
+    expect(dialog.get_by_role("row", name="map")).to_contain_text("+0.05")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_have_count(0)
+
+    page.get_by_role("button", name="Promote to production").click()
+    dialog.get_by_role("button", name="Promote", exact=True).click()
+    expect(dialog.get_by_role("status")).to_contain_text("waiting for the release agent")
+    wish = agent.wish(0)
+    told = {name: wish[name] for name in ("id", "kind", "stage", "version")}
+    assert told | {"id": ""} == {"id": "", "kind": "promote", "stage": "production", "version": "v1.1.0"}
+    agent.say("accepted", **told)
+    expect(dialog.get_by_role("status")).to_contain_text("checking the gates")
+    agent.say("refused", **told, reason="not promoted; closed: comparison <b>")
+    expect(dialog.get_by_role("alert")).to_contain_text("Refused: not promoted; closed: comparison <b>")
+
+    dialog.get_by_role("button", name="Promote", exact=True).click()
+    told["id"] = agent.wish(1)["id"]
+    released("v1.1.0", 0.95)
+    agent.say("done", **told, changed=True)
+    agent.listen(before=["v1.0.0"])
+    expect(dialog).to_have_count(0)
+    expect(page.locator("#notices")).to_contain_text("production holds v1.1.0 now.")
+    expect(page.locator("#releases tbody tr").nth(0)).to_contain_text("v1.1.0")
+
+    page.get_by_role("button", name="Roll back production").click()
+    dialog = page.get_by_role("dialog", name="Roll back production")
+    expect(dialog).to_contain_text("v1.1.0 → v1.0.0")
+    dialog.get_by_role("button", name="Roll back", exact=True).click()
+    wish = agent.wish(2)
+    assert (wish["kind"], wish["version"], wish["by"]) == ("rollback", "v1.0.0", "admin")
+    dialog.get_by_role("button", name="Close").click()
+    agent.say("refused", id=wish["id"], reason="v1.0.0 does not prove itself")
+    expect(page.locator("#notices")).to_contain_text("v1.0.0 does not prove itself")
+
+
+def test_an_operator_has_no_button_for_a_stage_and_is_refused(plant, agent, open_page, sign_in, token_of):
+    agent.listen()
+    page = open_page(plant, "models", ready=None)
+    sign_in(page, "operator")
+    expect(page.get_by_role("button", name="Load what is pinned")).to_be_visible()
+    expect(page.locator("#releases")).not_to_contain_text("Promote to")
+    headers = {"Authorization": f"Bearer {token_of(plant, 'operator')}"}
+    answer = httpx.post(f"{plant.url}/v1/releases/production", json={"version": "v1.1.0"}, headers=headers)
+    assert (answer.status_code, answer.json()["detail"]) == (403, "the role is operator; admin is needed")
+    page.goto(f"{plant.url}/#/live")
+    agent.say("refused", id="0" * 32, stage="staging", version="v1.1.0", reason="no gate is open")
+    expect(page.locator("#events")).to_contain_text("no gate is open")
+    expect(page.locator("#events")).not_to_contain_text("release.agent")
+    expect(page.locator("#replicas tbody tr")).to_have_count(1)  # the agent is none
+
+
+def test_axe_finds_nothing_in_the_dialog_of_a_stage(plant, agent, open_page, token_of):
+    agent.listen(before=["v0.9.0", "v0.8.0"])
+    page = open_page(plant, "models", ready=None, token=token_of(plant, "admin"), bypass_csp=True, **PHONE)
+    page.get_by_role("button", name="发布到 production").click()
+    expect(page.get_by_role("dialog")).to_contain_text("v1.0.0 → v1.1.0")
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.get_by_role("button", name="取消").click()
+    page.get_by_role("button", name="回滚 production").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("option")).to_have_text(["v0.9.0", "v0.8.0"])
+    expect(dialog).to_contain_text("v1.0.0 → v0.9.0")
+    dialog.get_by_role("combobox").select_option("v0.8.0")
+    expect(dialog).to_contain_text("v1.0.0 → v0.8.0")

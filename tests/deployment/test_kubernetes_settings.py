@@ -63,8 +63,8 @@ def test_what_compose_tells_is_told_here_too(objects, name, service):
 
 def test_the_server_takes_the_settings(objects):
     given = objects.environment("api") | {
-        "JWT_SECRET": "0123456789abcdef0123456789abcdef", "JWT_SECRET_PREVIOUS": "", "PINDET_THREADS": "2",
-        "PINDET_HOST": "0.0.0.0",
+        "JWT_SECRET": "0123456789abcdef0123456789abcdef", "JWT_SECRET_PREVIOUS": "", "RELEASE_SECRET": "",
+        "PINDET_THREADS": "2", "PINDET_HOST": "0.0.0.0",
     }  # fmt: skip
     settings = read_settings(given)
     assert settings.follows and settings.source.startswith("s3://")
@@ -170,3 +170,17 @@ def test_what_others_can_read_and_a_source_elsewhere_are_refused(host, site):
     (site / "site" / "api.env").write_text("PINDET_SOURCE=s3://other/releases/detector/production.json\n")
     status, failed = said(host, site)
     assert status == 1 and [line.split()[1] for line in failed] == ["source:", "secrets:"]
+
+
+def test_the_secret_of_wishes_is_one_in_both_places_where_they_are_on(host, site):
+    with (site / "site" / "agent.env").open("a") as file:
+        file.write("RELEASES_FROM_PAGE=on\n")
+    status, failed = said(host, site)
+    assert status == 1 and len(failed) == 1 and "pindet-api/RELEASE_SECRET is empty" in failed[0]
+    secrets = site / "secret.yaml"
+    line = "  RELEASE_SECRET: 9876543210fedcba9876543210fedcba\n"
+    secrets.write_text(secrets.read_text().replace("  DATABASE_URL: given\n", f"  DATABASE_URL: given\n{line}"))
+    status, failed = said(host, site)
+    assert status == 1 and len(failed) == 1 and "differ" in failed[0]
+    secrets.write_text(secrets.read_text().replace("  MLFLOW_TRACKING_USERNAME", f"{line}  MLFLOW_TRACKING_USERNAME"))
+    assert said(host, site) == (0, [])

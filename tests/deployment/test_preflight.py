@@ -25,7 +25,19 @@ def lines(host, **environment):
 def test_a_ready_host_fails_nothing_but_what_it_lacks(ready):
     _, failed, said = lines(ready, MIN_DISK_GB="0", MIN_MEMORY_GB="0")
     assert [line for line in failed if "port:" not in line] == [], said
-    assert "pass  secrets: 8" in said
+    assert "pass  secrets: 9" in said
+
+
+def test_the_secret_of_wishes_is_needed_where_they_are_on(ready):
+    ready.set("RELEASE_SECRET", "")
+    assert "pass  secrets: 8" in lines(ready)[2]
+    ready.set("RELEASES_FROM_PAGE", "on")
+    assert any("RELEASE_SECRET is empty" in line for line in lines(ready)[1])
+    ready.set("RELEASES_FROM_PAGE", "off")
+    ready.set("RELEASE_SECRET", "CHANGE_ME")
+    assert any("RELEASE_SECRET is a placeholder" in line for line in lines(ready)[1]), "the api would not start"
+    ready.set("RELEASES_FROM_PAGE", "yes")
+    assert any("RELEASES_FROM_PAGE is yes; on or off is allowed" in line for line in lines(ready)[1])
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_generated_settings_have_secrets_of_their_own(host):
     assert status == 0, said
     made = values(host.settings)
     secrets = [made[name] for name, value in values(EXAMPLE).items() if value == "CHANGE_ME"]
-    assert len(secrets) == len(set(secrets)) == 8
+    assert len(secrets) == len(set(secrets)) == 9
     assert all(re.fullmatch(r"[0-9a-f]{48}", secret) for secret in secrets)
     assert stat.S_IMODE(host.settings.stat().st_mode) == 0o600
     assert made.keys() == values(EXAMPLE).keys()

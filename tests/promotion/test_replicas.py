@@ -69,7 +69,7 @@ class Cluster:
         here = {
             "AGENT_SECONDS": "1", "AGENT_PROJECT": str(self.clone), "AGENT_STATE": str(self.state),
             "AGENT_FIGURES": str(self.figures), "DVC_CACHE_DIR": str(folder / "cache"), "PROJECT_GIT": str(origin),
-            "DVC_REMOTE_URL": self.address,
+            "DVC_REMOTE_URL": self.address, "RELEASES_FROM_PAGE": "on",
         }  # fmt: skip
         process = self.run("agent", [sys.executable, str(PROJECT / "docker/dvc/agent.py")], **settings("agent") | here)
         return wait_for(lambda: json.loads(self.state.read_text()), process)
@@ -94,6 +94,21 @@ def version(address):
         return answer.headers["X-Model-Version"]
 
 
+def wish(address, version):
+    """What the page does for an administrator, once a release agent listens."""
+
+    def ask(path, data=None, **headers):
+        headers |= {} if token is None else {"Authorization": f"Bearer {token}"}
+        with urllib.request.urlopen(urllib.request.Request(address + path, data, headers), timeout=10) as answer:
+            return json.load(answer)
+
+    token = None
+    token = ask("/v1/auth/token", f"username=admin&password={PASSWORD}".encode())["access_token"]
+    wait_for(lambda: [one for one in ask("/v1/releases") if one["closed"] == ""] or None)
+    body = json.dumps({"version": version}).encode()
+    return ask("/v1/releases/production", body, **{"Content-Type": "application/json"})
+
+
 @pytest.fixture
 def cluster(tmp_path, s3_server, mlflow_server, free_ports):
     if shutil.which("redis-server") is None:
@@ -108,6 +123,7 @@ def cluster(tmp_path, s3_server, mlflow_server, free_ports):
     client.close()
     common = aws | {
         "REDIS_URL": f"redis://127.0.0.1:{port}/0", "REDIS_PASSWORD": PASSWORD, "MLFLOW_TRACKING_URI": mlflow_server,
+        "RELEASE_SECRET": PASSWORD[::-1],
     }  # fmt: skip
     (tmp_path / "cluster").mkdir()
     made = Cluster(tmp_path / "cluster", f"s3://{bucket}/store", common, free_ports)
@@ -162,6 +178,10 @@ def test_a_release_in_the_agents_clone_is_followed_by_every_replica(shared, clus
     for process, address in [*replicas, (late, late_at)]:
         wait_for(lambda at=address: version(at) == "v1.0.0" or None, process, 40)
     wait_for(lambda: 'version="v1.0.0"' in cluster.figures.read_text() or None)
+    assert wish(late_at, "v1.1.0")["version"] == "v1.1.0"
+    for process, address in [*replicas, (late, late_at)]:
+        wait_for(lambda at=address: version(at) == "v1.1.0" or None, process, 60)
+    assert "detector#production#4" in shared.tags(shared.origin)
     assert json.loads(cluster.state.read_text())["problems"] == []
     late.send_signal(signal.SIGTERM)
     assert late.wait(35) in (0, -signal.SIGTERM), "longer than its grace"

@@ -58,10 +58,12 @@ def test_they_are_listed_on_s3_too(remote, s3_server, monkeypatch):
 def test_the_route_says_which_is_served(remote, start_server):
     server = start_server(remote)
     listed = {one["stage"]: one for one in httpx.get(f"{server.url}/v1/releases").json()}
-    assert listed["production"] | {"lineage": None} == {
+    assert listed["production"] | {"lineage": None, "closed": ""} == {
         "stage": "production", "name": "detector", "version": "v1.0.0", "md5": listed["staging"]["md5"],
-        "lineage": None, "followed": True, "served": True, "error": "",
+        "lineage": None, "followed": True, "served": True, "error": "", "closed": "", "before": [],
+        "choices": [{"version": "v1.1.0", "commit": "1" * 40, "when": None, "metrics": {}}],
     }  # fmt: skip
+    assert "REDIS_URL is not set" in listed["production"]["closed"]
     assert listed["production"]["lineage"] == {"git_commit": "1" * 40}
     assert not listed["staging"]["followed"]
     assert listed["damaged"]["error"]

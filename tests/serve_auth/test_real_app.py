@@ -27,6 +27,7 @@ RIGHTS = {
     ("POST", "/v1/auth/ticket"): "viewer",
     ("POST", "/v1/auth/renew"): "viewer",
     ("GET", "/v1/releases"): "viewer",
+    ("POST", "/v1/releases/{stage}"): "admin",
     ("GET", "/v1/auth/me"): "viewer",
     ("GET", "/v1/users"): "admin",
     ("POST", "/v1/users"): "admin",

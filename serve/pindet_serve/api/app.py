@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from pindet_serve.api import detect, health, jobs, model, page, problems, releases, stream
+from pindet_serve.api import detect, health, jobs, model, page, problems, releases, stage_changes, stream
 from pindet_serve.api.activity import Activity
 from pindet_serve.api.body_room import BodyRoom
 from pindet_serve.api.by_url import ByUrl
@@ -37,6 +37,9 @@ from pindet_serve.status.bus import Bus
 from pindet_serve.status.heartbeat import beat_forever
 from pindet_serve.status.opening import open_bus
 
+_ROUTED = (
+    detect, jobs, model, releases, stage_changes, health, stream, sign_in, renewal, records, status, page,
+)  # fmt: skip
 DESCRIPTION = "Finds objects in images with the model that DVC pinned. Every answer names that model."
 
 
@@ -70,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.activity = Activity(service, bus.publish_soon)
     metrics.watch(service, bus.describe, history.describe)
     problems.install(app)
-    for module in (detect, jobs, model, releases, health, stream, sign_in, renewal, records, status, page):
+    for module in _ROUTED:
         app.include_router(module.router)
     _add_middleware(app)
     return app

@@ -10,6 +10,7 @@ from pindet_serve.manifest import BundleError
 from pindet_serve.serving.service import Busy, Service
 from pindet_serve.status.bus import Bus
 
+_NO_CHANGE = ("release.agent", "release.wanted", "release.accepted", "release.refused")
 _log = logging.getLogger(__name__)
 
 
@@ -33,7 +34,7 @@ async def follow_forever(service: Service, bus: Bus, seconds: float) -> None:
 async def _listen(bus: Bus, told: asyncio.Event) -> None:
     async with bus.subscribe() as events:
         async for event in events:
-            if event.type.startswith("release."):
+            if event.type.startswith("release.") and event.type not in _NO_CHANGE:
                 told.set()
 
 

@@ -23,7 +23,9 @@ from pindet_serve.status.event import (
 )
 from pindet_serve.status.snapshot import Snapshot
 
-COALESCED = frozenset({"heartbeat", "detection", "ping", "training.progress", "pipeline.progress", "job.running"})
+COALESCED = frozenset(
+    {"heartbeat", "detection", "ping", "training.progress", "pipeline.progress", "job.running", "release.agent"}
+)
 _SNAPSHOT_SECONDS = 1.0
 
 
@@ -129,6 +131,10 @@ class Hub:
             else:
                 high = middle
         return self._snapshot_entry(reset=False, position=position), low
+
+    def known(self, type: str) -> list[Event]:
+        """The last events of a type, one of each subject, that tell how things are."""
+        return self._snapshot.known(type)
 
     async def wait(self) -> None:
         """Return when there is something new."""

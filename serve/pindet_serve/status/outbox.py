@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 MOST = 1000
-FLEETING = ("heartbeat", "detection", "service.redis_lost")
+FLEETING = ("heartbeat", "detection", "service.redis_lost", "release.agent", "release.wanted")
 """Stale when late: these are never kept for a Redis that is gone."""
 
 

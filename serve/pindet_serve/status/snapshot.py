@@ -33,6 +33,10 @@ class Snapshot:
         if len(self._latest) > MOST:
             self._latest.popitem(last=False)
 
+    def known(self, type: str) -> list[Event]:
+        """Those of the events kept that are of a type."""
+        return [event for event in self._latest.values() if event.type == type]
+
     def data(self, bus: dict[str, Any], *, reset: bool) -> dict[str, Any]:
         """The data of a snapshot event.
 

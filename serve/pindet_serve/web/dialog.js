@@ -11,8 +11,8 @@ import { t } from "./i18n.js";
  *
  * @param {string} title
  * @param {Child[]} content
- * @param {{ action: string, danger?: boolean, run: () => Promise<unknown> }} act when it fails, the dialog
- *   stays and says why
+ * @param {{ action: string, danger?: boolean, run: (underway: (text: string) => void) => Promise<unknown> }} act when it
+ *   fails, the dialog stays and says why. From `underway` on the dialog can be closed, and what goes on is not stopped
  * @returns {Promise<boolean>} whether it was carried out
  */
 export function confirm(title, content, act) {
@@ -20,12 +20,14 @@ export function confirm(title, content, act) {
     let done = false;
     const problem = h("p", { class: "problem", role: "alert", hidden: true });
     const go = h("button", { class: act.danger ? "danger" : "primary", type: "submit" }, act.action);
+    const status = h("p", { class: "muted", role: "status" });
     const cancel = h("button", { type: "button", onclick: () => dialog.close() }, t("action.cancel"));
     const form = h(
       "form",
       { method: "dialog", class: "stack" },
       h("h2", { id: "dialog-title" }, title),
       ...content,
+      status,
       problem,
       h("div", { class: "buttons end" }, cancel, go),
     );
@@ -33,13 +35,19 @@ export function confirm(title, content, act) {
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       go.disabled = true;
+      problem.hidden = true;
       try {
-        await act.run();
+        await act.run((text) => {
+          if (status.textContent !== text) status.textContent = text;
+          cancel.textContent = t("action.close");
+        });
         done = true;
         dialog.close();
       } catch (error) {
+        status.textContent = "";
         problem.hidden = false;
         problem.textContent = told(error);
+        if (!dialog.open) notify(told(error), "bad");
       } finally {
         go.disabled = false;
       }

@@ -27,6 +27,8 @@ export class Store extends EventTarget {
   /** @type {{ backend: string, state: string, dropped: number } | null} */ bus = null;
   /** @type {Seen[]} newest last */ events = [];
   /** @type {Seen[]} newest last */ detections = [];
+  /** What the release agent said last, as JSON; empty if none was heard of, null before the first snapshot. */
+  /** @type {string | null} */ agent = null;
   /** Counts what was taken. */
   taken = 0;
   #started = false;
@@ -58,6 +60,7 @@ export class Store extends EventTarget {
       this.#list({ ...event, id: `gap-${event.id}`, type: "gap", at: now });
     }
     this.#started = true;
+    this.agent ??= "";
     for (const { age, ...one } of snapshot.states) this.#takeEvent({ ...one, at: now - age * 1000 });
     for (const { age, ...one } of snapshot.replicas) this.#beat({ ...one, at: now - age * 1000 });
   }
@@ -81,6 +84,7 @@ export class Store extends EventTarget {
   #takeEvent(event) {
     const [family] = event.type.split(".");
     if (event.type === "heartbeat") return this.#beat(event);
+    if (event.type === "release.agent") return void (this.agent = JSON.stringify(event.data));
     if (this.#known(event)) return;
     if (family === "training") this.#train(event);
     if (family === "job") this.#work(event);

@@ -40,7 +40,11 @@ export interface Release extends ModelName {
   followed: boolean;
   served: boolean;
   error: string;
+  choices: Choice[];
+  before: string[];
+  closed: string;
 }
+export interface Choice { version: string; commit: string; when: number | null; metrics: Record<string, number> }
 
 export interface RecordedImage {
   id: number;

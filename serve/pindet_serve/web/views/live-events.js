@@ -9,8 +9,8 @@ import { t, tOr } from "../i18n.js";
 
 const FAMILIES = /** @type {const} */ (["model", "release", "training", "pipeline", "job", "service", "detection"]);
 const SHOWN = 150;
-const BAD = /refused|failed|lost|^gap$/;
-const GOOD = /loaded|finished|redis_back$|started$|promoted/;
+const BAD = /refused|failed|lost|damaged|^gap$/;
+const GOOD = /loaded|finished|redis_back$|started$|promoted|done$|verified/;
 /** Kept while the page is open, whatever view is shown. */
 const wanted = {
   families: new Set(/** @type {string[]} */ (FAMILIES.filter((name) => name !== "detection"))),
@@ -93,7 +93,8 @@ function says({ type, data }) {
       `${number(data.ms)} ms`,
     );
   }
-  if (data.run ?? data.id) words.push(String(data.name ?? data.run ?? data.id).slice(0, 40));
+  // A wish is known by its stage and version; its id is of use to programs only.
+  if ((data.run ?? data.id) && !type.startsWith("release.")) words.push(String(data.name ?? data.run ?? data.id).slice(0, 40));
   if (data.epochs) words.push(t("live.epoch_of", { n: data.epoch ?? 0, all: data.epochs }));
   if (data.seconds !== undefined) words.push(t("live.after", { n: data.seconds }));
   for (const name of ["reason", "error", "message", "stage", "by"]) {

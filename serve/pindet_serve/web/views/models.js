@@ -8,6 +8,7 @@ import { t } from "../i18n.js";
 import { dataTable, field, numberCell, select } from "../table.js";
 import { lineageRows, pairs } from "./lineage.js";
 import { releaseTable } from "./releases.js";
+import { changeButtons, mayChange } from "./stage-change.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../types.d.ts").Cleanup} Cleanup */
@@ -15,6 +16,8 @@ import { releaseTable } from "./releases.js";
 /** @typedef {import("../types.d.ts").Release} Release */
 
 const RELOADS = ["model.loaded", "model.refused", "model.rolled_back"];
+/** What becomes of a wish is told where it was made; only what is done changes a release. */
+const UNCHANGED = ["release.wanted", "release.accepted", "release.refused"];
 
 /**
  * @param {HTMLElement} root
@@ -32,14 +35,22 @@ export function mount(root, app) {
     });
   void load();
   let last = app.store.events.at(-1)?.id;
-  // Someone else's promotion or rollback shows at once.
+  let agent = app.store.agent;
+  // Someone else's promotion or rollback shows at once, and so does a release agent that begins to listen.
   const follow = () => {
     const event = app.store.events.at(-1);
-    if (event && event.id !== last && (RELOADS.includes(event.type) || event.type.startsWith("release."))) void load();
+    const heard = agent !== null && app.store.agent !== agent;
+    if (heard || (event && event.id !== last && changes(event.type))) void load();
     last = event?.id;
+    agent = app.store.agent;
   };
   app.store.addEventListener("change", follow);
   return () => app.store.removeEventListener("change", follow);
+}
+
+/** Whether what is served or released may be another after an event. @param {string} type */
+function changes(type) {
+  return RELOADS.includes(type) || (type.startsWith("release.") && !UNCHANGED.includes(type));
 }
 
 /**
@@ -49,6 +60,9 @@ export function mount(root, app) {
  * @param {() => Promise<void>} load
  */
 function draw(app, model, releases, load) {
+  const buttons = releases.some((release) => mayChange(app, release))
+    ? (/** @type {Release} */ release) => changeButtons(app, release)
+    : null;
   return [
     model.refused && h("div", { class: "problem" }, h("strong", {}, t("models.refused")), " ", model.refused),
     h(
@@ -62,9 +76,9 @@ function draw(app, model, releases, load) {
       ),
       h("section", { class: "card" }, h("h2", {}, t("models.lineage")), lineage(model)),
     ),
-    h("section", { class: "card" }, h("h2", {}, t("models.releases")), releaseTable(releases, model)),
+    h("section", { class: "card" }, h("h2", {}, t("models.releases")), releaseTable(releases, model, buttons)),
     h("section", { class: "card" }, h("h2", {}, t("models.metrics")), metricTable(model)),
-    promotion(releases),
+    promotion(releases, buttons !== null),
   ];
 }
 
@@ -172,8 +186,13 @@ async function reload(load) {
   await load();
 }
 
-/** Git tags are the truth of promotion, so the page gives the command that makes them. @param {Release[]} releases */
-function promotion(releases) {
+/**
+ * Git tags are the truth of promotion, so the page gives the command that makes them.
+ *
+ * @param {Release[]} releases
+ * @param {boolean} byButton whether what has a version already can be promoted on the page
+ */
+function promotion(releases, byButton) {
   const stages = [...new Set(["production", "staging", ...releases.map((release) => release.stage)])];
   const stage = select("promote-stage", stages.map((name) => [name, name]), stages[0]);
   const rev = h("input", { id: "promote-rev", autocomplete: "off", spellcheck: false });
@@ -192,7 +211,7 @@ function promotion(releases) {
     "section",
     { class: "card stack" },
     h("h2", {}, t("models.promote")),
-    h("p", { class: "muted" }, t("models.promote_text")),
+    h("p", { class: "muted" }, byButton ? t("models.promote_new_text") : t("models.promote_text")),
     h(
       "div",
       { class: "row top" },

@@ -7,6 +7,7 @@ import { t } from "../i18n.js";
 import { dataTable, numberCell } from "../table.js";
 import { known, when } from "./lineage.js";
 
+/** @typedef {import("../dom.js").Child} Child */
 /** @typedef {import("../types.d.ts").Model} Model */
 /** @typedef {import("../types.d.ts").Release} Release */
 
@@ -15,8 +16,9 @@ const SHOWN = ["test/map", "test/map_50", "test/f1"];
 /**
  * @param {Release[]} releases
  * @param {Model} model
+ * @param {((release: Release) => Child) | null} buttons what can be done with a stage; null for nothing
  */
-export function releaseTable(releases, model) {
+export function releaseTable(releases, model, buttons) {
   if (!releases.length) return h("p", { class: "muted" }, t("models.no_releases"));
   const metrics = SHOWN.filter((key) => releases.some((release) => metric(release, key) !== undefined));
   const head = [
@@ -27,9 +29,10 @@ export function releaseTable(releases, model) {
     t("models.when"),
     t("models.commit"),
     t("models.bundle"),
+    ...(buttons ? [t("stage.change")] : []),
   ];
   const numbers = metrics.map((_, index) => index + 2);
-  const body = h("tbody", {}, ...ordered(releases).map((release) => row(release, metrics, model)));
+  const body = h("tbody", {}, ...ordered(releases).map((release) => row(release, metrics, model, buttons)));
   return dataTable(t("models.releases"), head, body, { id: "releases", numbers });
 }
 
@@ -42,8 +45,10 @@ function ordered(releases) {
  * @param {Release} release
  * @param {string[]} metrics
  * @param {Model} model
+ * @param {((release: Release) => Child) | null} buttons
  */
-function row(release, metrics, model) {
+function row(release, metrics, model, buttons) {
+  const change = buttons && h("td", {}, buttons(release));
   const tags = [
     release.followed && h("span", { class: "tag accent" }, t("models.followed")),
     release.served && h("span", { class: "tag good" }, t("models.serving")),
@@ -61,6 +66,7 @@ function row(release, metrics, model) {
         " ",
         release.error,
       ),
+      change,
     );
   }
   const commit = String(known(release.lineage, "models.commit") ?? "");
@@ -68,7 +74,7 @@ function row(release, metrics, model) {
     "tr",
     {},
     stage,
-    h("td", {}, release.version),
+    h("td", {}, release.version || "–"),
     ...metrics.map((key) => numberCell(...compared(metric(release, key), model.metrics[key], release.served))),
     h("td", {}, String(known(release.lineage, "models.who") ?? "–")),
     h(
@@ -77,7 +83,8 @@ function row(release, metrics, model) {
       known(release.lineage, "models.when") === undefined ? "–" : when(known(release.lineage, "models.when")),
     ),
     h("td", {}, commit ? h("span", { class: "row" }, h("code", {}, short(commit)), copyButton(commit)) : "–"),
-    h("td", {}, h("code", {}, short(release.md5))),
+    h("td", {}, release.md5 ? h("code", {}, short(release.md5)) : "–"),
+    change,
   );
 }
 
