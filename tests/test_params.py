@@ -53,6 +53,15 @@ def test_a_group_is_built_with_everything_below_it(load):
     assert params.build("data", num_classes=4) == Source(["no", "on", "1e3", "人"], Split(0.1, 0.2), "data/raw", 4)
 
 
+@pytest.mark.parametrize("seed", ["abc", "null", "1.5", "true", "[1, 2]", "-1", "4294967296"])
+def test_a_seed_is_a_whole_number(tmp_path, seed):
+    path = tmp_path / "params.yaml"
+    groups = dict.fromkeys(GROUPS, "null") | {"seed": seed}
+    path.write_text("".join(f"{group}: {value}\n" for group, value in groups.items()), encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"^seed is .*; a whole number from 0 to 4294967295 is allowed"):
+        load_params(path).build("seed")
+
+
 def test_a_whole_number_is_allowed_where_a_float_is(load):
     assert load(source(split=f"{{_target_: {HERE}.Split, val: 0, test: 0.5}}")).build("data").split.val == 0
 

@@ -24,6 +24,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 GROUPS = ("seed", "data", "model", "training", "evaluation", "export", "tracking", "runtime")
 TARGET = "_target_"
+LARGEST_SEED = 2**32 - 1
 PROVIDED = {"model": ("num_classes",)}
 """Arguments that a stage knows and the file does not hold."""
 
@@ -47,6 +48,8 @@ class Params:
         Raises:
             ParamsError: as :meth:`build`, but for values that only the target itself refuses.
         """
+        if group == "seed":
+            _check_seed(self.tree[group])
         _check(self._plain(group), group, provided)
 
     def build(self, group: str, **provided: object) -> Any:
@@ -133,6 +136,11 @@ def check_params(path: Path) -> None:
             params.check(group, *PROVIDED.get(group, ()))
         else:
             params.build(group)
+
+
+def _check_seed(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_SEED:
+        raise ParamsError(f"seed is {value!r}; a whole number from 0 to {LARGEST_SEED} is allowed; set -S seed=…")
 
 
 def missing_root(tree: Mapping[str, Any]) -> str | None:

@@ -21,7 +21,7 @@ MANIFEST = BUNDLE / "manifest.json"
 NEXT = (
     ("source .venv/bin/activate", "once in a new shell; then:"),
     ("make ui", "compare this run with others in MLflow"),
-    ("pindet predict PATH… --format image --out out", "try the detector on images of your own"),
+    ("pindet predict PATH… --format image --out output", "try the detector on images of your own"),
     ("dvc exp run OVERRIDES-S training.epochs=40", "try another setting, then compare: dvc exp show"),
 )
 COLUMN = 48  # a longer command pushes its own remark to the right, not those of the others

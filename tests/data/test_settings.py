@@ -50,6 +50,22 @@ def test_folders(tmp_path: Path, writers: Any, samples: Any, classes: Any, kind:
     assert len([r for r in data.source(0).read() if isinstance(r, Item)]) == len(samples)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"val_fraction": 2}, "data.val_fraction is 2; 0 to below 1 is allowed"),
+        ({"val_fraction": 0.6, "test_fraction": 0.5}, "data.test_fraction is 0.5; 0 to below 1 less data.val_fraction"),
+        ({"shard_count": 0}, "data.shard_count is 0; 1 to 1000 is allowed"),
+        ({"max_rejected": -1}, "data.max_rejected is -1; at least 0 is allowed"),
+        ({"classes": ["a", "a"]}, "data.classes is .*; one or more distinct names"),
+        ({"classes": [" "]}, "data.classes is .*; one or more distinct names"),
+    ],
+)
+def test_a_value_outside_what_is_allowed_is_named(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        built(folder("Voc", tmp_path, **changed))
+
+
 @pytest.mark.parametrize("kind", sorted(EXTRA))
 def test_unlabelled_is_read(
     tmp_path: Path, writers: Any, samples: Any, classes: Any, make_picture: Any, kind: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,11 @@ def test_class_names_are_one_however_they_are_composed(tmp_path: Path, writers: 
         (lambda data: data["images"][0].pop("file_name"), "allowed is one with 'id' and 'file_name'"),
         (lambda data: data["images"][0].update(id=data["images"][1]["id"]), "give each image its own id"),
         (lambda data: data.pop("images"), "lacks 'images' or 'categories'"),
+        (lambda data: data.update(images=None), "'images' is no list of objects"),
+        (lambda data: data.update(categories=["a"]), "'categories' is no list of objects"),
+        (lambda data: data.update(annotations=[3]), "'annotations' is no list of objects"),
+        (lambda data: data["annotations"][0].update(image_id=[1]), "its ids are no numbers"),
+        (lambda data: data["images"][0].update(id={}), "allowed is one with 'id' and 'file_name'"),
     ],
 )
 def test_coco_files_that_are_wrong(
@@ -191,6 +197,22 @@ def test_coco_files_that_are_wrong(
     path.write_text(json.dumps(data), "utf-8")
     with pytest.raises(SourceError, match=message):
         CocoSource(tmp_path)
+
+
+def test_a_name_that_is_not_utf8_is_named(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    for kind, folder in (("voc", "JPEGImages"), ("coco", "images/train"), ("yolo", "images/train")):
+        writers[kind](tmp_path / kind, samples, classes)
+        old = os.fsencode(tmp_path / kind / folder) + b"/\xff\xfe.png"
+        Path(os.fsdecode(old)).write_bytes(b"")
+        with pytest.raises(SourceError, match=r"the name .*udcff.* is not UTF-8; rename the file"):
+            list(SOURCES[kind](tmp_path / kind).read())
+
+
+def test_a_list_that_is_not_utf8_is_named(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+    writers["voc"](tmp_path, samples, classes)
+    (tmp_path / "ImageSets/Main/train.txt").write_bytes("Küche".encode("latin-1"))
+    with pytest.raises(SourceError, match=r"train\.txt is not UTF-8 .* at byte 1\); save it as UTF-8"):
+        list(VocSource(tmp_path).read())
 
 
 def test_sources_say_how_many_items_to_expect(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:

@@ -240,6 +240,16 @@ def test_every_plot_is_drawn_in_a_browser_without_a_network(project):
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
 
 
+@pytest.mark.slow
+def test_another_model_goes_through_the_same_stages(project):
+    said = project.dvc(
+        "exp", "run", "-S", "+experiment=tiny", "-S", "model=fcos", "-S", "training.epochs=2",
+        "-S", "model.image_height=96", "-S", "model.image_width=96",
+    )  # fmt: skip
+    assert changed_stages(said) == ["train", "evaluate", "export"]
+    assert project.params["model"]["_target_"].endswith("TorchvisionFcos")
+
+
 def test_a_sweep_over_a_range_is_queued(project):
     said = project.dvc("exp", "run", "--queue", "-S", "+experiment=tiny", "-S", "evaluation.gallery_images=range(1,4)")
     assert said.count("Queued experiment") == 3

@@ -171,8 +171,17 @@ def _load(path: Path) -> dict[str, Any]:
         raise SourceError(f"{path} is no JSON: {error}; export it again") from error
     if not isinstance(data, dict) or not {"images", "categories"} <= data.keys():
         raise SourceError(f"{path} lacks 'images' or 'categories'; allowed is COCO instances JSON")
+    for key in _LISTS:
+        records = data.get(key)
+        if key == "annotations" and records is None:
+            continue
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+            raise SourceError(f"{path}: {key!r} is no list of objects; allowed is COCO instances JSON; export it again")
+    for annotation in data.get("annotations") or []:
+        if any(isinstance(annotation.get(key), list | dict) for key in ("image_id", "category_id")):
+            raise SourceError(f"{path} has the annotation {annotation}; its ids are no numbers; correct it")
     for image in data["images"]:
-        if "id" not in image or not isinstance(image.get("file_name"), str):
+        if not isinstance(image.get("id"), int | str) or not isinstance(image.get("file_name"), str):
             raise SourceError(f"{path} has the image {image}; allowed is one with 'id' and 'file_name'; correct it")
     ids = {image["id"] for image in data["images"]}
     if len(ids) != len(data["images"]):

@@ -45,6 +45,19 @@ def images_by_stem(root: Path) -> dict[str, Path]:
     return found
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list that have something in them, without the space around it; none where there is no file.
+
+    Raises:
+        SourceError: it is not UTF-8.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines() if path.is_file() else []
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
 def check_unlabelled(name: str, unlabelled: str) -> None:
     """Refuse an image without a label file unless ``unlabelled`` is ``background``."""
     if unlabelled != "background":

@@ -91,8 +91,8 @@ def _check_options(source: Source, output: Path, shard_count: int) -> None:
 def _check_left(report: Report) -> None:
     if not report.images["train"]:
         raise SourceError(
-            f"no image is left for train, of {report.images}; allowed is at least one; see what was dropped "
-            "and check the source's split lists"
+            f"no image is left for train, of {report.images}; allowed is at least one; see what was dropped, check the "
+            "source's split lists, or add images"
         )
     for split in SPLITS[1:]:
         if not report.images[split]:

@@ -111,5 +111,11 @@ class Source(Protocol):
 
 
 def nfc(text: str) -> str:
-    """The composed form: file systems and tools disagree on how ``é`` is written, and it has to be one name."""
+    """The composed form: file systems and tools disagree on how ``é`` is written, and it has to be one name.
+
+    Raises:
+        SourceError: the name of a file that is not UTF-8, as old archives have them.
+    """
+    if any("\ud800" <= letter <= "\udfff" for letter in text):  # how Python holds bytes that it can not read
+        raise SourceError(f"the name {text!a} is not UTF-8; rename the file")
     return unicodedata.normalize("NFC", text)

@@ -67,6 +67,9 @@ class FolderData(ABC):
         val_fraction, test_fraction: of the images without an official split, in [0, 1).
         shard_count: tar files per split, 1..1000.
         max_rejected: how many images and boxes may be dropped before preparing fails.
+
+    Raises:
+        ValueError: a value outside what is allowed.
     """
 
     root: str
@@ -75,6 +78,18 @@ class FolderData(ABC):
     test_fraction: float
     shard_count: int
     max_rejected: int
+
+    def __post_init__(self) -> None:
+        shares = (self.val_fraction, self.test_fraction)
+        allowed = {
+            "val_fraction": (0 <= shares[0] < 1, "0 to below 1"),
+            "test_fraction": (0 <= shares[1] < 1 - shares[0], "0 to below 1 less data.val_fraction"),
+            "shard_count": (1 <= self.shard_count <= 1000, "1 to 1000"),
+            "max_rejected": (self.max_rejected >= 0, "at least 0"),
+        }
+        for name, (fits, wanted) in allowed.items():
+            if not fits:
+                raise ValueError(f"data.{name} is {getattr(self, name)!r}; {wanted} is allowed")
 
     @abstractmethod
     def source(self, seed: int) -> Source:
@@ -92,6 +107,12 @@ class VocData(FolderData):
 
     classes: list[str] | None
     difficult: Literal["keep", "drop"]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = self.classes
+        if names is not None and (not names or len(set(names)) < len(names) or not all(name.strip() for name in names)):
+            raise ValueError(f"data.classes is {names}; one or more distinct names, none of them empty, are allowed")
 
     def source(self, seed: int) -> Source:  # noqa: ARG002
         """Return the source."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from pindet.data.folders import check_root, check_unlabelled, files_by_stem, images_by_stem
+from pindet.data.folders import check_root, check_unlabelled, files_by_stem, images_by_stem, read_lines
 from pindet.data.records import SPLITS, Action, Item, RawBox, Reason, Rejection, nfc
 
 EXPECTED = "Annotations/ and JPEGImages/"
@@ -103,8 +103,7 @@ class VocSource:
 
     def _listed(self, split: str) -> set[str]:
         path = self._root / "ImageSets" / "Main" / f"{split}.txt"
-        lines = path.read_text("utf-8-sig").splitlines() if path.is_file() else []
-        return {nfc(line.strip()) for line in lines if line.strip()}
+        return {nfc(line) for line in read_lines(path)}
 
 
 def _box(node: ElementTree.Element) -> RawBox:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pindet.data.folders import check_root, check_unlabelled, files_by_stem, images_by_stem
+from pindet.data.folders import check_root, check_unlabelled, files_by_stem, images_by_stem, read_lines
 from pindet.data.records import Item, RawBox, Reason, Rejection, SourceError, nfc
 from pindet.data.yolo_config import YoloConfig, load_config
 
@@ -90,7 +90,7 @@ class YoloSource:
         return places
 
     def _listed(self, file: Path, split: str | None) -> Iterator[_Pair]:
-        for line in sorted({line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()}):
+        for line in sorted(set(read_lines(file))):
             near = [base / line for base in (file.parent, self._root, self._config.base)]
             path = next((p for p in near if p.is_file()), near[0])
             _check_inside(path, self._root, line)

@@ -17,19 +17,22 @@ logger = logging.getLogger(__name__)
 
 _NO_CODE = (":!dvc.lock", ":!metrics.json", ":!reports", ":!models", ":!data", ":!params.yaml")
 """What stages write, and the parameters, which the run holds itself: `dvc exp run -S` changes them in every run."""
+_CODE = ("conf", "pipelines", "requirements", "serve", "src")
 _SAME_START = 2.0  # seconds; the system's clock may be set while a process lives
 
 
 def origin_tags(root: Path, stage_key: str) -> dict[str, str]:
     """Return the tags that lead from a run to its code, its experiment and its process.
 
-    ``git.dirty`` tells whether anything but parameters and what stages write differs from the commit: whether the
-    commit's code is the run's. A folder without git has no ``git`` tags, a run outside ``dvc exp`` no ``dvc.exp``.
+    ``git.dirty`` tells whether anything but parameters and what stages write differs from the commit, or git does not
+    know a file among the code: whether the commit's code is the run's. A folder without git has no ``git`` tags, a run
+    outside ``dvc exp`` no ``dvc.exp``.
     """
     tags = {"dvc.stage_key": stage_key, **process_tags()}
     commit = _git(root, "rev-parse", "HEAD")
     if commit:
-        changed = _git(root, "status", "--porcelain", "--", ".", *_NO_CODE)
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *_NO_CODE)
+        changed = changed or _git(root, "status", "--porcelain", "--", *_CODE)
         tags |= {"git.commit": commit, "git.dirty": str(bool(changed)).lower(), "mlflow.source.git.commit": commit}
     for tag, variable in (("dvc.exp", "DVC_EXP_NAME"), ("dvc.exp_baseline", "DVC_EXP_BASELINE_REV")):
         if os.environ.get(variable):
