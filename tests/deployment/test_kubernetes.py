@@ -16,6 +16,7 @@ from pindet_serve.api.metrics import Metrics
 from pindet_serve.engine import DeviceMissingError
 from pindet_serve.serving.engines import choose
 from pindet_serve.serving.hardware import Hardware
+from pindet_serve.settings import Settings
 from prometheus_client.parser import text_string_to_metric_families
 
 from .manifests import DOCKER, FOLDER, PROJECT, render
@@ -248,7 +249,7 @@ def test_the_gpu_is_all_that_the_overlays_differ_in(cpu, gpu):
 def test_a_device_that_is_missing_stops_the_start(cpu, gpu):
     def chosen(objects, gpus):
         given = objects.environment("api")
-        settings = SimpleNamespace(engine=given["PINDET_ENGINE"], device=given["PINDET_DEVICE"])
+        settings = Settings(engine=given["PINDET_ENGINE"], device=given["PINDET_DEVICE"])
         providers = frozenset({"CPUExecutionProvider", "CUDAExecutionProvider"})
         return choose(settings, Hardware(gpus, frozenset(), providers), has_program=False).device
 
