@@ -226,6 +226,7 @@ def test_every_plot_is_drawn_in_a_browser_without_a_network(project):
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = started.chromium.launch(executable_path=chromium, args=flags)
         context = browser.new_context(offline=True)
+        context.set_default_timeout(240_000)  # the machine may be busy
         page = context.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: said.append(str(error)))
