@@ -36,11 +36,14 @@ serve: $(VENV)/.pipeline  ## serve the exported bundle on http://localhost:8000
 params: $(VENV)/.pipeline  ## compose params.yaml from conf/; overrides: make params S="training.lr=1e-3"
 	pindet params $(S)
 
+# Processes share the tests by folder: tests/conftest.py.
+SHARED_PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+
 test: $(VENV)/.dev  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+	$(SHARED_PYTEST)
 
 test-slow: $(VENV)/.dev  ## run those tests that make test leaves out because they take long
-	PINDET_TEST_SLOW=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+	PINDET_TEST_SLOW=1 $(SHARED_PYTEST) -m slow
 
 test-interrupted: $(VENV)/.dev  ## kill the pipeline at twenty moments, fill its disk: the result stays the same
 	PINDET_TEST_INTERRUPTED=1 $(BIN)/python -m pytest -x tests/pipelines/test_interrupted.py
