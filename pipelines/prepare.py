@@ -5,13 +5,14 @@ from pathlib import Path
 from pindet.data.prepare import prepare
 from pindet.data.report import write_report
 from pindet.params import Params
-from pindet.stage import run_stage
+from pindet.stage import check_later_stages, run_stage
 
 PREPARED = Path("data/prepared")
 REPORT = Path("reports/prepare")
 
 
 def main(params: Params) -> None:
+    check_later_stages()
     seed = params.build("seed")
     data = params.build("data")
     report = prepare(

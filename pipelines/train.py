@@ -1,5 +1,7 @@
 """``data/prepared/`` → ``models/weights.safetensors``, ``models/architecture.json`` and ``reports/train/``."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -25,18 +27,19 @@ ARCHITECTURE = Path("models/architecture.json")
 HISTORY = Path("reports/train/history.csv")
 
 
-def main(params: Params) -> None:
+def main(params: Params) -> Callable[[], None] | None:
     for later in ("evaluation", "export"):
         params.build(later)  # a wrong value there is better known before hours of training than after
     runtime = params.build("runtime")
     if starts_others(runtime):
         run_ranks(runtime.devices)
-        return
+        return None
     with one_voice():
-        train_model(params, runtime)
+        return train_model(params, runtime)
 
 
-def train_model(params: Params, runtime: Runtime) -> None:
+def train_model(params: Params, runtime: Runtime) -> Callable[[], None] | None:
+    """Train in this process; returns what removes the resume state."""
     seed = params.build("seed")
     settings = params.build("training")
     splits = {name: PreparedSplit(PREPARED, name) for name in ("train", "val")}
@@ -56,12 +59,12 @@ def train_model(params: Params, runtime: Runtime) -> None:
             callbacks=run.callbacks, listeners=[run.log_progress, tell_bus],
         )  # fmt: skip
         if not is_first():
-            return
+            return None
         model.load_state_dict(result.state_dict)
         save_trained(WEIGHTS, ARCHITECTURE, model, everything["model"], classes)
         write_history(HISTORY, result.history)
         run.trained(WEIGHTS)
-    remove_resume_state(resume)
+    return functools.partial(remove_resume_state, resume)
 
 
 if __name__ == "__main__":

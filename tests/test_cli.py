@@ -1,3 +1,4 @@
+import copy
 import io
 import json
 import shutil
@@ -6,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from rich.console import Console
 
-from pindet.summary import NothingToSummarizeError, show_summary
+from pindet.summary import NothingToSummarizeError, reproduced, show_summary
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,6 +58,49 @@ def test_the_summary_shows_each_class_and_a_dash_for_what_is_undefined(tmp_path)
     assert "reports/evaluate/report.html" in text
     for command in ("make ui", "pindet predict PATH… --format image --out output", "dvc exp run -S training.epochs=40"):
         assert text.count(command) == 1
+
+
+@pytest.fixture
+def reproduction(tmp_path):
+    """A committed ``dvc.lock``; returns what to change in the one in the folder, and what is said of it then."""
+    outs = {"prepare": ["data/prepared"], "train": ["models/weights.safetensors", "reports/train"]}
+    deps = {"prepare": [{"path": "src", "md5": "s"}], "train": [{"path": "data/prepared", "md5": "data/prepared"}]}
+    stages = {
+        name: {"cmd": name, "deps": deps[name], "params": {"params.yaml": {"seed": 0}}, "outs": made}
+        for name, made in ((name, [{"path": path, "md5": path} for path in paths]) for name, paths in outs.items())
+    }
+    lock = tmp_path / "dvc.lock"
+
+    def said(change):
+        changed = copy.deepcopy(stages)
+        change(changed)
+        lock.write_text(yaml.safe_dump({"stages": changed}), encoding="utf-8")
+        return reproduced(tmp_path)
+
+    assert said(lambda _: None) is None  # in no repository
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "one"]):
+        git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", *command]
+        subprocess.run(git, cwd=tmp_path, check=True)
+    return said
+
+
+def test_the_summary_says_whether_the_committed_results_came_out_again(reproduction):
+    assert reproduction(lambda _: None) == "all 3 results are byte for byte those of the last commit"
+
+    def other_weights(stages):
+        stages["train"]["outs"][0]["md5"] = "x"
+
+    found = reproduction(other_weights)
+    assert found.startswith("2 of 3 results are byte for byte those of the last commit; not the same: models/weights")
+
+    def other_data(stages):
+        stages["prepare"]["outs"][0]["md5"] = stages["train"]["deps"][0]["md5"] = "y"
+
+    assert reproduction(other_data).startswith("2 of 3 results")
+    # Of other parameters or code other results are no news.
+    assert reproduction(lambda stages: stages["train"].update(params={"params.yaml": {"seed": 1}})) is None
+    assert reproduction(lambda stages: stages["prepare"]["deps"][0].update(md5="t")) is None
+    assert reproduction(lambda stages: stages.pop("train")) is None
 
 
 def test_a_summary_of_nothing_says_what_to_run(tmp_path):

@@ -1,3 +1,5 @@
+import shlex
+
 import pytest
 import yaml
 
@@ -43,7 +45,7 @@ def test_the_same_is_no_difference(conf):
         ["data=voc"],
         ["data=voc_strict"],
         ["+experiment=bccd"],
-        ["+experiment=bccd", "data.root='/mnt/x y/人\\'s'"],
+        ["+experiment=bccd", r"""data.root="/mnt/x y/人's \"new\" C:\d\\" """.strip()],
         ["data=voc", "data.classes=['no','1e3','人',on]"],
         ["data=voc", "data.classes=[]", "data.root=''"],
         ["data=voc", "data.root='null'", "training.epochs=4"],
@@ -122,3 +124,11 @@ def test_saving_refuses_what_it_cannot_do(conf, tmp_path):
     assert before == FILES["experiment/bccd.yaml"].encode()
     save_experiment("bccd", found, params, conf, replace=True)
     assert compose(conf, ["+experiment=bccd"])["seed"] == 1
+
+
+@pytest.mark.parametrize("value", ["/数据/图 像", "/a (1)/b", "/a=b"])
+def test_a_value_that_hydra_cannot_read_is_said_as_it_can(conf, value):
+    with pytest.raises(ParamsError, match="cannot be read; put the value in quotes: ") as raised:
+        compose(conf, ["data=voc", f"data.root={value}"])
+    _, _, advised = str(raised.value).partition("quotes: ")
+    assert compose(conf, ["data=voc", *shlex.split(advised)])["data"]["root"] == value

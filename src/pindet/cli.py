@@ -49,6 +49,7 @@ def params(
     """
     from pindet.compose import compose_into, differences
     from pindet.experiment import save_experiment
+    from pindet.given import check_nothing_runs
     from pindet.params import check_params, load_tree, missing_root
 
     if force and save is None:
@@ -58,6 +59,7 @@ def params(
     if check:
         raise typer.Exit(_say_differences())
     if save is None:
+        check_nothing_runs()
         compose_into(PARAMS, CONF, overrides or [], accept=check_params)
         if why := missing_root(load_tree(PARAMS)):
             typer.echo(f"pindet: {why}", err=True)

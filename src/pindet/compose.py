@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import logging
 import re
+import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pindet.params import TARGET, ParamsError
+from pindet.params import TARGET, ParamsError, leaves
 
 CONFIG = "config"
 EXPERIMENT = "experiment"
@@ -85,7 +86,14 @@ def compose_into(
 
 
 def _explained(error: Exception, conf: Path) -> str:
-    """Hydra's message, but of a key that is not there: it advises to add that, which no stage would take."""
+    """Hydra's message, but of a key that is not there: it advises to add that, which no stage would take.
+
+    Of an override that it cannot read it only quotes its grammar.
+    """
+    override = getattr(error, "override", None)
+    if override and re.fullmatch(r"[^=]+=[^\s'\"\[{].*", override):
+        key, _, value = override.partition("=")
+        return f"{override} cannot be read; put the value in quotes: {shlex.quote(f'{key}={_value(value)}')}"
     unknown = re.match(r"Could not override '([^']+)'", str(error))
     if not unknown:
         return str(error)
@@ -158,15 +166,6 @@ def _options(conf: Path, group: str) -> list[str]:
     return sorted(path.stem for path in (conf / group).glob("*.yaml"))
 
 
-def leaves(value: object, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted key and value of each leaf; a list is one leaf."""
-    if isinstance(value, Mapping) and value:
-        for name, child in value.items():
-            yield from leaves(child, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, value
-
-
 def _value(value: object) -> str:
     """A value as Hydra's override grammar reads it back."""
     if value is None:
@@ -182,5 +181,6 @@ def _value(value: object) -> str:
     text = str(value)
     if _PLAIN.fullmatch(text) and isinstance(yaml.safe_load(text), str) and text.lower() not in _RESERVED:
         return text
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    # Hydra reads a backslash as itself but before a quote. Double quotes: a shell's own are single.
+    escaped = re.sub(r'(\\*)("|\Z)', lambda match: 2 * match[1] + ("\\" + match[2] if match[2] else ""), text)
+    return f'"{escaped}"'

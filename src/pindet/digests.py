@@ -53,18 +53,44 @@ def stage_key(stage: str, root: Path) -> str:
         ValueError: ``dvc.yaml`` has no such stage, or a placeholder or tracked parameter has no value.
         FileNotFoundError: a dependency is missing.
     """
+    definition = stage_definition(stage, root)
+    given = {
+        "cmd": definition["cmd"],
+        "deps": {dependency: dvc_md5(root / dependency) for dependency in definition["deps"]},
+        "params": tracked_params(stage, root),
+    }
+    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+
+
+def stage_definition(stage: str, root: Path) -> dict[str, Any]:
+    """Return ``cmd``, the sorted paths ``deps``, and ``params`` of a stage, with ``${…}`` resolved.
+
+    Raises:
+        ValueError: as :func:`stage_key`.
+    """
     stages = yaml.safe_load((root / "dvc.yaml").read_text("utf-8")).get("stages", {})
     if stage not in stages:
         raise ValueError(f"dvc.yaml has no stage {stage!r}; its stages are {', '.join(stages)}")
-    params = OmegaConf.load(root / "params.yaml")
-    definition = _resolve(stages[stage], params)
+    definition = _resolve(stages[stage], OmegaConf.load(root / "params.yaml"))
     dependencies = sorted(dep if isinstance(dep, str) else next(iter(dep)) for dep in definition.get("deps", []))
-    given = {
-        "cmd": definition.get("cmd"),
-        "deps": {dependency: dvc_md5(root / dependency) for dependency in dependencies},
-        "params": dict(_tracked(definition.get("params", []), root)),
-    }
-    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+    return {"cmd": definition.get("cmd"), "deps": dependencies, "params": definition.get("params", [])}
+
+
+def tracked_params(stage: str, root: Path) -> dict[str, Any]:
+    """Return the parameters that a stage tracks, by ``file:key``.
+
+    Raises:
+        ValueError: as :func:`stage_key`.
+    """
+    return dict(_tracked(stage_definition(stage, root)["params"], root))
+
+
+def files_below(path: Path) -> Iterator[Path]:
+    """The files that DVC hashes for a dependency: the file itself, or all in the folder."""
+    if path.is_dir():
+        yield from (path / relative for relative in sorted(_files(path)))
+    else:
+        yield path
 
 
 def _file_md5(path: Path) -> str:

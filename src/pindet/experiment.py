@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from pindet.compose import EXPERIMENT, Differences, compose, leaves
+from pindet.compose import EXPERIMENT, Differences, compose
 from pindet.files import write_text
-from pindet.params import ParamsError
+from pindet.params import ParamsError, leaves
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 

@@ -106,6 +106,25 @@ def load_tree(path: Path) -> dict[str, Any]:
     return tree
 
 
+def leaves(value: object, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and value of each leaf; a list is one leaf."""
+    if isinstance(value, Mapping) and value:
+        for name, child in value.items():
+            yield from leaves(child, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, value
+
+
+def unequal(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return the dotted key of each leaf that is not the same in both, and its two values; None where it is not there."""
+    here, there = dict(leaves(one)), dict(leaves(other))
+    return [
+        (key, here.get(key), there.get(key))
+        for key in sorted(here.keys() | there.keys())
+        if key not in here or key not in there or here[key] != there[key]
+    ]
+
+
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     if not path.is_file():
@@ -122,17 +141,22 @@ def _no_mapping(path: Path, seen: str) -> ParamsError:
     return ParamsError(f"{path} holds {seen}; allowed is a mapping with the keys {', '.join(GROUPS)}")
 
 
-def check_params(path: Path) -> None:
+def check_params(path: Path, *, build_model: bool = False) -> None:
     """Check every group of a file: build those that are only values, look at the keys of the others.
 
-    A model takes long to build, and a runtime is of the machine that will train, which may be another.
+    A model takes a while to build, and a runtime is of the machine that will train, which may be another.
+
+    Args:
+        build_model: build it all the same, for a class, to have its values judged.
 
     Raises:
         ParamsError: as :meth:`Params.build` or :meth:`Params.check` of each group.
     """
     params = load_params(path)
     for group in GROUPS:
-        if group in ("model", "runtime"):
+        if group == "model" and build_model:
+            params.build(group, num_classes=1)
+        elif group in ("model", "runtime"):
             params.check(group, *PROVIDED.get(group, ()))
         else:
             params.build(group)

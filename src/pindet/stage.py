@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from pindet.given import Given, check_as_begun, running
+from pindet.lifeline import line_to_dvc
 from pindet.params import Params, ParamsError, load_params, load_tree
 from pindet.project import scratch
 
@@ -19,10 +22,14 @@ PARAMS = Path("params.yaml")
 CONF = Path("conf")
 
 
-def run_stage(name: str, work: Callable[[Params], None]) -> None:
+Work = Callable[[Params], Callable[[], None] | None]
+"""What a stage does. It may return what is left to do once it is sure that the results will be recorded."""
+
+
+def run_stage(name: str, work: Work) -> None:
     """Run a stage with the parameters of the working directory and exit.
 
-    The exit status is 0, or 1 after an error; an error of the user's (``ValueError``, ``OSError``) is one log
+    Parameters, code and data that change meanwhile make it fail: see :mod:`pindet.given`. The exit status is 0, or 1 after an error; an error of the user's (``ValueError``, ``OSError``) is one log
     message, with the traceback in ``.pindet/errors/<name>.txt``.
 
     Of a stage that several processes carry out (``RANK`` numbers them), the first speaks; the others warn and fail.
@@ -33,13 +40,43 @@ def run_stage(name: str, work: Callable[[Params], None]) -> None:
         params = load_params(PARAMS)
         if "PINDET_STARTED_BY" not in os.environ:  # that has said it
             logger.info("%s: %s", name, overrides_in_force(PARAMS, CONF))
-        work(params)
+        if "DVC_STAGE" in os.environ and not rank:
+            _run_for_dvc(name, work, params)
+        elif last := work(params):
+            last()
     except (ValueError, OSError) as error:
         path = scratch("errors", f"{name}.{rank}.txt" if rank else f"{name}.txt")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(traceback.format_exc(), encoding="utf-8")
         logger.error("%s failed: %s\n(traceback: %s)", name, error, path)
         sys.exit(1)
+
+
+def _run_for_dvc(name: str, work: Work, params: Params) -> None:
+    dvc = line_to_dvc()[-1]
+    with running():
+        check_as_begun(PARAMS, f"{dvc.pid} {dvc.create_time()}")
+        given = Given.now(name)
+        last = work(params)
+        given.check()
+        if last:
+            last()
+
+
+def check_later_stages(params: Path = PARAMS) -> None:
+    """Check every group, in a process of its own, so that the stage depends on no other stage's code.
+
+    Raises:
+        ParamsError: as :func:`pindet.params.check_params`.
+    """
+    code = (
+        "import sys; from pathlib import Path; from pindet.params import ParamsError, check_params\n"
+        "try: check_params(Path(sys.argv[1]), build_model=True)\n"
+        "except ParamsError as error: print(error); sys.exit(1)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, params], capture_output=True, text=True, encoding="utf-8")
+    if done.returncode:
+        raise ParamsError(done.stdout.strip() or done.stderr.strip())
 
 
 def _log_what_concerns_the_reader(level: int) -> None:

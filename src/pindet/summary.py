@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,11 +21,12 @@ from pindet.stage import CONF, PARAMS
 METRICS = Path("metrics.json")
 REPORT = Path("reports/evaluate/report.html")
 BUNDLE = Path("models/bundle")
+LOCK = Path("dvc.lock")
 MANIFEST = BUNDLE / "manifest.json"
 NEXT = (
     ("source .venv/bin/activate", "once in a new shell; then:"),
+    ("pindet predict PATH… --format image --out output", "try the detector on images: yours, or models/bundle/golden"),
     ("make ui", "compare this run with others in MLflow"),
-    ("pindet predict PATH… --format image --out output", "try the detector on images of your own"),
     ("dvc exp run OVERRIDES-S training.epochs=40", "try another setting, then compare: dvc exp show"),
 )
 COLUMN = 48  # a longer command pushes its own remark to the right, not those of the others
@@ -43,8 +48,48 @@ def show_summary(console: Console, root: Path = Path()) -> None:
     metrics: dict[str, float] = json.loads((root / METRICS).read_text(encoding="utf-8"))
     classes: list[str] = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["classes"]
     console.print(_scores(metrics, classes))
+    if line := reproduced(root):
+        console.print(line, soft_wrap=True, highlight=False)
     # Never broken at the width of the terminal: paths and commands are there to be copied.
     console.print(_places(_overrides(root)), soft_wrap=True, highlight=False)
+
+
+def reproduced(root: Path = Path()) -> str | None:
+    """Compare the results with those that ``dvc.lock`` of the last commit names.
+
+    Returns:
+        One line for the reader; None where there is nothing to compare: no commit that has them, or other code, data or
+        parameters than there.
+    """
+    path = root / LOCK
+    if not path.is_file():
+        return None
+    shown = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], cwd=root, capture_output=True)
+    if shown.returncode:
+        return None
+    here, there = (yaml.safe_load(text) or {} for text in (path.read_bytes(), shown.stdout))
+    now, committed = dict(_outs(here)), dict(_outs(there))
+    if not committed or now.keys() != committed.keys() or dict(_given(here, now)) != dict(_given(there, now)):
+        return None
+    differ = sorted(out for out in now if now[out] != committed[out])
+    if not differ:
+        return f"all {len(now)} results are byte for byte those of the last commit"
+    return (
+        f"{len(now) - len(differ)} of {len(now)} results are byte for byte those of the last commit; not the same: "
+        f"{', '.join(differ)} (another kind of processor, or another number of threads, rounds in another order)"
+    )
+
+
+def _outs(lock: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for stage in lock.get("stages", {}).values():
+        yield from ((out["path"], out["md5"]) for out in stage.get("outs", []))
+
+
+def _given(lock: Mapping[str, Any], results: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """What the stages were given from outside: command, parameters, and those dependencies that no stage made."""
+    for name, stage in lock.get("stages", {}).items():
+        deps = {dep["path"]: dep.get("md5") for dep in stage.get("deps", []) if dep["path"] not in results}
+        yield name, (stage["cmd"], stage.get("params"), deps)
 
 
 def _overrides(root: Path) -> str:

@@ -274,6 +274,36 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(project):
     assert project.outs()["models/weights.safetensors"] == resumed
 
 
+def test_parameters_that_change_while_a_stage_runs_are_not_recorded_with_its_results(project):
+    project.run("pindet", "params", "+experiment=tiny", "training.weight_decay=0.02", "training.epochs=40")
+    before = project.lock("train")
+    with subprocess.Popen(
+        ["dvc", "repro"], cwd=project.root, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as first:
+        wait_until(lambda: list(project.root.glob(".pindet/resume/*/epoch-*.ckpt")))
+        assert "a stage is running in this folder" in project.run("pindet", "params", "training.lr=0.5", status=1)
+        assert project.params["training"]["weight_decay"] == 0.02
+        project.dvc("exp", "run", "-S", "+experiment=tiny", "-S", "training.weight_decay=0.07", status=255)
+        said, _ = first.communicate(timeout=300)
+    assert first.returncode
+    assert "while train ran this changed: params.yaml:training.epochs 40 → 6, params.yaml:" in said.decode()
+    assert project.lock("train") == before
+    project.run("pindet", "params", "+experiment=tiny", "training.weight_decay=0.02", "training.epochs=40")
+    said = project.dvc("repro", "train")  # what was trained is not lost
+    assert "going on after epoch 40 of 40" in said
+    assert not list(project.root.glob(".pindet/resume/*/*"))
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [("model.neck_channels=7", "neck_channels is 7"), ("export.golden_images=0", "golden_images is 0")],
+)
+def test_a_value_that_only_a_later_stage_reads_is_judged_by_the_first(project, override, said):
+    found = project.dvc("exp", "run", "-S", "+experiment=tiny", "-S", "seed=5", "-S", override, status=255)
+    assert "Running stage 'prepare'" in found and "Running stage 'train'" not in found
+    assert said in found
+
+
 @pytest.fixture
 def staying_shell(tmp_path):
     """A shell that waits for its command, as some do; others replace themselves by it."""

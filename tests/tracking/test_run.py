@@ -153,13 +153,17 @@ def test_two_processes_at_once_on_a_fresh_store(
     assert all(run.data.metrics == {"val/map": 0.5} for run in found)
 
 
+@pytest.mark.parametrize("host", [None, "of-a-container"])
 def test_the_next_run_marks_a_killed_one(
-    project: Path, settings: TrackingSettings, runs: Runs, start_child: Callable[..., subprocess.Popen[str]]
-) -> None:
+    project: Path, settings: TrackingSettings, runs: Runs, start_child: Callable[..., subprocess.Popen[str]],
+    host: str | None,
+) -> None:  # fmt: skip
     resume = project / ".pindet" / "resume-of-the-child"
     child = start_child(str(resume), "wait")
     assert child.stdout is not None
     killed = child.stdout.readline().strip()
+    if host:
+        MlflowClient(sqlite(project)).set_tag(killed, "pindet.host", host)
 
     with training_run(settings, project, {}, **arguments(project)) as while_alive:
         pass

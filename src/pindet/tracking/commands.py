@@ -49,8 +49,10 @@ def ui_command(
     typer.echo(f"http://{LOOPBACK}:{port}{_runs_page(store)}")
     sys.stdout.flush()
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment.setdefault("PYTHONWARNINGS", "ignore")  # MLflow's own, of what it imports
     environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri, "--host", LOOPBACK]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK]
+    command += ["--backend-store-uri", store.uri, "--registry-store-uri", store.uri]
     command += ["--default-artifact-root", str(store.artifact_location), "--port", str(port), "--workers", "1"]
     os.execve(sys.executable, command, environment)
 

@@ -9,8 +9,10 @@ import subprocess
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # ships no types
+from filelock import Timeout
 from mlflow.exceptions import MlflowException
 
+from pindet.tracking.pending import journal_lock
 from pindet.tracking.store import Connection
 
 logger = logging.getLogger(__name__)
@@ -51,19 +53,22 @@ def process_tags() -> dict[str, str]:
 
 
 def close_abandoned(connection: Connection, continued: str | None) -> list[str]:
-    """Mark runs of this host as KILLED that are RUNNING without their process, and return their ids.
+    """Mark runs as KILLED that are RUNNING without their process, and return their ids.
+
+    A process of this host is looked for by its number. One of another host (a container's name is another each time) is
+    gone where the run's journal is in this project and nobody holds its lock; of a run of another project nothing is
+    known.
 
     Args:
         connection: the store and experiment to look through.
         continued: a run that this process resumes, which stays.
     """
-    host = socket.gethostname().replace("'", "")
-    running = connection.client.search_runs(
-        [connection.experiment_id], f"attributes.status = 'RUNNING' and tags.`pindet.host` = '{host}'"
-    )
     closed = []
-    for run in running:
-        if run.info.run_id != continued and not _is_alive(run.data.tags):
+    for run in connection.client.search_runs([connection.experiment_id], "attributes.status = 'RUNNING'"):
+        here = run.data.tags.get("pindet.host") == socket.gethostname()
+        journal = connection.store.journals / f"{run.info.run_id}.jsonl"
+        is_gone = not _is_alive(run.data.tags) if here else _is_left(journal)
+        if run.info.run_id != continued and is_gone:
             try:
                 connection.client.set_terminated(run.info.run_id, "KILLED")
             except MlflowException as error:
@@ -72,6 +77,17 @@ def close_abandoned(connection: Connection, continued: str | None) -> list[str]:
             logger.info("run %s was killed: its process is gone; marked KILLED", run.info.run_id)
             closed.append(run.info.run_id)
     return closed
+
+
+def _is_left(journal: Path) -> bool:
+    """Whether a process wrote the journal of a run and holds it no more."""
+    if not journal.is_file():
+        return False
+    try:
+        with journal_lock(journal).acquire(timeout=0):
+            return True
+    except Timeout:
+        return False
 
 
 def _is_alive(tags: dict[str, str]) -> bool:
