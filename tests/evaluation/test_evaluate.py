@@ -153,6 +153,9 @@ def test_the_files_agree_with_each_other(splits: Any, make_noisy: Any, run: Any)
     assert sum(n for (a, p), n in pairs.items() if a == p) == sum(row["true_positives"] for row in images)
     assert sum(n for (a, _), n in pairs.items() if a != "background") == sum(row["objects"] for row in images)
     assert {name for pair in pairs for name in pair} == {*CLASSES, "background"}
+    page = files["report.html"].decode()
+    lone = pairs.total() - sum(n for (actual, _), n in pairs.items() if actual != "background")
+    assert f"In the words of the table above: The last row holds {lone} detections: " in page
     # What per_image.json holds is enough to count and judge again.
     rebuilt = []
     for row in images:

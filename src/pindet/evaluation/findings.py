@@ -12,8 +12,8 @@ from pindet.data.prepared import PreparedSplit
 from pindet.evaluation.answers import answers_of
 from pindet.evaluation.bootstrap import Draws, Estimate, map_of_draws
 from pindet.evaluation.calibration import Bin, reliability
-from pindet.evaluation.comparison import ImageComparison, Ints, compare
-from pindet.evaluation.confusion import confusion
+from pindet.evaluation.comparison import ImageComparison, compare
+from pindet.evaluation.confusion import Confusion, confusion
 from pindet.evaluation.curves import Counts, Scored, best_threshold, counts_at, scored
 from pindet.evaluation.errors import ErrorRow, error_rows
 from pindet.evaluation.metrics import SIZES, coco_metrics
@@ -64,7 +64,7 @@ class Findings:
         is_fallback: no threshold was best, so the settings' fallback is the operating point.
         class_thresholds: the best threshold of each class by itself, for comparison; ``None`` where none is best.
         val, test: the two splits.
-        confusion: int64 ``[C + 1, C + 1]``, see :func:`.confusion.confusion`.
+        confusion: which class is taken for which.
         bins: reliability of the scores.
         errors: one row for each kind of error.
         sizes: one row for each size of object.
@@ -78,7 +78,7 @@ class Findings:
     class_thresholds: list[float | None]
     val: SplitFindings
     test: SplitFindings
-    confusion: Ints
+    confusion: Confusion
     bins: list[Bin]
     errors: list[ErrorRow]
     sizes: list[SizeRow]
@@ -114,7 +114,7 @@ def find(
         class_thresholds=[best_threshold(found) for found in on_val.per_class],
         val=on_val,
         test=on_test,
-        confusion=confusion(on_test.images, class_count, threshold, settings.iou_threshold),
+        confusion=confusion(on_test.images, class_count, threshold),
         bins=reliability(on_test.every, settings.calibration_bins),
         errors=error_rows(on_test.images, class_count, threshold),
         sizes=_sizes(on_test.images, threshold),

@@ -20,6 +20,7 @@ from pindet.evaluation.errors import MISSED
 from pindet.evaluation.files import background_name, class_rows, f1_rows, pr_rows, suspect_rows
 from pindet.evaluation.findings import Findings, SplitFindings
 from pindet.evaluation.gallery import COLORS, WORDS, Mistake, ink, mistakes
+from pindet.evaluation.sentences import counted, matrix_sentences
 from pindet.evaluation.suspects import Doubt
 
 _MOST_CURVES, _MOST_MATRIX, _MOST_PAIRS, _MOST_MISTAKES = 10, 25, 8, 12
@@ -29,7 +30,7 @@ _EXPLAINED = {
     Kind.BOTH: ("类别与定位均错", "Wrong class, and the box fits badly."),
     Kind.DUPLICATE: ("重复检测", "A second detection of an object that is already found."),
     Kind.BACKGROUND: ("误检背景", "A detection where there is no object."),
-    MISSED: ("漏检", "No detection at all comes near the object."),
+    MISSED: ("漏检", "The object is not found, and none of the first two accounts for it."),
 }
 
 
@@ -87,12 +88,12 @@ def _lead(findings: Findings) -> str:
     if not images:
         return "The detector has not been tested: the prepared data hold no test image."
     kept = counts.true_positives + counts.false_positives
-    classes = _count(len(findings.test.classes), "class", "classes")
+    classes = counted(len(findings.test.classes), "class", "classes")
     right = counts.true_positives
     answer = f"it finds {right} of them, and {right} of its {kept} detections are right."
     return (
-        f"The detector was shown {_count(images, 'test image', 'test images')} that played no part in its training, "
-        f"with {_count(counts.objects, 'object', 'objects')} of {classes}. Reporting what it is at least "
+        f"The detector was shown {counted(images, 'test image', 'test images')} that played no part in its training, "
+        f"with {counted(counts.objects, 'object', 'objects')} of {classes}. Reporting what it is at least "
         f"{findings.score_threshold:g} sure of, {answer if kept else 'it finds nothing.'}"
     )
 
@@ -175,11 +176,10 @@ def _errors(findings: Findings) -> list[dict[str, Any]]:
 
 
 def _matrix(findings: Findings) -> dict[str, Any]:
-    counts, last = findings.confusion, len(findings.test.classes)
-    names = [*findings.test.classes, background_name(findings.test.classes)]
-    sums = counts.sum(axis=1)
+    counts, classes = findings.confusion.counts, findings.test.classes
+    last, sums = len(classes), counts.sum(axis=1)
     rows = []
-    for i, name in enumerate(names):
+    for i, name in enumerate([*classes, None]):
         cells = [
             {
                 "count": None if i == j == last else int(count),
@@ -190,8 +190,14 @@ def _matrix(findings: Findings) -> dict[str, Any]:
         ]
         rows.append({"name": name, "cells": cells})
     wrong = [(-int(n), i, j) for (i, j), n in np.ndenumerate(counts[:last, :last]) if i != j and n]
-    pairs = [{"actual": names[i], "predicted": names[j], "count": -n} for n, i, j in sorted(wrong)[:_MOST_PAIRS]]
-    return {"names": names, "rows": rows if last <= _MOST_MATRIX else [], "mixed_up": pairs}
+    pairs = [{"actual": classes[i], "predicted": classes[j], "count": -n} for n, i, j in sorted(wrong)[:_MOST_PAIRS]]
+    return {
+        "names": classes,
+        "lone": background_name(classes),
+        "rows": rows if last <= _MOST_MATRIX else [],
+        "sentences": matrix_sentences(findings.confusion) if findings.test.images else [],
+        "mixed_up": pairs,
+    }
 
 
 def _figure(findings: Findings, position: int, picture: bytes) -> dict[str, Any]:
@@ -201,7 +207,7 @@ def _figure(findings: Findings, position: int, picture: bytes) -> dict[str, Any]
     return {
         "name": image.name,
         "image": _inline(picture),
-        "summary": f"{found} of {_count(len(image.labels), 'object', 'objects')} found",
+        "summary": f"{found} of {counted(len(image.labels), 'object', 'objects')} found",
         "mistakes": [
             {
                 "number": m.number,
@@ -267,10 +273,6 @@ def _data(findings: Findings) -> dict[str, Any]:
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
 
 
 def _rate(value: float | None) -> str:
