@@ -318,3 +318,73 @@ def test_intervals_hold_the_measured_map_and_are_left_out_when_not_asked_for(
             assert row["map"] == pytest.approx(result.metrics[key], abs=1e-6)
         page = (tmp_path / str(resamples) / "report.html").read_text("utf-8")
         assert ("With other test images of the same kind probably" in page) == bool(rows)
+
+
+def numbered(count: int, classes: list[str]) -> Any:
+    """Images that each show one object of each class, side by side."""
+    return {f"{i:02d}.png": [(name, 40 * k, 0, 40 * k + 30, 30) for k, name in enumerate(classes)] for i in range(count)}
+
+
+@pytest.fixture
+def moved(answer: Any) -> Any:
+    """Answers to :func:`numbered`, of other quality for each image, with detections on nothing."""
+
+    def build(count: int, class_count: int) -> list[Detections]:
+        rows = [[(40 * k, 0, 40 * k + 30, 30 - 2 * (i % 8), 0.9 - 0.01 * i, k) for k in range(class_count)] for i in range(count)]
+        return [answer(*of_image, (0, 100, 30, 150, 0.1, 0)) for of_image in rows]
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("count", "said", "given"),
+    [
+        (1, "Only 1 test image shows an object. How much", False),
+        (2, "Only 2 test images show an object: other images may give quite other figures", True),
+        (19, "Only 19 test images show an object: other images may give quite other figures", True),
+        (20, "", True),
+    ],
+)
+def test_few_images_give_no_false_certainty(
+    make_splits: Any, run: Any, moved: Any, count: int, said: str, given: bool
+) -> None:
+    images = numbered(count, ["a", "b"])
+    splits = make_splits(["a", "b"], {f"v{k}": v for k, v in images.items()}, images)
+    result, files = run(splits, moved(count, 2), moved(count, 2), resamples=50)
+    page = files["report.html"].decode()
+    assert (said in page) if said else ("Only" not in page)
+    assert [row["class"] for row in strict(files["intervals.json"])] == ([None, "a", "b"] if given else [])
+    assert ("probably" in page) == ("95 of 100 draws" in page) == given
+    assert "these classes, whose figures" not in page  # of all images there are few
+    assert result.metrics["test/ece"] > 0
+    below = f"over {count * 3} detections, {count} of them below the score threshold"
+    assert below in page
+    assert (f"{below}; with fewer than 100 it is mostly chance" in page) == (count * 3 < 100)
+
+
+def test_draws_that_agree_are_no_interval(make_splits: Any, run: Any, answer: Any) -> None:
+    images = numbered(25, ["a"])
+    found = [answer((0, 0, 30, 30, 0.9, 0)) for _ in images]
+    result, files = run(make_splits(["a"], {f"v{k}": v for k, v in images.items()}, images), found, found)
+    assert result.metrics["test/map"] == 1
+    assert strict(files["intervals.json"]) == []
+    page = files["report.html"].decode()
+    assert "Every draw of the test images gives the same mAP" in page and "probably" not in page
+
+
+def test_a_class_of_few_images_is_named(make_splits: Any, run: Any, moved: Any) -> None:
+    images = numbered(20, ["a", "b"])
+    for name in list(images)[:-1]:
+        images[name] = images[name][:1]  # the last alone shows b
+    val = {f"v{k}": v for k, v in images.items()}
+    _, files = run(make_splits(["a", "b"], val, images), moved(20, 2), moved(20, 2), resamples=50)
+    assert [row["class"] for row in strict(files["intervals.json"])] == [None, "a"]
+    assert "Fewer than 20 of the test images show these classes, whose figures say little: b (1)." in files[
+        "report.html"
+    ].decode()
+
+
+def test_nothing_is_said_of_intervals_that_were_not_asked_for(make_splits: Any, run: Any, moved: Any) -> None:
+    images = numbered(1, ["a"])
+    splits = make_splits(["a"], {f"v{k}": v for k, v in images.items()}, images)
+    assert "no interval" not in run(splits, moved(1, 1), moved(1, 1), resamples=0)[1]["report.html"].decode()

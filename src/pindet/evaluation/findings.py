@@ -10,7 +10,7 @@ from pindet_serve.detections import Detections
 
 from pindet.data.prepared import PreparedSplit
 from pindet.evaluation.answers import answers_of
-from pindet.evaluation.bootstrap import Draws, Estimate, map_of_draws
+from pindet.evaluation.bootstrap import ALL, LEAST_IMAGES, Draws, Estimate, map_of_draws
 from pindet.evaluation.calibration import Bin, reliability
 from pindet.evaluation.comparison import ImageComparison, compare
 from pindet.evaluation.confusion import Confusion, confusion
@@ -44,6 +44,13 @@ class SplitFindings:
     def empty_images(self) -> int:
         return sum(len(image.labels) == 0 for image in self.images)
 
+    @property
+    def carriers(self) -> dict[str, int]:
+        """How many images show an object of each class, and, for :data:`.bootstrap.ALL`, of any."""
+        shown = [set(image.labels.tolist()) for image in self.images]
+        by_class = {name: sum(label in labels for labels in shown) for label, name in enumerate(self.classes)}
+        return {ALL: sum(map(bool, shown)), **by_class}
+
 
 @dataclass(frozen=True)
 class SizeRow:
@@ -69,7 +76,8 @@ class Findings:
         errors: one row for each kind of error.
         sizes: one row for each size of object.
         suspects: labels of both splits that the model contradicts, the surest first.
-        intervals: of ``map`` by class, and for :data:`.bootstrap.ALL`; those that are undefined are left out.
+        intervals: of ``map`` by class, and for :data:`.bootstrap.ALL`; left out where fewer than two images show an
+            object, and where all draws give the same.
     """
 
     settings: EvaluationSettings
@@ -133,7 +141,8 @@ def _intervals(test: SplitFindings, threshold: float, settings: EvaluationSettin
     estimates = {
         key: draws.estimate(values) for key, values in map_of_draws(answers, draws.counts(len(answers.names))).items()
     }
-    return {key: estimate for key, estimate in estimates.items() if not np.isnan(estimate.low)}
+    carriers = test.carriers
+    return {key: each for key, each in estimates.items() if carriers[key] >= LEAST_IMAGES and each.has_width}
 
 
 def _split(

@@ -20,7 +20,7 @@ from pindet.evaluation.errors import MISSED
 from pindet.evaluation.files import background_name, class_rows, f1_rows, pr_rows, suspect_rows
 from pindet.evaluation.findings import Findings, SplitFindings
 from pindet.evaluation.gallery import COLORS, WORDS, Mistake, ink, mistakes
-from pindet.evaluation.sentences import counted, matrix_sentences
+from pindet.evaluation.sentences import certainty, counted, few_images, matrix_sentences, rests_on
 from pindet.evaluation.suspects import Doubt
 
 _MOST_CURVES, _MOST_MATRIX, _MOST_PAIRS, _MOST_MISTAKES = 10, 25, 8, 12
@@ -52,6 +52,8 @@ def _context(
     return {
         "lead": _lead(findings),
         "cards": _cards(findings),
+        "certainty": certainty(findings),
+        "few_images": few_images(findings),
         "is_fallback": findings.is_fallback,
         "no_test": not test.images,
         "nothing_seen": not (test.images or findings.val.images),
@@ -162,7 +164,7 @@ def _calibration(findings: Findings) -> dict[str, Any]:
     chart = reliability_chart(
         findings.bins, title="Precision over score", x_label="score", y_label="precision of these detections"
     )
-    return {"chart": Markup(chart), "ece": expected_calibration_error(findings.bins)}
+    return {"chart": Markup(chart), "ece": expected_calibration_error(findings.bins), "on": rests_on(findings)}
 
 
 def _errors(findings: Findings) -> list[dict[str, Any]]:

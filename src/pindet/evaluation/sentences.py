@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from pindet.evaluation.bootstrap import ALL, FEW_IMAGES, LEAST_IMAGES
 from pindet.evaluation.comparison import Kind
 from pindet.evaluation.confusion import Confusion
 from pindet.evaluation.errors import MISSED
+from pindet.evaluation.findings import Findings
 from pindet.evaluation.gallery import WORDS
 
+_FEW_DETECTIONS = 100
+"""Below which a calibration error is mostly chance: ten for each of ten bins."""
+_MOST_NAMES = 8
 _LAST_ROW = (
     ("with nothing there", [Kind.BACKGROUND]),
     ("on an object that has its detection already", [Kind.DUPLICATE, Kind.CLASSIFICATION]),
@@ -41,6 +46,45 @@ def matrix_sentences(confusion: Confusion) -> list[str]:
             "the last row."
         )
     return sentences
+
+
+def certainty(findings: Findings) -> str:
+    """Why no interval can be given for all classes, or why it is to be taken with caution; empty where neither is."""
+    images = findings.test.carriers[ALL]
+    if not images or not findings.settings.resamples:
+        return ""
+    shown = f"Only {counted(images, 'test image shows', 'test images show')} an object"
+    if images < LEAST_IMAGES:
+        return (
+            f"{shown}. How much the figures depend on the choice of images cannot be told from one, so no interval "
+            "is given: take none of them as certain."
+        )
+    said = []
+    if images < FEW_IMAGES:
+        said.append(f"{shown}: other images may give quite other figures, and intervals from so few are too narrow.")
+    if ALL not in findings.intervals:
+        said.append("Every draw of the test images gives the same mAP, so it has no interval; other images need not agree.")
+    return " ".join(said)
+
+
+def few_images(findings: Findings) -> str:
+    """Which classes are shown in so few test images that their figures say little, unless all are."""
+    carriers = findings.test.carriers
+    few = [(name, n) for name, n in carriers.items() if name != ALL and 0 < n < FEW_IMAGES]
+    if not few or carriers[ALL] < FEW_IMAGES:
+        return ""
+    named = [f"{name} ({n})" for name, n in few[:_MOST_NAMES]]
+    more = len(few) - len(named)
+    named += [counted(more, "more class", "more classes")] if more else []
+    return f"Fewer than {FEW_IMAGES} of the test images show these classes, whose figures say little: {', '.join(named)}."
+
+
+def rests_on(findings: Findings) -> str:
+    """How many detections the calibration error comes from, and whether they are too few."""
+    count = sum(b.count for b in findings.bins)
+    unsure = count - findings.test.counts.true_positives - findings.test.counts.false_positives
+    text = f"over {counted(count, 'detection', 'detections')}, {unsure} of them below the score threshold"
+    return f"{text}; with fewer than {_FEW_DETECTIONS} it is mostly chance" if count < _FEW_DETECTIONS else text
 
 
 def _part(counts: Mapping[str, int], place: str, kinds: Sequence[Kind]) -> str:
