@@ -204,6 +204,23 @@ def test_names_are_text_never_markup(splits: Any, make_noisy: Any, run: Any) -> 
     assert "人" in files["confusion.json"].decode()
 
 
+def test_chinese_is_marked_as_such_and_never_alone(
+    make_splits: Any, random_boxes: Any, make_noisy: Any, run: Any
+) -> None:
+    splits = make_splits(["a"], random_boxes(1, 5, ["a"]), random_boxes(2, 5, ["a"]))
+    _, files = run(splits, make_noisy(splits[0], 1), make_noisy(splits[1], 2))
+    page = files["report.html"].decode()
+    english = re.sub(r'<span lang="zh-Hans">[^<]+</span>', "", page)
+    assert english != page
+    assert not re.search(r"[\u2e80-\uffef]|lang=.?zh", english)
+    assert not re.search(r"<(h\d|th|dt|span class=\"name\")>\s*</", english.replace("<tr><th></th>", ""))
+
+
+def test_the_report_names_what_its_pictures_can_not_write(splits: Any, make_noisy: Any, run: Any) -> None:
+    _, files = run(splits, make_noisy(splits[0], 1), make_noisy(splits[1], 2))
+    assert "#2 in the picture is 人." in files["report.html"].decode()
+
+
 def empty(split: Any) -> list[Detections]:
     nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)
     return [Detections(*nothing) for _ in range(len(split))]
@@ -322,7 +339,9 @@ def test_intervals_hold_the_measured_map_and_are_left_out_when_not_asked_for(
 
 def numbered(count: int, classes: list[str]) -> Any:
     """Images that each show one object of each class, side by side."""
-    return {f"{i:02d}.png": [(name, 40 * k, 0, 40 * k + 30, 30) for k, name in enumerate(classes)] for i in range(count)}
+    return {
+        f"{i:02d}.png": [(name, 40 * k, 0, 40 * k + 30, 30) for k, name in enumerate(classes)] for i in range(count)
+    }
 
 
 @pytest.fixture
@@ -330,7 +349,10 @@ def moved(answer: Any) -> Any:
     """Answers to :func:`numbered`, of other quality for each image, with detections on nothing."""
 
     def build(count: int, class_count: int) -> list[Detections]:
-        rows = [[(40 * k, 0, 40 * k + 30, 30 - 2 * (i % 8), 0.9 - 0.01 * i, k) for k in range(class_count)] for i in range(count)]
+        rows = [
+            [(40 * k, 0, 40 * k + 30, 30 - 2 * (i % 8), 0.9 - 0.01 * i, k) for k in range(class_count)]
+            for i in range(count)
+        ]
         return [answer(*of_image, (0, 100, 30, 150, 0.1, 0)) for of_image in rows]
 
     return build
@@ -379,9 +401,10 @@ def test_a_class_of_few_images_is_named(make_splits: Any, run: Any, moved: Any) 
     val = {f"v{k}": v for k, v in images.items()}
     _, files = run(make_splits(["a", "b"], val, images), moved(20, 2), moved(20, 2), resamples=50)
     assert [row["class"] for row in strict(files["intervals.json"])] == [None, "a"]
-    assert "Fewer than 20 of the test images show these classes, whose figures say little: b (1)." in files[
-        "report.html"
-    ].decode()
+    assert (
+        "Fewer than 20 of the test images show these classes, whose figures say little: b (1)."
+        in files["report.html"].decode()
+    )
 
 
 def test_nothing_is_said_of_intervals_that_were_not_asked_for(make_splits: Any, run: Any, moved: Any) -> None:

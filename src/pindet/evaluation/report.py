@@ -19,7 +19,7 @@ from pindet.evaluation.crops import DETECTED, LABELLED
 from pindet.evaluation.errors import MISSED
 from pindet.evaluation.files import background_name, class_rows, f1_rows, pr_rows, suspect_rows
 from pindet.evaluation.findings import Findings, SplitFindings
-from pindet.evaluation.gallery import COLORS, WORDS, Mistake, ink, mistakes
+from pindet.evaluation.gallery import COLORS, WORDS, Mistake, ink, mistakes, unwritten
 from pindet.evaluation.sentences import certainty, counted, few_images, matrix_sentences, rests_on
 from pindet.evaluation.suspects import Doubt
 
@@ -219,6 +219,7 @@ def _figure(findings: Findings, position: int, picture: bytes) -> dict[str, Any]
             }
             for m in listed[:_MOST_MISTAKES]
         ],
+        "unwritten": unwritten(image, findings.test.classes, findings.score_threshold),
         "more": len(listed) - len(listed[:_MOST_MISTAKES]),
     }
 

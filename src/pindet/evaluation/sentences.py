@@ -63,7 +63,9 @@ def certainty(findings: Findings) -> str:
     if images < FEW_IMAGES:
         said.append(f"{shown}: other images may give quite other figures, and intervals from so few are too narrow.")
     if ALL not in findings.intervals:
-        said.append("Every draw of the test images gives the same mAP, so it has no interval; other images need not agree.")
+        said.append(
+            "Every draw of the test images gives the same mAP, so it has no interval; other images need not agree."
+        )
     return " ".join(said)
 
 
@@ -76,7 +78,9 @@ def few_images(findings: Findings) -> str:
     named = [f"{name} ({n})" for name, n in few[:_MOST_NAMES]]
     more = len(few) - len(named)
     named += [counted(more, "more class", "more classes")] if more else []
-    return f"Fewer than {FEW_IMAGES} of the test images show these classes, whose figures say little: {', '.join(named)}."
+    return (
+        f"Fewer than {FEW_IMAGES} of the test images show these classes, whose figures say little: {', '.join(named)}."
+    )
 
 
 def rests_on(findings: Findings) -> str:
