@@ -228,6 +228,8 @@ def empty(split: Any) -> list[Detections]:
 
 def test_no_detections(splits: Any, run: Any) -> None:
     result, files = run(splits, empty(splits[0]), empty(splits[1]))
+    warned = "other images may give quite other figures. Every draw of the test images gives the same mAP"
+    assert warned in files["report.html"].decode()
     assert result.operating_point["score_threshold"] == 0.5
     assert result.metrics["test/map"] == result.metrics["test/recall"] == result.metrics["test/f1"] == 0
     assert "test/precision" not in result.metrics
@@ -246,17 +248,23 @@ def test_no_objects(make_splits: Any, run: Any, answer: Any) -> None:
     assert result.undefined["test/map"] == "The test images show no object."
     assert {"test/map", "val/map", "test/recall", "test/mar_100", "test/map/a"} <= set(result.undefined)
     assert not {"test/map", "test/recall"} & set(result.metrics)
+    page = files["report.html"].decode()
+    assert "with no object in them. Reporting what it is at least 0.5 sure of, it makes 1 detection, which can" in page
     assert strict(files["confusion.json"]) == [{"actual": "background", "predicted": "a"}]
 
 
 def test_no_images(make_splits: Any, run: Any) -> None:
     result, files = run(make_splits(["a"], {}, {}), [], [])
     assert result.metrics == {}
-    assert result.undefined["test/map"] == "There is no test image."
+    said = {(key.split("/")[0], reason) for key, reason in result.undefined.items() if key != "score_threshold"}
+    assert said == {("test", "There is no test image."), ("val", "There is no val image.")}
     assert strict(files["per_image.json"])["images"] == []
     page = files["report.html"].decode()
     assert "There is no test image, so nothing on this page says how good" in page
     assert "that played no part" not in page and "No class is taken for another" not in page
+    assert "<td>–</td>" in page and "0.0%" not in page
+    assert page.count("<dd>There is no test image.</dd>") == 1  # for all metrics together
+    assert "Nothing to draw: there is no test image." in page and "Nothing to show: there is no test image." in page
 
 
 def test_a_class_that_test_lacks(make_splits: Any, run: Any, answer: Any) -> None:
@@ -269,6 +277,22 @@ def test_a_class_that_test_lacks(make_splits: Any, run: Any, answer: Any) -> Non
     missing = [k for k in result.undefined if k.endswith("/b")]
     assert missing == ["test/map/b", "test/map_50/b", "test/recall/b"]
     assert strict(files["classes.json"])[1]["map"] is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([(0, 0, 50, 50, 0.9, 0)], "with 1 object of 1 of the 2 classes. Reporting what it is at least 0.9 sure of, it "
+         "finds 1 of 1 object, and its only detection is right."),
+        ([(0, 99, 50, 150, 0.9, 0)], "it finds 0 of 1 object, and its only detection is wrong."),
+        ([(0, 0, 50, 50, 0.9, 0), (0, 99, 50, 150, 0.95, 1)], "it finds 1 of 1 object, and 1 of its 2 detections are"),
+        ([], "sure of, it finds nothing."),
+    ],
+)  # fmt: skip
+def test_the_first_words_fit_small_numbers(make_splits: Any, run: Any, answer: Any, rows: Any, said: str) -> None:
+    one = [("a", 0, 0, 50, 50)]
+    splits = make_splits(["a", "b"], {"v.png": one}, {"t.png": one})
+    assert said in run(splits, [answer((0, 0, 50, 50, 0.9, 0))], [answer(*rows)])[1]["report.html"].decode()
 
 
 def test_a_faultless_detector_has_no_gallery(make_splits: Any, run: Any, answer: Any) -> None:
@@ -405,6 +429,13 @@ def test_a_class_of_few_images_is_named(make_splits: Any, run: Any, moved: Any) 
         "Fewer than 20 of the test images show these classes, whose figures say little: b (1)."
         in files["report.html"].decode()
     )
+
+
+def test_if_each_class_is_rare_none_is_named(make_splits: Any, run: Any, moved: Any) -> None:
+    images = numbered(20, ["a", "b"])
+    images = {name: boxes[:1] if i % 2 else boxes[1:] for i, (name, boxes) in enumerate(images.items())}
+    _, files = run(make_splits(["a", "b"], {f"v{k}": v for k, v in images.items()}, images), moved(20, 2), moved(20, 2))
+    assert "test images show any one class: the figures of a single class say little." in files["report.html"].decode()
 
 
 def test_nothing_is_said_of_intervals_that_were_not_asked_for(make_splits: Any, run: Any, moved: Any) -> None:

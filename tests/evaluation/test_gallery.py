@@ -79,7 +79,7 @@ def test_names_that_the_font_lacks_are_called_by_their_number(image: Any, monkey
     chinese = draw(PIXELS, image, ["螺栓", "螺母"], 0.5)
     assert {"1 #0", "1 #1", "2 #0"} <= set(drawn)
     assert all(letter < "\u2fff" for words in drawn for letter in words)
-    assert "#n: class n, counted from 0," in drawn
+    assert "#n: class n, counted from 0, whose name this font cannot write" in drawn
     assert unwritten(image, ["螺栓", "螺母"], 0.5) == {"#0": "螺栓", "#1": "螺母"}
     assert chinese != draw(PIXELS, image, ["螺栓", "nut"], 0.5)
     drawn.clear()
@@ -94,11 +94,13 @@ def test_names_that_the_font_lacks_are_called_by_their_number(image: Any, monkey
 
 def test_the_legend_is_whole_in_narrow_pictures_too(answer: Any, monkeypatch: Any) -> None:
     ends: list[float] = []
+    words: list[str] = []
     text = ImageDraw.ImageDraw.text
 
-    def watched(pen: Any, at: Any, words: str, *, font: Any, **k: Any) -> None:
-        ends.append(at[0] + font.getlength(words))
-        text(pen, at, words, font=font, **k)
+    def watched(pen: Any, at: Any, word: str, *, font: Any, **k: Any) -> None:
+        words.append(word)
+        ends.append(at[0] + font.getlength(word))
+        text(pen, at, word, font=font, **k)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", watched)
     objects = np.array([[0, 0, 30, 40], [0, 60, 30, 100], [0, 120, 30, 160]], np.float32)
@@ -111,4 +113,5 @@ def test_the_legend_is_whole_in_narrow_pictures_too(answer: Any, monkeypatch: An
     )
     image = compare_image("x", found, objects, np.array([0, 1, 1]), 0.5)
     jpeg = draw(np.full((400, 40, 3), 255, np.uint8), image, ["人", "b"], 0.5)
+    assert any(word.startswith("#n") for word in words)
     assert max(ends) <= Image.open(io.BytesIO(jpeg)).size[0]

@@ -93,7 +93,7 @@ def draw(pixels: Image, image: ImageComparison, classes: Sequence[str], score_th
     truths, found = _marks(image, names, score_threshold)
     legend = _legend({mark.kind for mark in truths + found}, 2 * columns + _GAP)
     if unwritten(image, classes, score_threshold):
-        legend += [[(4.0, None, line)] for line in _UNWRITTEN]
+        legend += _unwritten_lines(2 * columns + _GAP)
     sheet = Picture.new("RGB", (2 * columns + _GAP, _HEADER + size[1] + max(1, len(legend)) * _HEADER), "white")
     pen = ImageDraw.Draw(sheet)
     for left, title, marks in ((0, "objects", truths), (columns + _GAP, "detections", found)):
@@ -174,6 +174,12 @@ def _legend(kinds: set[str], width: int) -> list[list[_Entry]]:
             lines[-1].append((left, kind, word))
             left += wide + 16
     return lines
+
+
+def _unwritten_lines(width: int) -> list[list[_Entry]]:
+    whole = " ".join(_UNWRITTEN)
+    lines = [whole] if 4 + letters(13).getlength(whole) <= width else _UNWRITTEN
+    return [[(4.0, None, line)] for line in lines]
 
 
 def _write_line(pen: ImageDraw.ImageDraw, line: Sequence[_Entry], top: int) -> None:

@@ -20,7 +20,7 @@ from pindet.evaluation.errors import MISSED
 from pindet.evaluation.files import background_name, class_rows, f1_rows, pr_rows, suspect_rows
 from pindet.evaluation.findings import Findings, SplitFindings
 from pindet.evaluation.gallery import COLORS, WORDS, Mistake, ink, mistakes, unwritten
-from pindet.evaluation.sentences import certainty, counted, few_images, matrix_sentences, rests_on
+from pindet.evaluation.sentences import certainty, counted, few_images, lead, matrix_sentences, rests_on
 from pindet.evaluation.suspects import Doubt
 
 _MOST_CURVES, _MOST_MATRIX, _MOST_PAIRS, _MOST_MISTAKES = 10, 25, 8, 12
@@ -41,7 +41,7 @@ def render(
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pindet.evaluation", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"rate": _rate, "gain": _gain, "percent": lambda v: f"{100 * v:.1f}%"}
+    environment.filters |= {"rate": _rate, "gain": _gain, "percent": _percent}
     return environment.get_template("report.html.jinja").render(_context(findings, undefined, pictures, crops)) + "\n"
 
 
@@ -50,7 +50,7 @@ def _context(
 ) -> dict[str, Any]:
     test = findings.test
     return {
-        "lead": _lead(findings),
+        "lead": lead(findings),
         "cards": _cards(findings),
         "certainty": certainty(findings),
         "few_images": few_images(findings),
@@ -81,23 +81,8 @@ def _context(
         "suspects_left": len(findings.suspects) - len(crops),
         "suspect_colors": {"detected": DETECTED, "labelled": LABELLED},
         "data": _data(findings),
-        "undefined": undefined,
+        "undefined": _by_reason(undefined),
     }
-
-
-def _lead(findings: Findings) -> str:
-    counts, images = findings.test.counts, len(findings.test.images)
-    if not images:
-        return "The detector has not been tested: the prepared data hold no test image."
-    kept = counts.true_positives + counts.false_positives
-    classes = counted(len(findings.test.classes), "class", "classes")
-    right = counts.true_positives
-    answer = f"it finds {right} of them, and {right} of its {kept} detections are right."
-    return (
-        f"The detector was shown {counted(images, 'test image', 'test images')} that played no part in its training, "
-        f"with {counted(counts.objects, 'object', 'objects')} of {classes}. Reporting what it is at least "
-        f"{findings.score_threshold:g} sure of, {answer if kept else 'it finds nothing.'}"
-    )
 
 
 def _cards(findings: Findings) -> list[dict[str, str]]:
@@ -173,7 +158,7 @@ def _errors(findings: Findings) -> list[dict[str, Any]]:
     for row in findings.errors:
         gloss, text = _EXPLAINED[row.kind]
         looks = {"color": COLORS[row.kind], "word": WORDS[row.kind], "gloss": gloss, "text": text}
-        rows.append({**asdict(row), **looks, "share": row.count / total if total else 0.0})
+        rows.append({**asdict(row), **looks, "share": _share(row.count, total)})
     return rows
 
 
@@ -196,7 +181,7 @@ def _matrix(findings: Findings) -> dict[str, Any]:
     return {
         "names": classes,
         "lone": background_name(classes),
-        "rows": rows if last <= _MOST_MATRIX else [],
+        "rows": rows if last <= _MOST_MATRIX and findings.test.images else [],
         "sentences": matrix_sentences(findings.confusion) if findings.test.images else [],
         "mixed_up": pairs,
     }
@@ -274,12 +259,23 @@ def _data(findings: Findings) -> dict[str, Any]:
     return {"splits": ["validation", "test"], "rows": rows}
 
 
+def _by_reason(undefined: Mapping[str, str]) -> dict[str, list[str]]:
+    keys: dict[str, list[str]] = {}
+    for key, reason in undefined.items():
+        keys.setdefault(reason, []).append(key)
+    return keys
+
+
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
 def _rate(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}%"
 
 
 def _gain(value: float | None) -> str:

@@ -15,7 +15,7 @@ from pindet.evaluation.gallery import WORDS
 
 _FEW_DETECTIONS = 100
 """Below which a calibration error is mostly chance: ten for each of ten bins."""
-_MOST_NAMES = 8
+_MOST_NAMES = 5
 _LAST_ROW = (
     ("with nothing there", [Kind.BACKGROUND]),
     ("on an object that has its detection already", [Kind.DUPLICATE, Kind.CLASSIFICATION]),
@@ -26,6 +26,31 @@ _LAST_ROW = (
 def counted(number: int, one: str, many: str) -> str:
     """The number with its noun, in the singular for 1."""
     return f"{number} {one if number == 1 else many}"
+
+
+def lead(findings: Findings) -> str:
+    """What was done, and what came of it."""
+    counts, images = findings.test.counts, len(findings.test.images)
+    if not images:
+        return "The detector has not been tested: the prepared data hold no test image."
+    objects = counted(counts.objects, "object", "objects")
+    kept, right = counts.true_positives + counts.false_positives, counts.true_positives
+    said = f"it finds {right} of {objects}, and {right} of its {kept} detections are right"
+    if kept == 1:
+        said = f"it finds {right} of {objects}, and its only detection is {'right' if right else 'wrong'}"
+    if not counts.objects:
+        said = f"it makes {counted(kept, 'detection', 'detections')}, which can only be wrong"
+    return (
+        f"The detector was shown {counted(images, 'test image', 'test images')} that played no part in its training, "
+        f"with {f'{objects} of {_classes(findings)}' if counts.objects else 'no object in them'}. Reporting what it is "
+        f"at least {findings.score_threshold:g} sure of, {said if kept else 'it finds nothing'}."
+    )
+
+
+def _classes(findings: Findings) -> str:
+    total = len(findings.test.classes)
+    present = sum(counts.objects > 0 for counts in findings.test.counts_per_class)
+    return f"{present} of the {total} classes" if present < total else counted(total, "class", "classes")
 
 
 def matrix_sentences(confusion: Confusion) -> list[str]:
@@ -59,14 +84,11 @@ def certainty(findings: Findings) -> str:
             f"{shown}. How much the figures depend on the choice of images cannot be told from one, so no interval "
             "is given: take none of them as certain."
         )
-    said = []
-    if images < FEW_IMAGES:
-        said.append(f"{shown}: other images may give quite other figures, and intervals from so few are too narrow.")
-    if ALL not in findings.intervals:
-        said.append(
-            "Every draw of the test images gives the same mAP, so it has no interval; other images need not agree."
-        )
-    return " ".join(said)
+    said = f"{shown}: other images may give quite other figures" if images < FEW_IMAGES else ""
+    if ALL in findings.intervals:
+        return f"{said}, and intervals from so few are too narrow." if said else ""
+    agree = "Every draw of the test images gives the same mAP, so it has no interval; other images need not agree."
+    return f"{said}. {agree}" if said else agree
 
 
 def few_images(findings: Findings) -> str:
@@ -75,12 +97,13 @@ def few_images(findings: Findings) -> str:
     few = [(name, n) for name, n in carriers.items() if name != ALL and 0 < n < FEW_IMAGES]
     if not few or carriers[ALL] < FEW_IMAGES:
         return ""
+    if len(few) == len(findings.test.classes) > 1:
+        return f"Fewer than {FEW_IMAGES} of the test images show any one class: the figures of a single class say little."
+    few.sort(key=lambda pair: pair[1])
     named = [f"{name} ({n})" for name, n in few[:_MOST_NAMES]]
     more = len(few) - len(named)
     named += [counted(more, "more class", "more classes")] if more else []
-    return (
-        f"Fewer than {FEW_IMAGES} of the test images show these classes, whose figures say little: {', '.join(named)}."
-    )
+    return f"Fewer than {FEW_IMAGES} of the test images show these classes, whose figures say little: {', '.join(named)}."
 
 
 def rests_on(findings: Findings) -> str:
