@@ -204,6 +204,19 @@ def test_names_are_text_never_markup(splits: Any, make_noisy: Any, run: Any) -> 
     assert "人" in files["confusion.json"].decode()
 
 
+def test_no_table_and_no_name_can_push_the_page_apart(
+    make_splits: Any, make_noisy: Any, random_boxes: Any, run: Any
+) -> None:
+    name = "a_name_without_a_place_to_break_" * 4
+    splits = make_splits([name, "b"], random_boxes(1, 5, [name, "b"]), random_boxes(2, 5, [name, "b"]))
+    page = run(splits, make_noisy(splits[0], 1), make_noisy(splits[1], 2))[1]["report.html"].decode()
+    assert page.count("<table") == len(re.findall(r'<div class="scroll"><table', page)) == 5
+    heads = re.findall(r"<th[^>]*>((?:(?!</th>).)*)</th>", page)
+    long = [head for head in heads if name in head]
+    assert len(long) == 4  # in the tables of classes and data, and twice in the matrix
+    assert all(head.startswith('<span class="label">') for head in long)
+
+
 def test_chinese_is_marked_as_such_and_never_alone(
     make_splits: Any, random_boxes: Any, make_noisy: Any, run: Any
 ) -> None:
@@ -434,7 +447,8 @@ def test_a_class_of_few_images_is_named(make_splits: Any, run: Any, moved: Any) 
 def test_if_each_class_is_rare_none_is_named(make_splits: Any, run: Any, moved: Any) -> None:
     images = numbered(20, ["a", "b"])
     images = {name: boxes[:1] if i % 2 else boxes[1:] for i, (name, boxes) in enumerate(images.items())}
-    _, files = run(make_splits(["a", "b"], {f"v{k}": v for k, v in images.items()}, images), moved(20, 2), moved(20, 2))
+    val = {f"v{k}": v for k, v in images.items()}
+    _, files = run(make_splits(["a", "b", "absent"], val, images), moved(20, 2), moved(20, 2))
     assert "test images show any one class: the figures of a single class say little." in files["report.html"].decode()
 
 

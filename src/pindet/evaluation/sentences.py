@@ -94,16 +94,18 @@ def certainty(findings: Findings) -> str:
 def few_images(findings: Findings) -> str:
     """Which classes are shown in so few test images that their figures say little, unless all are."""
     carriers = findings.test.carriers
-    few = [(name, n) for name, n in carriers.items() if name != ALL and 0 < n < FEW_IMAGES]
+    shown = [(name, n) for name, n in carriers.items() if name != ALL and n]
+    few = [(name, n) for name, n in shown if n < FEW_IMAGES]
     if not few or carriers[ALL] < FEW_IMAGES:
         return ""
-    if len(few) == len(findings.test.classes) > 1:
-        return f"Fewer than {FEW_IMAGES} of the test images show any one class: the figures of a single class say little."
+    start = f"Fewer than {FEW_IMAGES} of the test images show"
+    if len(few) == len(shown) > 1:
+        return f"{start} any one class: the figures of a single class say little."
     few.sort(key=lambda pair: pair[1])
     named = [f"{name} ({n})" for name, n in few[:_MOST_NAMES]]
     more = len(few) - len(named)
     named += [counted(more, "more class", "more classes")] if more else []
-    return f"Fewer than {FEW_IMAGES} of the test images show these classes, whose figures say little: {', '.join(named)}."
+    return f"{start} these classes, whose figures say little: {', '.join(named)}."
 
 
 def rests_on(findings: Findings) -> str:
