@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from pindet_serve.detections import Detections
 
+from pindet.evaluation.answers import answers_of
 from pindet.evaluation.comparison import KINDS, Kind, box_ious, compare, compare_image
+from pindet.evaluation.matching import IOU_THRESHOLDS, match_classes
 
 OBJECTS = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [100, 100, 120, 120]], np.float32)
 LABELS = np.array([0, 1, 0], np.int64)
@@ -47,6 +49,17 @@ def test_a_taken_object_leaves_the_next_best(answer: Any) -> None:
     near = np.array([[0, 0, 10, 10], [0, 1, 10, 11]], np.float32)
     found = answer((0, 0, 10, 10, 0.9, 0), (0, 0, 10, 10, 0.8, 0))
     assert compare_image("x", found, near, np.zeros(2, np.int64), 0.5).partners.tolist() == [0, 1]
+
+
+def test_both_evaluations_ask_for_the_same_overlap(answer: Any) -> None:
+    """The one at the operating point and the one over COCO's overlaps, a hair below one of them."""
+    objects, labels = np.array([[0, 0, 400_000, 300_000]], np.float32), np.zeros(1, np.int64)
+    found = answer((0, 0, 300_001, 299_999, 0.9, 0))
+    image = compare_image("x", found, objects, labels, 0.75)
+    assert 0.75 - 1e-11 < image.ious[0] < 0.75
+    assert KINDS[image.kinds[0]] == Kind.LOCALISATION
+    matches = match_classes(answers_of([image], ["a"], score_threshold=0.5, iou_threshold=0.75))[0]
+    assert IOU_THRESHOLDS[matches.found[:, 0]].tolist() == pytest.approx([0.5, 0.55, 0.6, 0.65, 0.7])
 
 
 def test_no_objects_or_no_detections(answer: Any) -> None:

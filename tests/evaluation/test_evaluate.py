@@ -153,6 +153,9 @@ def test_the_files_agree_with_each_other(splits: Any, make_noisy: Any, run: Any)
     assert sum(n for (a, p), n in pairs.items() if a == p) == sum(row["true_positives"] for row in images)
     assert sum(n for (a, _), n in pairs.items() if a != "background") == sum(row["objects"] for row in images)
     assert {name for pair in pairs for name in pair} == {*CLASSES, "background"}
+    page = files["report.html"].decode()
+    lone = pairs.total() - sum(n for (actual, _), n in pairs.items() if actual != "background")
+    assert f"In the words of the table above: The last row holds {lone} detections: " in page
     # What per_image.json holds is enough to count and judge again.
     rebuilt = []
     for row in images:
@@ -201,6 +204,36 @@ def test_names_are_text_never_markup(splits: Any, make_noisy: Any, run: Any) -> 
     assert "人" in files["confusion.json"].decode()
 
 
+def test_no_table_and_no_name_can_push_the_page_apart(
+    make_splits: Any, make_noisy: Any, random_boxes: Any, run: Any
+) -> None:
+    name = "a_name_without_a_place_to_break_" * 4
+    splits = make_splits([name, "b"], random_boxes(1, 5, [name, "b"]), random_boxes(2, 5, [name, "b"]))
+    page = run(splits, make_noisy(splits[0], 1), make_noisy(splits[1], 2))[1]["report.html"].decode()
+    assert page.count("<table") == len(re.findall(r'<div class="scroll"><table', page)) == 5
+    heads = re.findall(r"<th[^>]*>((?:(?!</th>).)*)</th>", page)
+    long = [head for head in heads if name in head]
+    assert len(long) == 4  # in the tables of classes and data, and twice in the matrix
+    assert all(head.startswith('<span class="label">') for head in long)
+
+
+def test_chinese_is_marked_as_such_and_never_alone(
+    make_splits: Any, random_boxes: Any, make_noisy: Any, run: Any
+) -> None:
+    splits = make_splits(["a"], random_boxes(1, 5, ["a"]), random_boxes(2, 5, ["a"]))
+    _, files = run(splits, make_noisy(splits[0], 1), make_noisy(splits[1], 2))
+    page = files["report.html"].decode()
+    english = re.sub(r'<span lang="zh-Hans">[^<]+</span>', "", page)
+    assert english != page
+    assert not re.search(r"[\u2e80-\uffef]|lang=.?zh", english)
+    assert not re.search(r"<(h\d|th|dt|span class=\"name\")>\s*</", english.replace("<tr><th></th>", ""))
+
+
+def test_the_report_names_what_its_pictures_can_not_write(splits: Any, make_noisy: Any, run: Any) -> None:
+    _, files = run(splits, make_noisy(splits[0], 1), make_noisy(splits[1], 2))
+    assert "#2 in the picture is 人." in files["report.html"].decode()
+
+
 def empty(split: Any) -> list[Detections]:
     nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)
     return [Detections(*nothing) for _ in range(len(split))]
@@ -208,6 +241,8 @@ def empty(split: Any) -> list[Detections]:
 
 def test_no_detections(splits: Any, run: Any) -> None:
     result, files = run(splits, empty(splits[0]), empty(splits[1]))
+    warned = "other images may give quite other figures. Every draw of the test images gives the same mAP"
+    assert warned in files["report.html"].decode()
     assert result.operating_point["score_threshold"] == 0.5
     assert result.metrics["test/map"] == result.metrics["test/recall"] == result.metrics["test/f1"] == 0
     assert "test/precision" not in result.metrics
@@ -226,17 +261,23 @@ def test_no_objects(make_splits: Any, run: Any, answer: Any) -> None:
     assert result.undefined["test/map"] == "The test images show no object."
     assert {"test/map", "val/map", "test/recall", "test/mar_100", "test/map/a"} <= set(result.undefined)
     assert not {"test/map", "test/recall"} & set(result.metrics)
+    page = files["report.html"].decode()
+    assert "with no object in them. Reporting what it is at least 0.5 sure of, it makes 1 detection, which can" in page
     assert strict(files["confusion.json"]) == [{"actual": "background", "predicted": "a"}]
 
 
 def test_no_images(make_splits: Any, run: Any) -> None:
     result, files = run(make_splits(["a"], {}, {}), [], [])
     assert result.metrics == {}
-    assert result.undefined["test/map"] == "There is no test image."
+    said = {(key.split("/")[0], reason) for key, reason in result.undefined.items() if key != "score_threshold"}
+    assert said == {("test", "There is no test image."), ("val", "There is no val image.")}
     assert strict(files["per_image.json"])["images"] == []
     page = files["report.html"].decode()
     assert "There is no test image, so nothing on this page says how good" in page
     assert "that played no part" not in page and "No class is taken for another" not in page
+    assert "<td>–</td>" in page and "0.0%" not in page
+    assert page.count("<dd>There is no test image.</dd>") == 1  # for all metrics together
+    assert "Nothing to draw: there is no test image." in page and "Nothing to show: there is no test image." in page
 
 
 def test_a_class_that_test_lacks(make_splits: Any, run: Any, answer: Any) -> None:
@@ -249,6 +290,22 @@ def test_a_class_that_test_lacks(make_splits: Any, run: Any, answer: Any) -> Non
     missing = [k for k in result.undefined if k.endswith("/b")]
     assert missing == ["test/map/b", "test/map_50/b", "test/recall/b"]
     assert strict(files["classes.json"])[1]["map"] is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([(0, 0, 50, 50, 0.9, 0)], "with 1 object of 1 of the 2 classes. Reporting what it is at least 0.9 sure of, it "
+         "finds 1 of 1 object, and its only detection is right."),
+        ([(0, 99, 50, 150, 0.9, 0)], "it finds 0 of 1 object, and its only detection is wrong."),
+        ([(0, 0, 50, 50, 0.9, 0), (0, 99, 50, 150, 0.95, 1)], "it finds 1 of 1 object, and 1 of its 2 detections are"),
+        ([], "sure of, it finds nothing."),
+    ],
+)  # fmt: skip
+def test_the_first_words_fit_small_numbers(make_splits: Any, run: Any, answer: Any, rows: Any, said: str) -> None:
+    one = [("a", 0, 0, 50, 50)]
+    splits = make_splits(["a", "b"], {"v.png": one}, {"t.png": one})
+    assert said in run(splits, [answer((0, 0, 50, 50, 0.9, 0))], [answer(*rows)])[1]["report.html"].decode()
 
 
 def test_a_faultless_detector_has_no_gallery(make_splits: Any, run: Any, answer: Any) -> None:
@@ -315,3 +372,87 @@ def test_intervals_hold_the_measured_map_and_are_left_out_when_not_asked_for(
             assert row["map"] == pytest.approx(result.metrics[key], abs=1e-6)
         page = (tmp_path / str(resamples) / "report.html").read_text("utf-8")
         assert ("With other test images of the same kind probably" in page) == bool(rows)
+
+
+def numbered(count: int, classes: list[str]) -> Any:
+    """Images that each show one object of each class, side by side."""
+    return {
+        f"{i:02d}.png": [(name, 40 * k, 0, 40 * k + 30, 30) for k, name in enumerate(classes)] for i in range(count)
+    }
+
+
+@pytest.fixture
+def moved(answer: Any) -> Any:
+    """Answers to :func:`numbered`, of other quality for each image, with detections on nothing."""
+
+    def build(count: int, class_count: int) -> list[Detections]:
+        rows = [
+            [(40 * k, 0, 40 * k + 30, 30 - 2 * (i % 8), 0.9 - 0.01 * i, k) for k in range(class_count)]
+            for i in range(count)
+        ]
+        return [answer(*of_image, (0, 100, 30, 150, 0.1, 0)) for of_image in rows]
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("count", "said", "given"),
+    [
+        (1, "Only 1 test image shows an object. How much", False),
+        (2, "Only 2 test images show an object: other images may give quite other figures", True),
+        (19, "Only 19 test images show an object: other images may give quite other figures", True),
+        (20, "", True),
+    ],
+)
+def test_few_images_give_no_false_certainty(
+    make_splits: Any, run: Any, moved: Any, count: int, said: str, given: bool
+) -> None:
+    images = numbered(count, ["a", "b"])
+    splits = make_splits(["a", "b"], {f"v{k}": v for k, v in images.items()}, images)
+    result, files = run(splits, moved(count, 2), moved(count, 2), resamples=50)
+    page = files["report.html"].decode()
+    assert (said in page) if said else ("Only" not in page)
+    assert [row["class"] for row in strict(files["intervals.json"])] == ([None, "a", "b"] if given else [])
+    assert ("probably" in page) == ("95 of 100 draws" in page) == given
+    assert "these classes, whose figures" not in page  # of all images there are few
+    assert result.metrics["test/ece"] > 0
+    below = f"over {count * 3} detections, {count} of them below the score threshold"
+    assert below in page
+    assert (f"{below}; with fewer than 100 it is mostly chance" in page) == (count * 3 < 100)
+
+
+def test_draws_that_agree_are_no_interval(make_splits: Any, run: Any, answer: Any) -> None:
+    images = numbered(25, ["a"])
+    found = [answer((0, 0, 30, 30, 0.9, 0)) for _ in images]
+    result, files = run(make_splits(["a"], {f"v{k}": v for k, v in images.items()}, images), found, found)
+    assert result.metrics["test/map"] == 1
+    assert strict(files["intervals.json"]) == []
+    page = files["report.html"].decode()
+    assert "Every draw of the test images gives the same mAP" in page and "probably" not in page
+
+
+def test_a_class_of_few_images_is_named(make_splits: Any, run: Any, moved: Any) -> None:
+    images = numbered(20, ["a", "b"])
+    for name in list(images)[:-1]:
+        images[name] = images[name][:1]  # the last alone shows b
+    val = {f"v{k}": v for k, v in images.items()}
+    _, files = run(make_splits(["a", "b"], val, images), moved(20, 2), moved(20, 2), resamples=50)
+    assert [row["class"] for row in strict(files["intervals.json"])] == [None, "a"]
+    assert (
+        "Fewer than 20 of the test images show these classes, whose figures say little: b (1)."
+        in files["report.html"].decode()
+    )
+
+
+def test_if_each_class_is_rare_none_is_named(make_splits: Any, run: Any, moved: Any) -> None:
+    images = numbered(20, ["a", "b"])
+    images = {name: boxes[:1] if i % 2 else boxes[1:] for i, (name, boxes) in enumerate(images.items())}
+    val = {f"v{k}": v for k, v in images.items()}
+    _, files = run(make_splits(["a", "b", "absent"], val, images), moved(20, 2), moved(20, 2))
+    assert "test images show any one class: the figures of a single class say little." in files["report.html"].decode()
+
+
+def test_nothing_is_said_of_intervals_that_were_not_asked_for(make_splits: Any, run: Any, moved: Any) -> None:
+    images = numbered(1, ["a"])
+    splits = make_splits(["a"], {f"v{k}": v for k, v in images.items()}, images)
+    assert "no interval" not in run(splits, moved(1, 1), moved(1, 1), resamples=0)[1]["report.html"].decode()

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pindet.evaluation.comparison import Kind, compare_image
 from pindet.evaluation.errors import MISSED
-from pindet.evaluation.gallery import COLORS, WORDS, draw, mistakes, worst
+from pindet.evaluation.gallery import COLORS, WORDS, draw, mistakes, unwritten, worst
 
 OBJECTS = np.array([[10, 10, 60, 60], [80, 10, 130, 60], [10, 80, 60, 130]], np.float32)
 LABELS = np.array([0, 1, 0], np.int64)
@@ -68,3 +68,50 @@ def test_the_worst_come_first_and_the_faultless_not_at_all(answer: Any, image: A
     assert worst([right, missed, image, missed], 0.5, 5) == [2, 1, 3]
     assert worst([right, missed, image, missed], 0.5, 2) == [2, 1]
     assert worst([image], 0.5, 0) == []
+
+
+def test_names_that_the_font_lacks_are_called_by_their_number(image: Any, monkeypatch: Any) -> None:
+    drawn: list[str] = []
+    text = ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw, "text", lambda pen, at, words, **k: (drawn.append(words), text(pen, at, words, **k))
+    )
+    chinese = draw(PIXELS, image, ["螺栓", "螺母"], 0.5)
+    assert {"1 #0", "1 #1", "2 #0"} <= set(drawn)
+    assert all(letter < "\u2fff" for words in drawn for letter in words)
+    assert "#n: class n, counted from 0, whose name this font cannot write" in drawn
+    assert unwritten(image, ["螺栓", "螺母"], 0.5) == {"#0": "螺栓", "#1": "螺母"}
+    assert chinese != draw(PIXELS, image, ["螺栓", "nut"], 0.5)
+    drawn.clear()
+    draw(PIXELS, image, ["bolt", "nut"], 0.5)
+    assert not [words for words in drawn if "#" in words]
+    assert unwritten(image, ["bolt", "nut"], 0.5) == {}
+    # No mistake names the second class once the last object is all that is wrong.
+    assert unwritten(compare_image("x", image.found, OBJECTS[2:], LABELS[2:], 0.95), ["螺栓", "nut"], 0.95) == {
+        "#0": "螺栓"
+    }
+
+
+def test_the_legend_is_whole_in_narrow_pictures_too(answer: Any, monkeypatch: Any) -> None:
+    ends: list[float] = []
+    words: list[str] = []
+    text = ImageDraw.ImageDraw.text
+
+    def watched(pen: Any, at: Any, word: str, *, font: Any, **k: Any) -> None:
+        words.append(word)
+        ends.append(at[0] + font.getlength(word))
+        text(pen, at, word, font=font, **k)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", watched)
+    objects = np.array([[0, 0, 30, 40], [0, 60, 30, 100], [0, 120, 30, 160]], np.float32)
+    found = answer(
+        (0, 0, 30, 40, 0.9, 0),
+        (0, 0, 30, 38, 0.8, 0),
+        (0, 60, 30, 98, 0.8, 0),
+        (0, 120, 30, 130, 0.7, 0),
+        (0, 170, 9, 190, 0.7, 0),
+    )
+    image = compare_image("x", found, objects, np.array([0, 1, 1]), 0.5)
+    jpeg = draw(np.full((400, 40, 3), 255, np.uint8), image, ["人", "b"], 0.5)
+    assert any(word.startswith("#n") for word in words)
+    assert max(ends) <= Image.open(io.BytesIO(jpeg)).size[0]

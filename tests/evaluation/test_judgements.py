@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pindet.evaluation.comparison import compare, compare_image
 from pindet.evaluation.confusion import confusion
 from pindet.evaluation.curves import Scored, scored
 from pindet.evaluation.errors import error_rows
+from pindet.evaluation.sentences import matrix_sentences
 
 OBJECTS = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]], np.float32)
 LABELS = np.array([0, 1, 0, 1], np.int64)
@@ -20,25 +22,71 @@ LABELS = np.array([0, 1, 0, 1], np.int64)
 def test_confusion_by_hand(answer: Any) -> None:
     found = answer(
         (0, 0, 10, 10, 0.9, 0),  # right
-        (20, 0, 30, 10, 0.8, 0),  # object of class 1 taken for 0
-        (20, 0, 30, 9, 0.7, 0),  # the same again: the object has been paired, so background
-        (40, 0, 50, 4, 0.6, 0),  # too small: background, and the object is missed
+        (20, 0, 30, 9, 0.8, 0),  # object of class 1 taken for 0
+        (20, 0, 30, 10, 0.7, 2),  # and for 2 by a box that fits better: that one is the object's
+        (0, 0, 10, 9, 0.7, 0),  # found twice
+        (40, 0, 50, 4, 0.6, 0),  # too small, and so the object is left
+        (90, 0, 95, 5, 0.6, 1),  # nothing there
         (60, 0, 70, 10, 0.1, 1),  # below the threshold: the object is missed
     )
-    matrix = confusion([compare_image("x", found, OBJECTS, LABELS, 0.5)], 2, 0.5, 0.5)
-    assert matrix.tolist() == [[1, 0, 1], [1, 0, 1], [2, 0, 0]]
+    judged = confusion([compare_image("x", found, OBJECTS, LABELS, 0.5)], 3, 0.5)
+    assert judged.counts.tolist() == [[1, 0, 0, 1], [0, 0, 1, 1], [0, 0, 0, 0], [3, 1, 0, 0]]
+    assert judged.lone_detections == {"classification": 1, "duplicate": 1, "localisation": 1, "background": 1}
+    assert judged.lone_objects == {"localisation": 1, "missed": 1}
+    assert matrix_sentences(judged) == [
+        "The last row holds 4 detections: 1 with nothing there, 2 on an object that has its detection "
+        "already (1 found twice, 1 wrong class), 1 with too little overlap (badly placed).",
+        "The last column holds 2 objects: 1 missed, 1 with a detection that is badly placed.",
+        "Detections of a wrong class: 2, of which 1 off the diagonal and 1 in the last row.",
+    ]
+
+
+def test_what_lies_on_a_found_object_is_not_the_sign_of_another(answer: Any) -> None:
+    """A second box on the first object overlaps the second, too; that one is missed in matrix and table alike."""
+    boxes, labels = np.array([[0, 0, 10, 10], [0, 3, 10, 13]], np.float32), np.array([0, 1], np.int64)
+    image = compare_image("x", answer((0, 0, 10, 10, 0.9, 0), (0, 1, 10, 10, 0.8, 0)), boxes, labels, 0.5)
+    judged = confusion([image], 2, 0.5)
+    assert judged.counts.tolist() == [[1, 0, 0], [0, 0, 1], [1, 0, 0]]
+    assert (judged.lone_detections, judged.lone_objects) == ({"duplicate": 1}, {"missed": 1})
+
+
+def test_a_faultless_matrix_says_so(answer: Any) -> None:
+    judged = confusion([compare_image("x", answer((0, 0, 10, 10, 0.9, 0)), OBJECTS[:1], LABELS[:1], 0.5)], 2, 0.5)
+    assert matrix_sentences(judged) == ["The last row is empty.", "The last column is empty."]
 
 
 def test_confusion_counts_each_object_and_detection_once(make_splits: Any, random_boxes: Any, make_noisy: Any) -> None:
     _, split = make_splits(["a", "b", "c"], {}, random_boxes(1, 15, ["a", "b", "c"]))
     images = compare(split, make_noisy(split, 1), 0.5)
-    matrix = confusion(images, 3, 0.3, 0.5)
+    matrix = confusion(images, 3, 0.3).counts
     kept = np.concatenate([i.found.labels[i.found.scores >= 0.3] for i in images])
     objects = np.concatenate([i.labels for i in images])
     assert matrix[:3].sum(axis=1).tolist() == np.bincount(objects, minlength=3).tolist()
     assert matrix[:, :3].sum(axis=0).tolist() == np.bincount(kept, minlength=3).tolist()
     assert np.trace(matrix) == sum(int(i.correct(0.3).sum()) for i in images)
     assert (matrix[:3, :3] - np.diag(np.diag(matrix)[:3])).sum() > 0
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.4])
+def test_every_error_is_in_a_known_cell_of_the_matrix(
+    make_splits: Any, random_boxes: Any, make_noisy: Any, threshold: float
+) -> None:
+    _, split = make_splits(["a", "b", "c"], {}, random_boxes(2, 40, ["a", "b", "c"]))
+    images = compare(split, make_noisy(split, 2), 0.5)
+    judged = confusion(images, 3, threshold)
+    matrix, lone, left = judged.counts, judged.lone_detections, judged.lone_objects
+    mixed_up = int(matrix[:3, :3].sum() - np.trace(matrix))
+    errors = {row.kind: row.count for row in error_rows(images, 3, threshold)}
+    assert sum(lone.values()) == matrix[3].sum()
+    assert sum(left.values()) == matrix[:, 3].sum()
+    assert {**lone, "classification": lone["classification"] + mixed_up, "missed": left["missed"]} == errors
+    assert min(errors.values()) > 0 and lone["classification"] > 0
+    # The sentences say these numbers, and theirs add up.
+    row, column, wrong = (list(map(int, re.findall(r"\d+", text))) for text in matrix_sentences(judged))
+    assert row[0] == matrix[3].sum() == row[1] + row[2] + row[5]
+    assert (row[2], row[5]) == (row[3] + row[4], row[6] + row[7])
+    assert column == [matrix[:, 3].sum(), left["missed"], left["localisation"]]
+    assert wrong == [errors["classification"], mixed_up, lone["classification"]]
 
 
 def test_calibration_by_hand() -> None:

@@ -18,6 +18,10 @@ from pindet.evaluation.matching import match_classes
 
 ALL = ""
 """The key of what holds for all classes together."""
+LEAST_IMAGES = 2
+"""With objects, for an interval: draws of a single one are all the same."""
+FEW_IMAGES = 20
+"""With objects, below which an interval is a good deal too narrow."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class Estimate:
     def is_defined(self) -> bool:
         """Whether there was anything to measure."""
         return not np.isnan(self.value)
+
+    @property
+    def has_width(self) -> bool:
+        """Whether the draws differ; where they do not, they tell nothing about other images."""
+        return self.low < self.high
 
 
 @dataclass(frozen=True)

@@ -95,12 +95,33 @@ def compare_image(
     found = Detections(found.boxes[order], found.scores[order], found.labels[order])
     overlaps = box_ious(found.boxes, boxes)
     same = found.labels[:, None] == labels[None, :]
-    matches = _match(np.where(same, overlaps, 0), iou_threshold)
+    matches = match_greedily(np.where(same, overlaps, 0), iou_threshold)
     kinds, partners = _diagnose(overlaps, same, matches, iou_threshold)
     ious = np.zeros(len(found))
     paired = np.flatnonzero(partners >= 0)
     ious[paired] = overlaps[paired, partners[paired]]
     return ImageComparison(name, found, kinds, partners, ious, boxes, labels)
+
+
+def match_greedily(overlaps: Floats, iou_threshold: float) -> Ints:
+    """The object that each detection finds, int64 ``[N]``, -1 for none; the best scores come first in ``overlaps``.
+
+    As COCO has it, each detection takes the object that it overlaps most of those that are free, if it overlaps that
+    by ``iou_threshold`` at least.
+
+    Args:
+        overlaps: float64 ``[N, M]``; a pair of different classes overlaps by nothing.
+        iou_threshold: more than 0.
+    """
+    matches = np.full(len(overlaps), -1, np.int64)
+    if not overlaps.size:
+        return matches
+    free = np.ones(overlaps.shape[1], np.bool_)
+    for i in np.flatnonzero(overlaps.max(axis=1) >= iou_threshold):
+        best = int(np.argmax(np.where(free, overlaps[i], -1)))
+        if free[best] and overlaps[i, best] >= iou_threshold:
+            matches[i], free[best] = best, False
+    return matches
 
 
 def box_ious(first: Boxes, second: Boxes) -> Floats:
@@ -113,18 +134,6 @@ def box_ious(first: Boxes, second: Boxes) -> Floats:
 def _xywh(boxes: Boxes) -> Floats:
     corners = boxes.astype(np.float64)
     return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-
-
-def _match(overlaps: Floats, iou_threshold: float) -> Ints:
-    matches = np.full(len(overlaps), -1, np.int64)
-    if not overlaps.size:
-        return matches
-    free = np.ones(overlaps.shape[1], np.bool_)
-    for i in np.flatnonzero(overlaps.max(axis=1) >= iou_threshold):
-        best = int(np.argmax(np.where(free, overlaps[i], -1)))
-        if free[best] and overlaps[i, best] >= iou_threshold:
-            matches[i], free[best] = best, False
-    return matches
 
 
 def _diagnose(overlaps: Floats, same: Flags, matches: Ints, iou_threshold: float) -> tuple[Ints, Ints]:

@@ -1,46 +1,69 @@
-"""Which class is taken for which, at the operating point."""
+"""Which class is taken for which, at the operating point.
+
+Rows and columns come from the diagnosis that the kinds of error come from (:mod:`.comparison`), so that the two can be
+told side by side: every kind of error is in known cells of the matrix.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from pindet.evaluation.comparison import Floats, ImageComparison, Ints, box_ious
+from pindet.evaluation.comparison import KINDS, ImageComparison, Ints, Kind
+from pindet.evaluation.errors import MISSED, missed
 
 
-def confusion(
-    images: Sequence[ImageComparison], class_count: int, score_threshold: float, iou_threshold: float
-) -> Ints:
-    """Count pairs of object and detection, int64 ``[C + 1, C + 1]``, rows actual, columns predicted.
+@dataclass(frozen=True)
+class Confusion:
+    """Pairs of object and detection, and what is left over.
 
-    Detections and objects of the same class pair first, as for average precision, so that the diagonal counts the
-    true positives; what is left pairs across classes, greatest overlap first. The last row counts detections on
-    background, the last column objects that were missed.
+    Attributes:
+        counts: int64 ``[C + 1, C + 1]``, rows actual, columns predicted. Each object and each detection is counted
+            once; the last row holds detections without an object of their own, the last column objects without a
+            detection.
+        lone_detections: the last row, by kind of error.
+        lone_objects: the last column: ``localisation`` where a detection of the class fits badly, else ``missed``.
     """
-    matrix = np.zeros((class_count + 1, class_count + 1), np.int64)
+
+    counts: Ints
+    lone_detections: dict[str, int]
+    lone_objects: dict[str, int]
+
+
+def confusion(images: Sequence[ImageComparison], class_count: int, score_threshold: float) -> Confusion:
+    """Pair each object with one detection, at most.
+
+    An object that is found pairs with what found it: the diagonal counts the true positives. Another one pairs with
+    a detection of another class that lies on it (:attr:`.Kind.CLASSIFICATION`), of several with that which overlaps
+    it most.
+    """
+    counts = np.zeros((class_count + 1, class_count + 1), np.int64)
+    detections: Counter[str] = Counter()
+    objects: Counter[str] = Counter()
     for image in images:
-        right, found = image.correct(score_threshold), image.objects_found(score_threshold)
-        for label in image.found.labels[right]:
-            matrix[label, label] += 1
-        loose = np.flatnonzero((image.found.scores >= score_threshold) & ~right)
-        missed = np.flatnonzero(~found)
-        pairs = _pairs(box_ious(image.found.boxes[loose], image.boxes[missed]), iou_threshold)
-        for i, j in pairs:
-            matrix[image.labels[missed[j]], image.found.labels[loose[i]]] += 1
-        for label in np.delete(image.found.labels[loose], [i for i, _ in pairs]):
-            matrix[class_count, label] += 1
-        for label in np.delete(image.labels[missed], [j for _, j in pairs]):
-            matrix[label, class_count] += 1
-    return matrix
+        taken = _taken(image, score_threshold)
+        paired = taken >= 0
+        np.add.at(counts, (image.labels[paired], image.found.labels[taken[paired]]), 1)
+        loose = image.found.scores >= score_threshold
+        loose[taken[paired]] = False
+        np.add.at(counts[class_count], image.found.labels[loose], 1)
+        np.add.at(counts[:, class_count], image.labels[~paired], 1)
+        detections.update(KINDS[kind].value for kind in image.kinds[loose])
+        absent = missed(image, score_threshold)[~paired]
+        objects.update(np.where(absent, MISSED, Kind.LOCALISATION.value).tolist())
+    return Confusion(counts, dict(detections), dict(objects))
 
 
-def _pairs(overlaps: Floats, iou_threshold: float) -> list[tuple[int, int]]:
-    """One-to-one pairs (row, column), greatest overlap first."""
-    pairs: list[tuple[int, int]] = []
-    rows, columns = np.nonzero(overlaps >= iou_threshold)
-    for k in np.argsort(-overlaps[rows, columns], kind="stable"):
-        i, j = int(rows[k]), int(columns[k])
-        if all(i != a and j != b for a, b in pairs):
-            pairs.append((i, j))
-    return pairs
+def _taken(image: ImageComparison, score_threshold: float) -> Ints:
+    """The detection that each object pairs with, int64 ``[M]``, -1 for none."""
+    taken = np.full(len(image.labels), -1, np.int64)
+    right = np.flatnonzero(image.correct(score_threshold))
+    wrong = np.flatnonzero((image.found.scores >= score_threshold) & (image.kinds == KINDS.index(Kind.CLASSIFICATION)))
+    wrong = wrong[np.argsort(-image.ious[wrong], kind="stable")]
+    for i in np.concatenate([right, wrong]).tolist():
+        if taken[image.partners[i]] < 0:
+            taken[image.partners[i]] = i
+    return taken

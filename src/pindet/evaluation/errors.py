@@ -39,9 +39,17 @@ def error_rows(images: Sequence[ImageComparison], class_count: int, score_thresh
             continue
         count = sum(int(((im.kinds == code) & (im.found.scores >= score_threshold)).sum()) for im in images)
         rows.append(ErrorRow(kind.value, count, _gain(base, images, class_count, _repair(code))))
-    missed = sum(int(_missed(image, score_threshold).sum()) for image in images)
-    rows.append(ErrorRow(MISSED, missed, _gain(base, images, class_count, _forgive_missed)))
+    count = sum(int(missed(image, score_threshold).sum()) for image in images)
+    rows.append(ErrorRow(MISSED, count, _gain(base, images, class_count, _forgive_missed)))
     return rows
+
+
+def missed(image: ImageComparison, score_threshold: float) -> Flags:
+    """Bool ``[M]``: objects not found that no detection of wrong class, and none that fits badly, accounts for."""
+    flags = ~image.objects_found(score_threshold)
+    kept = (image.found.scores >= score_threshold) & np.isin(image.kinds, _REPAIRABLE)
+    flags[image.partners[kept]] = False
+    return flags
 
 
 @dataclass(frozen=True)
@@ -80,14 +88,7 @@ def _repair(code: int) -> _Repair:
 
 def _forgive_missed(image: ImageComparison) -> _Repaired:
     before = _unchanged(image)
-    return _Repaired(before.scores, before.labels, before.hits, before.objects[~_missed(image, 0)])
-
-
-def _missed(image: ImageComparison, score_threshold: float) -> Flags:
-    missed = ~image.objects_found(score_threshold)
-    kept = (image.found.scores >= score_threshold) & np.isin(image.kinds, _REPAIRABLE)
-    missed[image.partners[kept]] = False
-    return missed
+    return _Repaired(before.scores, before.labels, before.hits, before.objects[~missed(image, 0)])
 
 
 def _mean_precision(images: Sequence[ImageComparison], class_count: int, repair: _Repair) -> float | None:

@@ -19,7 +19,7 @@ from pindet.evaluation.findings import Findings
 
 Rows = list[dict[str, Any]]
 BACKGROUND = "background"
-"""What the confusion matrix pairs missed objects and needless detections with."""
+"""What the confusion matrix pairs objects without a detection, and detections without an object, with."""
 _THRESHOLDS = np.linspace(0, 1, 101)
 _DECIMALS = 6
 
@@ -71,7 +71,7 @@ def confusion_rows(findings: Findings) -> Rows:
     """One row for each pair of object and detection, as the template ``confusion`` of ``dvc plots`` counts them."""
     names = [*findings.test.classes, background_name(findings.test.classes)]
     rows: Rows = []
-    for (i, j), count in np.ndenumerate(findings.confusion):
+    for (i, j), count in np.ndenumerate(findings.confusion.counts):
         rows += [{"actual": names[i], "predicted": names[j]}] * int(count)
     return rows
 

@@ -10,10 +10,10 @@ from pindet_serve.detections import Detections
 
 from pindet.data.prepared import PreparedSplit
 from pindet.evaluation.answers import answers_of
-from pindet.evaluation.bootstrap import Draws, Estimate, map_of_draws
+from pindet.evaluation.bootstrap import ALL, LEAST_IMAGES, Draws, Estimate, map_of_draws
 from pindet.evaluation.calibration import Bin, reliability
-from pindet.evaluation.comparison import ImageComparison, Ints, compare
-from pindet.evaluation.confusion import confusion
+from pindet.evaluation.comparison import ImageComparison, compare
+from pindet.evaluation.confusion import Confusion, confusion
 from pindet.evaluation.curves import Counts, Scored, best_threshold, counts_at, scored
 from pindet.evaluation.errors import ErrorRow, error_rows
 from pindet.evaluation.metrics import SIZES, coco_metrics
@@ -44,6 +44,13 @@ class SplitFindings:
     def empty_images(self) -> int:
         return sum(len(image.labels) == 0 for image in self.images)
 
+    @property
+    def carriers(self) -> dict[str, int]:
+        """How many images show an object of each class, and, for :data:`.bootstrap.ALL`, of any."""
+        shown = [set(image.labels.tolist()) for image in self.images]
+        by_class = {name: sum(label in labels for labels in shown) for label, name in enumerate(self.classes)}
+        return {ALL: sum(map(bool, shown)), **by_class}
+
 
 @dataclass(frozen=True)
 class SizeRow:
@@ -64,12 +71,13 @@ class Findings:
         is_fallback: no threshold was best, so the settings' fallback is the operating point.
         class_thresholds: the best threshold of each class by itself, for comparison; ``None`` where none is best.
         val, test: the two splits.
-        confusion: int64 ``[C + 1, C + 1]``, see :func:`.confusion.confusion`.
+        confusion: which class is taken for which.
         bins: reliability of the scores.
         errors: one row for each kind of error.
         sizes: one row for each size of object.
         suspects: labels of both splits that the model contradicts, the surest first.
-        intervals: of ``map`` by class, and for :data:`.bootstrap.ALL`; those that are undefined are left out.
+        intervals: of ``map`` by class, and for :data:`.bootstrap.ALL`; left out where fewer than two images show an
+            object, and where all draws give the same.
     """
 
     settings: EvaluationSettings
@@ -78,7 +86,7 @@ class Findings:
     class_thresholds: list[float | None]
     val: SplitFindings
     test: SplitFindings
-    confusion: Ints
+    confusion: Confusion
     bins: list[Bin]
     errors: list[ErrorRow]
     sizes: list[SizeRow]
@@ -114,7 +122,7 @@ def find(
         class_thresholds=[best_threshold(found) for found in on_val.per_class],
         val=on_val,
         test=on_test,
-        confusion=confusion(on_test.images, class_count, threshold, settings.iou_threshold),
+        confusion=confusion(on_test.images, class_count, threshold),
         bins=reliability(on_test.every, settings.calibration_bins),
         errors=error_rows(on_test.images, class_count, threshold),
         sizes=_sizes(on_test.images, threshold),
@@ -133,7 +141,8 @@ def _intervals(test: SplitFindings, threshold: float, settings: EvaluationSettin
     estimates = {
         key: draws.estimate(values) for key, values in map_of_draws(answers, draws.counts(len(answers.names))).items()
     }
-    return {key: estimate for key, estimate in estimates.items() if not np.isnan(estimate.low)}
+    carriers = test.carriers
+    return {key: each for key, each in estimates.items() if carriers[key] >= LEAST_IMAGES and each.has_width}
 
 
 def _split(

@@ -66,4 +66,4 @@ def _reasons(split: SplitFindings, max_detections: int) -> dict[str, str]:
         reasons |= {f"{key}/{name}": shown for key in ("map", "map_50", "recall")}
         reasons[f"precision/{name}"] = f"No detection of class {name} reaches the operating point."
         reasons[f"f1/{name}"] = f"Class {name} has neither objects nor detections at the operating point."
-    return reasons
+    return reasons if split.images else dict.fromkeys(reasons, nothing)

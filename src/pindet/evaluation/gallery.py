@@ -36,6 +36,9 @@ WORDS = {
 }
 """What each kind is called in the report."""
 
+_UNWRITTEN = ("#n: class n, counted from 0,", "whose name this font cannot write")
+_Entry = tuple[float, str | None, str]
+"""A word of the legend: where it begins, the kind whose colour is before it, if any, and the word."""
 _PANEL_WIDTH, _PANEL_HEIGHT, _HEADER, _GAP, _MAX_ZOOM = 460, 420, 26, 8, 4.0
 
 
@@ -79,28 +82,41 @@ def mistakes(image: ImageComparison, score_threshold: float) -> list[Mistake]:
 def draw(pixels: Image, image: ImageComparison, classes: Sequence[str], score_threshold: float) -> bytes:
     """JPEG of objects (left) and detections (right); the same picture has the same bytes on every machine.
 
-    A class whose name cannot be written there is called ``#3``, by its label.
+    A class whose name cannot be written there is called ``#3``, by its label; the legend says so.
     """
     height, width = pixels.shape[:2]
     zoom = min(_PANEL_WIDTH / width, _PANEL_HEIGHT / height, _MAX_ZOOM)
     size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
     base = Picture.fromarray(pixels).resize(size, Picture.Resampling.BILINEAR)
     columns = max(size[0], 150)
-    sheet = Picture.new("RGB", (2 * columns + _GAP, _HEADER + size[1] + _HEADER), "white")
-    pen = ImageDraw.Draw(sheet)
-    for left, title in ((0, "objects"), (columns + _GAP, "detections")):
-        pen.text((left + 4, 4), title, fill="#222222", font=letters(15))
     names = [_short(written(name, label)) for label, name in enumerate(classes)]
     truths, found = _marks(image, names, score_threshold)
-    for left, marks in ((0, truths), (columns + _GAP, found)):
+    legend = _legend({mark.kind for mark in truths + found}, 2 * columns + _GAP)
+    if unwritten(image, classes, score_threshold):
+        legend += _unwritten_lines(2 * columns + _GAP)
+    sheet = Picture.new("RGB", (2 * columns + _GAP, _HEADER + size[1] + max(1, len(legend)) * _HEADER), "white")
+    pen = ImageDraw.Draw(sheet)
+    for left, title, marks in ((0, "objects", truths), (columns + _GAP, "detections", found)):
+        pen.text((left + 4, 4), title, fill="#222222", font=letters(15))
         panel = base.copy()
         for mark in marks:
             _draw_mark(ImageDraw.Draw(panel), mark, zoom, size)
         sheet.paste(panel, (left, _HEADER))
-    _legend(pen, {mark.kind for mark in truths + found}, _HEADER + size[1] + 5)
+    for number, line in enumerate(legend):
+        _write_line(pen, line, _HEADER + size[1] + number * _HEADER + 5)
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
+
+
+def unwritten(image: ImageComparison, classes: Sequence[str], score_threshold: float) -> dict[str, str]:
+    """What the picture of an image calls the classes whose names it cannot write, and their names."""
+    shown: set[int] = set()
+    for mistake in mistakes(image, score_threshold):
+        shown |= {int(image.found.labels[i]) for i in [mistake.detection] if i is not None}
+        shown |= {int(image.labels[j]) for j in [mistake.truth] if j is not None}
+    names = {written(classes[label], label): classes[label] for label in sorted(shown)}
+    return {called: name for called, name in names.items() if called != name}
 
 
 @dataclass(frozen=True)
@@ -145,13 +161,32 @@ def _draw_mark(pen: ImageDraw.ImageDraw, mark: _Mark, zoom: float, size: tuple[i
         pen.text((left + 3, top + 1), mark.text, fill=ink(mark.kind), font=font)
 
 
-def _legend(pen: ImageDraw.ImageDraw, kinds: set[str], top: int) -> None:
-    left = 4.0
+def _legend(kinds: set[str], width: int) -> list[list[_Entry]]:
+    """The kinds in as many lines as they need."""
+    lines: list[list[_Entry]] = []
+    left = float(width)
     for kind, word in WORDS.items():
         if kind in kinds:
+            wide = 17 + letters(13).getlength(word)
+            if left + wide > width:
+                lines.append([])
+                left = 4.0
+            lines[-1].append((left, kind, word))
+            left += wide + 16
+    return lines
+
+
+def _unwritten_lines(width: int) -> list[list[_Entry]]:
+    whole = " ".join(_UNWRITTEN)
+    lines = [whole] if 4 + letters(13).getlength(whole) <= width else _UNWRITTEN
+    return [[(4.0, None, line)] for line in lines]
+
+
+def _write_line(pen: ImageDraw.ImageDraw, line: Sequence[_Entry], top: int) -> None:
+    for left, kind, word in line:
+        if kind is not None:
             pen.rectangle((left, top + 2, left + 12, top + 14), fill=COLORS[kind])
-            pen.text((left + 17, top), word, fill="#222222", font=letters(13))
-            left += 17 + letters(13).getlength(word) + 16
+        pen.text((left + (17 if kind is not None else 0), top), word, fill="#222222", font=letters(13))
 
 
 def _short(name: str) -> str:

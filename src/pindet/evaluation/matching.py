@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pindet.evaluation.answers import Answers
-from pindet.evaluation.comparison import box_ious
+from pindet.evaluation.comparison import box_ious, match_greedily
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """COCO's: 0.50, 0.55, …, 0.95."""
@@ -56,23 +55,6 @@ def _match_class(answers: Answers, label: int) -> Matches:
 
 
 def _match_image(own: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Bool ``[T, D]``: greedily, best score first, each detection takes the free object that it overlaps most."""
-    result = np.zeros((len(IOU_THRESHOLDS), len(own)), np.bool_)
-    if not len(own) or not len(boxes):
-        return result
+    """Bool ``[T, D]``: whether each detection, best score first, finds an object at each overlap."""
     overlaps = box_ious(own.astype(np.float32), boxes.astype(np.float32))
-    near = np.flatnonzero(overlaps.max(axis=1) >= IOU_THRESHOLDS[0])
-    for t, least in enumerate(IOU_THRESHOLDS):
-        _take(overlaps, near, float(least), result[t])
-    return result
-
-
-def _take(
-    overlaps: NDArray[np.float64], near: Sequence[int] | NDArray[np.int64], least: float, result: NDArray[np.bool_]
-) -> None:
-    free = np.ones(overlaps.shape[1], np.bool_)
-    for d in near:
-        candidates = np.where(free, overlaps[d], -1.0)
-        best = int(candidates.argmax())
-        if candidates[best] >= least - 1e-10:
-            result[d], free[best] = True, False
+    return np.stack([match_greedily(overlaps, float(least)) >= 0 for least in IOU_THRESHOLDS])

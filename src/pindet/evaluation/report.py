@@ -19,7 +19,8 @@ from pindet.evaluation.crops import DETECTED, LABELLED
 from pindet.evaluation.errors import MISSED
 from pindet.evaluation.files import background_name, class_rows, f1_rows, pr_rows, suspect_rows
 from pindet.evaluation.findings import Findings, SplitFindings
-from pindet.evaluation.gallery import COLORS, WORDS, Mistake, ink, mistakes
+from pindet.evaluation.gallery import COLORS, WORDS, Mistake, ink, mistakes, unwritten
+from pindet.evaluation.sentences import certainty, counted, few_images, lead, matrix_sentences, rests_on
 from pindet.evaluation.suspects import Doubt
 
 _MOST_CURVES, _MOST_MATRIX, _MOST_PAIRS, _MOST_MISTAKES = 10, 25, 8, 12
@@ -29,7 +30,7 @@ _EXPLAINED = {
     Kind.BOTH: ("类别与定位均错", "Wrong class, and the box fits badly."),
     Kind.DUPLICATE: ("重复检测", "A second detection of an object that is already found."),
     Kind.BACKGROUND: ("误检背景", "A detection where there is no object."),
-    MISSED: ("漏检", "No detection at all comes near the object."),
+    MISSED: ("漏检", "The object is not found, and none of the first two accounts for it."),
 }
 
 
@@ -40,7 +41,7 @@ def render(
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pindet.evaluation", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"rate": _rate, "gain": _gain, "percent": lambda v: f"{100 * v:.1f}%"}
+    environment.filters |= {"rate": _rate, "gain": _gain, "percent": _percent}
     return environment.get_template("report.html.jinja").render(_context(findings, undefined, pictures, crops)) + "\n"
 
 
@@ -49,8 +50,10 @@ def _context(
 ) -> dict[str, Any]:
     test = findings.test
     return {
-        "lead": _lead(findings),
+        "lead": lead(findings),
         "cards": _cards(findings),
+        "certainty": certainty(findings),
+        "few_images": few_images(findings),
         "is_fallback": findings.is_fallback,
         "no_test": not test.images,
         "nothing_seen": not (test.images or findings.val.images),
@@ -78,23 +81,8 @@ def _context(
         "suspects_left": len(findings.suspects) - len(crops),
         "suspect_colors": {"detected": DETECTED, "labelled": LABELLED},
         "data": _data(findings),
-        "undefined": undefined,
+        "undefined": _by_reason(undefined),
     }
-
-
-def _lead(findings: Findings) -> str:
-    counts, images = findings.test.counts, len(findings.test.images)
-    if not images:
-        return "The detector has not been tested: the prepared data hold no test image."
-    kept = counts.true_positives + counts.false_positives
-    classes = _count(len(findings.test.classes), "class", "classes")
-    right = counts.true_positives
-    answer = f"it finds {right} of them, and {right} of its {kept} detections are right."
-    return (
-        f"The detector was shown {_count(images, 'test image', 'test images')} that played no part in its training, "
-        f"with {_count(counts.objects, 'object', 'objects')} of {classes}. Reporting what it is at least "
-        f"{findings.score_threshold:g} sure of, {answer if kept else 'it finds nothing.'}"
-    )
 
 
 def _cards(findings: Findings) -> list[dict[str, str]]:
@@ -161,7 +149,7 @@ def _calibration(findings: Findings) -> dict[str, Any]:
     chart = reliability_chart(
         findings.bins, title="Precision over score", x_label="score", y_label="precision of these detections"
     )
-    return {"chart": Markup(chart), "ece": expected_calibration_error(findings.bins)}
+    return {"chart": Markup(chart), "ece": expected_calibration_error(findings.bins), "on": rests_on(findings)}
 
 
 def _errors(findings: Findings) -> list[dict[str, Any]]:
@@ -170,16 +158,15 @@ def _errors(findings: Findings) -> list[dict[str, Any]]:
     for row in findings.errors:
         gloss, text = _EXPLAINED[row.kind]
         looks = {"color": COLORS[row.kind], "word": WORDS[row.kind], "gloss": gloss, "text": text}
-        rows.append({**asdict(row), **looks, "share": row.count / total if total else 0.0})
+        rows.append({**asdict(row), **looks, "share": _share(row.count, total)})
     return rows
 
 
 def _matrix(findings: Findings) -> dict[str, Any]:
-    counts, last = findings.confusion, len(findings.test.classes)
-    names = [*findings.test.classes, background_name(findings.test.classes)]
-    sums = counts.sum(axis=1)
+    counts, classes = findings.confusion.counts, findings.test.classes
+    last, sums = len(classes), counts.sum(axis=1)
     rows = []
-    for i, name in enumerate(names):
+    for i, name in enumerate([*classes, None]):
         cells = [
             {
                 "count": None if i == j == last else int(count),
@@ -190,8 +177,14 @@ def _matrix(findings: Findings) -> dict[str, Any]:
         ]
         rows.append({"name": name, "cells": cells})
     wrong = [(-int(n), i, j) for (i, j), n in np.ndenumerate(counts[:last, :last]) if i != j and n]
-    pairs = [{"actual": names[i], "predicted": names[j], "count": -n} for n, i, j in sorted(wrong)[:_MOST_PAIRS]]
-    return {"names": names, "rows": rows if last <= _MOST_MATRIX else [], "mixed_up": pairs}
+    pairs = [{"actual": classes[i], "predicted": classes[j], "count": -n} for n, i, j in sorted(wrong)[:_MOST_PAIRS]]
+    return {
+        "names": classes,
+        "lone": background_name(classes),
+        "rows": rows if last <= _MOST_MATRIX and findings.test.images else [],
+        "sentences": matrix_sentences(findings.confusion) if findings.test.images else [],
+        "mixed_up": pairs,
+    }
 
 
 def _figure(findings: Findings, position: int, picture: bytes) -> dict[str, Any]:
@@ -201,7 +194,7 @@ def _figure(findings: Findings, position: int, picture: bytes) -> dict[str, Any]
     return {
         "name": image.name,
         "image": _inline(picture),
-        "summary": f"{found} of {_count(len(image.labels), 'object', 'objects')} found",
+        "summary": f"{found} of {counted(len(image.labels), 'object', 'objects')} found",
         "mistakes": [
             {
                 "number": m.number,
@@ -211,6 +204,7 @@ def _figure(findings: Findings, position: int, picture: bytes) -> dict[str, Any]
             }
             for m in listed[:_MOST_MISTAKES]
         ],
+        "unwritten": unwritten(image, findings.test.classes, findings.score_threshold),
         "more": len(listed) - len(listed[:_MOST_MISTAKES]),
     }
 
@@ -265,16 +259,23 @@ def _data(findings: Findings) -> dict[str, Any]:
     return {"splits": ["validation", "test"], "rows": rows}
 
 
+def _by_reason(undefined: Mapping[str, str]) -> dict[str, list[str]]:
+    keys: dict[str, list[str]] = {}
+    for key, reason in undefined.items():
+        keys.setdefault(reason, []).append(key)
+    return keys
+
+
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
-
-
 def _rate(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}%"
 
 
 def _gain(value: float | None) -> str:
