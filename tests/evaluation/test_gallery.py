@@ -115,3 +115,14 @@ def test_the_legend_is_whole_in_narrow_pictures_too(answer: Any, monkeypatch: An
     jpeg = draw(np.full((400, 40, 3), 255, np.uint8), image, ["人", "b"], 0.5)
     assert any(word.startswith("#n") for word in words)
     assert max(ends) <= Image.open(io.BytesIO(jpeg)).size[0]
+
+
+def test_no_line_goes_through_a_text(answer: Any) -> None:
+    objects = np.array([[20, 40, 60, 120], [27.5, 34, 180, 150]], np.float32)  # the edge of the second is behind "1 a"
+    image = compare_image("x", answer(), objects, np.zeros(2, np.int64), 0.5)
+    alone = compare_image("x", answer(), objects[:1], np.zeros(1, np.int64), 0.5)
+    tags = [
+        np.asarray(Image.open(io.BytesIO(draw(PIXELS, each, ["a"], 0.5)))).astype(int)[26 + 79 : 26 + 91, 48:72]
+        for each in (image, alone)
+    ]
+    assert (np.abs(tags[0] - tags[1]) > 100).sum() == 0

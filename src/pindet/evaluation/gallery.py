@@ -100,7 +100,9 @@ def draw(pixels: Image, image: ImageComparison, classes: Sequence[str], score_th
         pen.text((left + 4, 4), title, fill="#222222", font=letters(15))
         panel = base.copy()
         for mark in marks:
-            _draw_mark(ImageDraw.Draw(panel), mark, zoom, size)
+            _draw_box(ImageDraw.Draw(panel), mark, zoom)
+        for mark in marks:  # after all boxes, so that no line goes through a text
+            _draw_text(ImageDraw.Draw(panel), mark, zoom, size)
         sheet.paste(panel, (left, _HEADER))
     for number, line in enumerate(legend):
         _write_line(pen, line, _HEADER + size[1] + number * _HEADER + 5)
@@ -148,17 +150,22 @@ def _corners(box: np.ndarray[tuple[int], np.dtype[np.float32]]) -> tuple[float, 
     return x1, y1, x2, y2
 
 
-def _draw_mark(pen: ImageDraw.ImageDraw, mark: _Mark, zoom: float, size: tuple[int, int]) -> None:
+def _draw_box(pen: ImageDraw.ImageDraw, mark: _Mark, zoom: float) -> None:
     x1, y1, x2, y2 = (value * zoom for value in mark.box)
     corners = (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1))
     pen.rectangle(corners, outline=COLORS[mark.kind], width=3 if mark.text else 2)
-    if mark.text:
-        font = letters(13)
-        wide, high = font.getlength(mark.text) + 6, 17
-        left = min(max(0.0, x1), max(0.0, size[0] - wide))
-        top = y1 - high if y1 >= high else min(y1, size[1] - high)
-        pen.rectangle((left, top, left + wide, top + high), fill=COLORS[mark.kind])
-        pen.text((left + 3, top + 1), mark.text, fill=ink(mark.kind), font=font)
+
+
+def _draw_text(pen: ImageDraw.ImageDraw, mark: _Mark, zoom: float, size: tuple[int, int]) -> None:
+    if not mark.text:
+        return
+    x1, y1 = (value * zoom for value in mark.box[:2])
+    font = letters(13)
+    wide, high = font.getlength(mark.text) + 6, 17
+    left = min(max(0.0, x1), max(0.0, size[0] - wide))
+    top = y1 - high if y1 >= high else min(y1, size[1] - high)
+    pen.rectangle((left, top, left + wide, top + high), fill=COLORS[mark.kind])
+    pen.text((left + 3, top + 1), mark.text, fill=ink(mark.kind), font=font)
 
 
 def _legend(kinds: set[str], width: int) -> list[list[_Entry]]:

@@ -30,7 +30,7 @@ _EXPLAINED = {
     Kind.BOTH: ("类别与定位均错", "Wrong class, and the box fits badly."),
     Kind.DUPLICATE: ("重复检测", "A second detection of an object that is already found."),
     Kind.BACKGROUND: ("误检背景", "A detection where there is no object."),
-    MISSED: ("漏检", "The object is not found, and none of the first two accounts for it."),
+    MISSED: ("漏检", "The object is not found, not even with a wrong class or a badly placed box."),
 }
 
 
