@@ -68,7 +68,7 @@ def test_the_stages_of_one_run_have_the_parameters_of_its_first(folder):
     check_as_begun(params, "dvc 1")
     check_as_begun(params, "dvc 1")
     write_params(folder, gallery=9)
-    with pytest.raises(GivenChangedError, match="while the pipeline ran this changed: evaluation.gallery 3 → 9"):
+    with pytest.raises(GivenChangedError, match=r"while the pipeline ran this changed: evaluation\.gallery 3 → 9"):
         check_as_begun(params, "dvc 1")
     check_as_begun(params, "dvc 2")
 
@@ -76,7 +76,8 @@ def test_the_stages_of_one_run_have_the_parameters_of_its_first(folder):
 def test_parameters_stay_while_a_stage_runs(folder):
     check_nothing_runs()
     code = "from pindet.given import *; import sys\nwith running(): print('on', flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder) as stage:
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder) as stage:
         assert stage.stdout.readline() == b"on\n"
         with pytest.raises(GivenChangedError, match="a stage is running in this folder"):
             check_nothing_runs()

@@ -1,16 +1,15 @@
 """What a stage was given stays as it was until the stage ends.
 
-DVC reads parameters and dependencies again after a stage, and records what it finds then. Whoever changes them meanwhile
-(a second ``dvc exp run`` in the same folder composes ``params.yaml`` before DVC finds the folder busy) would have results
-recorded with what they were not made from.
+DVC reads parameters and dependencies again after a stage, and records what it finds then. Whoever changes them
+meanwhile (a second ``dvc exp run`` in the same folder composes ``params.yaml`` before DVC finds the folder busy) would
+have results recorded with what they were not made from.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,10 +91,8 @@ def running() -> Iterator[None]:
     """Let :func:`check_nothing_runs` know; the processes of a stage that has several count as one."""
     RUNNING.parent.mkdir(exist_ok=True)
     lock = FileLock(RUNNING)
-    try:
+    with suppress(Timeout):
         lock.acquire(timeout=0)
-    except Timeout:
-        pass
     try:
         yield
     finally:
@@ -132,7 +129,8 @@ def _mark(file: Path) -> str:
 def _message(what: str, changed: list[str]) -> str:
     more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
     return (
-        f"while {what} ran this changed: {', '.join(changed[:_NAMED])}{more}. DVC would record it with results that were "
-        "made from what was there before, so nothing is recorded. Restore it and run again (a training goes on where it "
-        "was), or keep it and run with that. One run at a time in a folder: others with `dvc exp run --temp` or `--queue`"
+        f"while {what} ran this changed: {', '.join(changed[:_NAMED])}{more}. DVC would record it with results that "
+        "were made from what was there before, so nothing is recorded. Restore it and run again (a training goes on "
+        "where it was), or keep it and run with that. One run at a time in a folder: others with `dvc exp run --temp` "
+        "or `--queue`"
     )

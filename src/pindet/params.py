@@ -116,7 +116,7 @@ def leaves(value: object, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def unequal(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return the dotted key of each leaf that is not the same in both, and its two values; None where it is not there."""
+    """Return the dotted key of each leaf that is not the same in both, and its values; None where it is not there."""
     here, there = dict(leaves(one)), dict(leaves(other))
     return [
         (key, here.get(key), there.get(key))

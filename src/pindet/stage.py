@@ -29,8 +29,9 @@ Work = Callable[[Params], Callable[[], None] | None]
 def run_stage(name: str, work: Work) -> None:
     """Run a stage with the parameters of the working directory and exit.
 
-    Parameters, code and data that change meanwhile make it fail: see :mod:`pindet.given`. The exit status is 0, or 1 after an error; an error of the user's (``ValueError``, ``OSError``) is one log
-    message, with the traceback in ``.pindet/errors/<name>.txt``.
+    Parameters, code and data that change meanwhile make it fail: see :mod:`pindet.given`. The exit status is 0, or 1
+    after an error; an error of the user's (``ValueError``, ``OSError``) is one log message, with the traceback in
+    ``.pindet/errors/<name>.txt``.
 
     Of a stage that several processes carry out (``RANK`` numbers them), the first speaks; the others warn and fail.
     """

@@ -8,13 +8,15 @@ from pindet_serve.detections import Detections
 
 from pindet.evaluation.answers import Answers
 from pindet.evaluation.average_precision import average_precisions
-from pindet.evaluation.bootstrap import ALL, Draws
+from pindet.evaluation.bootstrap import ALL, Draws, Estimate
 from pindet.evaluation.matching import match_classes
 from pindet.evaluation.metrics import coco_metrics
 from pindet.promotion.comparison.answers import read_answers
 from pindet.promotion.comparison.bootstrap import resample
-from pindet.promotion.comparison.difference import difference
+from pindet.promotion.comparison.difference import Difference, difference
+from pindet.promotion.comparison.judge import weigh
 from pindet.promotion.errors import PromotionError
+from pindet.promotion.settings import PromotionSettings
 
 
 class Split:
@@ -130,3 +132,12 @@ def test_no_images_and_no_answers_are_errors(tmp_path):
         (tmp_path / "per_image.json").write_text(text)
         with pytest.raises(PromotionError, match="of v1 is not as evaluate writes it"):
             read_answers(tmp_path / "per_image.json", "v1")
+
+
+def test_an_interval_that_the_draws_cannot_tell_is_not_shown_and_decides_nothing():
+    told, untold = Estimate(-0.2, -0.3, -0.1), Estimate(-0.2, -0.2, -0.2)
+    assert told.shown("+.2f") == "-0.20 [-0.30, -0.10]"
+    assert (untold.shown(), Estimate(np.nan, np.nan, np.nan).shown()) == ("-0.200", "–")
+    lenient = PromotionSettings(max_drop=0.5, max_class_drop=0.5)
+    assert not weigh(Difference({ALL: told}, told), lenient, "v1").is_open
+    assert weigh(Difference({ALL: untold}, untold), lenient, "v1").is_open

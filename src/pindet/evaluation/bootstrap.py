@@ -42,6 +42,17 @@ class Estimate:
         """Whether the draws differ; where they do not, they tell nothing about other images."""
         return self.low < self.high
 
+    def shown(self, form: str = ".3f") -> str:
+        """The value and, where there is one, its interval: ``0.512 [0.430, 0.590]``; a dash for nothing.
+
+        Args:
+            form: of a number, as for :func:`format`.
+        """
+        if not self.is_defined:
+            return "–"
+        value, low, high = (format(number, form) for number in (self.value, self.low, self.high))
+        return f"{value} [{low}, {high}]" if self.has_width else value
+
 
 @dataclass(frozen=True)
 class Draws:

@@ -9,7 +9,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from pindet.evaluation.bootstrap import ALL, Estimate
+from pindet.evaluation.bootstrap import ALL
 from pindet.promotion.bench import Bench
 from pindet.promotion.comparison.bootstrap import resample
 from pindet.promotion.comparison.judge import answers_of, draws_of
@@ -69,14 +69,14 @@ def _measures(bench: Bench, revision: Revision) -> list[str]:
     measured = resample(answers, draws)
     counts = _objects(bench, revision)
     rows = [
-        f"| {plain(name) if name else '**all**'} | {counts.get(name, '')} | {_shown(draws.estimate(values))} |"
+        f"| {plain(name) if name else '**all**'} | {counts.get(name, '')} | {draws.estimate(values).shown()} |"
         for name, values in sorted(measured.map.items(), key=lambda pair: pair[0] == ALL)
     ]
     return [
         "## Measures", "",
         f"On the test images, with {draws.confidence:.0%} intervals of a bootstrap over images.", "",
         "| class | objects | mAP 50–95 |", "|---|---:|---:|", *rows, "",
-        f"F1 at the default threshold: {_shown(draws.estimate(measured.f1))}.", "",
+        f"F1 at the default threshold: {draws.estimate(measured.f1).shown()}.", "",
     ]  # fmt: skip
 
 
@@ -119,7 +119,3 @@ def _objects(bench: Bench, revision: Revision) -> dict[str, int]:
     labels = [int(label) for each in answers.truths for label in each[:, 4]]
     counts = {name: labels.count(label) for label, name in enumerate(answers.classes)}
     return {**counts, ALL: len(labels)}
-
-
-def _shown(found: Estimate) -> str:
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" if found.is_defined else "–"

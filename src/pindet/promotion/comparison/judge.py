@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pindet.evaluation.answers import Answers
-from pindet.evaluation.bootstrap import ALL, Draws, Estimate
+from pindet.evaluation.bootstrap import ALL, Draws
 from pindet.promotion.bench import Bench
 from pindet.promotion.comparison.answers import read_answers
 from pindet.promotion.comparison.bootstrap import resample
@@ -18,6 +18,8 @@ from pindet.promotion.verdict import Verdict, passed, refused, warned
 
 GATE = "comparison"
 PER_IMAGE = "per_image.json"
+FORM = "+.4f"
+"""Of a difference, for a reader."""
 
 
 def judge_comparison(bench: Bench, revision: Revision, champion: Placement | None, *, override: str = "") -> Verdict:
@@ -64,7 +66,7 @@ def _judge(bench: Bench, revision: Revision, champion: Placement | None) -> Verd
         found = compare_pair(bench, revision, before)
     except PromotionError as error:
         return refused(GATE, f"it can not be made: {error}")
-    return _weigh(found, bench.settings, champion.version)
+    return weigh(found, bench.settings, champion.version)
 
 
 def _first(revision: Revision) -> Verdict:
@@ -95,23 +97,20 @@ def compare_pair(bench: Bench, revision: Revision, other: Revision) -> Differenc
     return difference(one, two, draws)
 
 
-def _weigh(found: Difference, settings: PromotionSettings, version: str) -> Verdict:
+def weigh(found: Difference, settings: PromotionSettings, version: str) -> Verdict:
+    """Whether a difference to the champion ``version`` is one to promote with."""
     total = found.map[ALL]
-    said = f"mAP {_shown(total)} against {version}"
+    said = f"mAP {total.shown(FORM)} against {version}"
     reasons = []
-    if total.high < 0:
+    if total.has_width and total.high < 0:
         reasons.append(f"worse beyond chance: {said}")
     elif total.value < -settings.max_drop:
         reasons.append(f"{said}; max_drop is {settings.max_drop:g}")
     for name, each in found.map.items():
         if name != ALL and each.value < -settings.max_class_drop:
-            reasons.append(f"class {name}: {_shown(each)}; max_class_drop is {settings.max_class_drop:g}")
+            reasons.append(f"class {name}: {each.shown(FORM)}; max_class_drop is {settings.max_class_drop:g}")
     if reasons:
         return refused(GATE, "; ".join(reasons))
     worst = found.worst_class()
-    tail = f"; least of all {worst[0]}: {_shown(worst[1])}" if worst else ""
+    tail = f"; least of all {worst[0]}: {worst[1].shown(FORM)}" if worst else ""
     return passed(GATE, f"{said}{tail}")
-
-
-def _shown(estimate: Estimate) -> str:
-    return f"{estimate.value:+.4f} [{estimate.low:+.4f}, {estimate.high:+.4f}]"

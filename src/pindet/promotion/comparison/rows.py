@@ -62,9 +62,7 @@ def _measure(side: Side, name: str) -> Cell:
 
 
 def _cell(own: Estimate, change: Estimate | None) -> Cell:
-    if not own.is_defined:
-        return Cell("–")
-    if change is None or not change.is_defined:
-        return Cell(f"{own.value:.3f} [{own.low:.3f}, {own.high:.3f}]")
+    if change is None or not own.is_defined or not change.is_defined:
+        return Cell(own.shown())
     tone = "better" if change.low > 0 else "worse" if change.high < 0 else ""
-    return Cell(f"{own.value:.3f}  {change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}]", tone)
+    return Cell(f"{own.value:.3f}  {change.shown('+.3f')}", tone if change.has_width else "")
