@@ -215,10 +215,19 @@ def test_a_list_that_is_not_utf8_is_named(tmp_path: Path, writers: Any, samples:
         list(VocSource(tmp_path).read())
 
 
-def test_sources_say_how_many_items_to_expect(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+def test_sources_say_how_many_items_to_expect(
+    tmp_path: Path, writers: Any, samples: Any, classes: Any, make_picture: Any
+) -> None:
     for kind in ("voc", "coco"):
-        writers[kind](tmp_path / kind, samples, classes)
-        assert len(SOURCES[kind](tmp_path / kind)) == len(samples)
+        root = tmp_path / kind
+        writers[kind](root, samples, classes)
+        assert len(SOURCES[kind](root)) == len(samples)
+        (root / FOLDERS[kind] / "a b.png").unlink()
+        assert len(SOURCES[kind](root)) == len(samples) - 1
+        for number in range(2):
+            make_picture(root / FOLDERS[kind] / f"more {number}.png", number)
+        source = SOURCES[kind](root, unlabelled="background")
+        assert len(source) == len(samples) + 1 == sum(isinstance(r, Item) for r in source.read())
 
 
 def layout(root: Path, kind: str) -> None:

@@ -14,6 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,7 +54,7 @@ class CocoSource:
         self._unlabelled = unlabelled
         self._files = _find_files(root)
         self._names: dict[int, str] = {}
-        self._count = 0
+        self._listed: list[list[str]] = []
         for file in self._files:
             data = _load(file.path)
             names = _categories(data, file.path)
@@ -61,11 +62,14 @@ class CocoSource:
             if names != self._names:
                 first = self._files[0].path
                 raise SourceError(f"{file.path} has classes {names}, {first} {self._names}; make them equal")
-            self._count += len(data["images"])
+            self._listed.append([nfc(image["file_name"]) for image in data["images"]])
 
     def __len__(self) -> int:
-        """Return the number of listed images."""
-        return self._count
+        """Return the number of images, listed or not, that are there."""
+        listed = zip(self._files, self._listed, strict=True)
+        places = [_find(name, file.folders, self._paths) for file, names in listed for name in names]
+        found = [place for place in places if place is not None]
+        return len(found) + len(self._paths.keys() - set(found))
 
     @property
     def classes(self) -> list[str]:
@@ -74,7 +78,7 @@ class CocoSource:
 
     def read(self) -> Iterator[Item | Rejection]:
         """Yield items by file and name; raises SourceError for an unlisted image unless it is background."""
-        paths = self._paths()
+        paths = self._paths
         unseen = set(paths)
         for file in self._files:
             data = _load(file.path)
@@ -95,6 +99,7 @@ class CocoSource:
                 yield Rejection(f"image_id {image_id}", Reason.MISSING_IMAGE, detail, "dropped")
         yield from self._unlisted({place: paths[place] for place in sorted(unseen)})
 
+    @cached_property
     def _paths(self) -> dict[str, str]:
         """Images by their path below the root, composed; plain strings, for there may be a great many."""
         found = {}

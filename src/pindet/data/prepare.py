@@ -119,7 +119,7 @@ def _collect(
     rejections: list[Rejection] = []
     names: set[tuple[str, str]] = set()
     total = len(source) if isinstance(source, Sized) else None
-    for record in shown(_cleaned(source), "preparing images", total):
+    for record in shown(_cleaned(source), "preparing images", total, counts=lambda r: not isinstance(r, Rejection)):
         if isinstance(record, Rejection):
             rejections.append(record)
             continue

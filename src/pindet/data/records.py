@@ -100,7 +100,7 @@ class Rejection:
 
 
 class Source(Protocol):
-    """What :func:`pindet.data.prepare.prepare` reads; one with a ``len`` says how many items to expect."""
+    """What :func:`pindet.data.prepare.prepare` reads; one with a ``len`` says how many items there are at most."""
 
     @property
     def classes(self) -> list[str]:

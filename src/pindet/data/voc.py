@@ -7,6 +7,7 @@ VOC today do not shift, and a shift would hide zero-area boxes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
@@ -50,12 +51,12 @@ class VocSource:
         return list(self._classes)
 
     def __len__(self) -> int:
-        """Return the number of labels, about that of the items."""
-        return len(self._labels)
+        """Return the number of images; those whose label cannot be read yield no item."""
+        return len(self._images)
 
     def read(self) -> Iterator[Item | Rejection]:
         """Yield items by name; raises SourceError for an image without a label unless it is background."""
-        images = images_by_stem(self._root / "JPEGImages")
+        images = self._images
         lists = {s: self._listed(s) for s in SPLITS}
         for stem in sorted(self._labels.keys() | images.keys() | set().union(*lists.values())):
             if stem not in images:
@@ -65,6 +66,10 @@ class VocSource:
             if len(splits) > 1:
                 yield Rejection(stem, Reason.LEAK, f"listed in {splits}; kept in {splits[0]}", "dropped")
             yield from self._item(stem, images[stem], splits[0] if splits else None)
+
+    @cached_property
+    def _images(self) -> dict[str, Path]:
+        return images_by_stem(self._root / "JPEGImages")
 
     def _item(self, stem: str, path: Path, split: str | None) -> Iterator[Item | Rejection]:
         name = nfc(path.relative_to(self._root / "JPEGImages").as_posix())
