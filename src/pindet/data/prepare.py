@@ -13,10 +13,11 @@ from typing import BinaryIO
 
 from pindet.data.assign import with_every_split
 from pindet.data.clean import Cleaned, clean
+from pindet.data.limits import check_class_names, check_limits
 from pindet.data.progress import shown
 from pindet.data.records import SPLITS, Item, Reason, Rejection, Source, SourceError
 from pindet.data.shards import Entry, write_records, write_split
-from pindet.data.split import check_fractions, split_of, winning_splits
+from pindet.data.split import split_of, winning_splits
 from pindet.data.workspace import workspace
 
 logger = logging.getLogger(__name__)
@@ -61,8 +62,12 @@ def prepare(
         FileExistsError: ``output`` exists.
         ValueError: an option or (as SourceError) the source is not as allowed.
     """
-    check_fractions(val_fraction, test_fraction)
-    _check_options(source, output, shard_count)
+    check_limits(
+        val_fraction=val_fraction, test_fraction=test_fraction, shard_count=shard_count, max_rejected=max_rejected
+    )
+    if output.exists():
+        raise FileExistsError(f"{output} exists; allowed is a new folder; remove it or choose another")
+    check_class_names(source.classes, "the list of classes")
     with workspace(output) as work, (work / "spool").open("w+b") as spool:
         entries, rejections = _collect(source, spool, seed, val_fraction, test_fraction)
         entries = _without_leaks(entries, rejections)
@@ -73,19 +78,6 @@ def prepare(
         _write(work / "result", entries, report, shard_count, spool)
         (work / "result").rename(output)
     return report
-
-
-def _check_options(source: Source, output: Path, shard_count: int) -> None:
-    if not 1 <= shard_count <= 1000:
-        raise ValueError(f"shard_count={shard_count}; allowed is 1..1000; change it")
-    if output.exists():
-        raise FileExistsError(f"{output} exists; allowed is a new folder; remove it or choose another")
-    twice = [name for name, count in Counter(source.classes).items() if count > 1]
-    if twice or not all(name.strip() for name in source.classes) or not source.classes:
-        raise SourceError(
-            f"classes are {source.classes}, repeated {twice}; allowed are one or more distinct names, none of them "
-            "empty; correct them"
-        )
 
 
 def _check_left(report: Report) -> None:
