@@ -151,10 +151,11 @@ def _finished(
     return item, *future.result()
 
 
-def _spooled(cleaned: Cleaned, split: str, spool: BinaryIO) -> Entry:
+def _spooled(cleaned: Cleaned, split: str, official: bool, spool: BinaryIO) -> Entry:
     offset = spool.tell()
     size = spool.write(cleaned.data)
-    return Entry(cleaned.name, cleaned.digest, split, cleaned.width, cleaned.height, cleaned.boxes, offset, size)
+    height, width = cleaned.height, cleaned.width
+    return Entry(cleaned.name, cleaned.digest, split, official, width, height, cleaned.boxes, offset, size)
 
 
 def _without_leaks(entries: list[Entry], rejections: list[Rejection]) -> list[Entry]:
