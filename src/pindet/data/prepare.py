@@ -120,7 +120,7 @@ def _collect(
         if cleaned is None:
             continue
         split = item.split or split_of(cleaned.digest, seed, val_fraction, test_fraction)
-        entry = _spooled(cleaned, split, spool)
+        entry = _spooled(cleaned, split, item.split is not None, spool)
         if (entry.split, entry.name) in names:
             detail = f"second image of this name in {entry.split}; rename one"
             rejections.append(Rejection(entry.name, Reason.DUPLICATE_NAME, detail, "dropped"))
@@ -184,10 +184,11 @@ def _check_rejected(rejections: list[Rejection], max_rejected: int) -> None:
     dropped = [f"  {r.item}: {r.reason}: {r.detail}" for r in rejections if r.action == "dropped"]
     if len(dropped) <= max_rejected:
         return
-    reasons = Counter(r.reason.value for r in rejections if r.action == "dropped")
+    counts = Counter(r.reason.value for r in rejections if r.action == "dropped").most_common()
     error = TooManyRejectedError(
-        f"{len(dropped)} images or boxes dropped ({', '.join(f'{n} {r}' for r, n in reasons.most_common())}); allowed "
-        f"are {max_rejected}; correct the data or raise max_rejected; the first:\n" + "\n".join(dropped[:5])
+        f"{len(dropped)} images or boxes dropped ({', '.join(f'{n} {r}' for r, n in counts)}); data.max_rejected "
+        f"allows {max_rejected}; correct the data or set `-S data.max_rejected={len(dropped)}`; the first:\n"
+        + "\n".join(dropped[:5])
     )
     error.add_note("All that was dropped:\n" + "\n".join(dropped))  # for the traceback, too long for the message
     raise error

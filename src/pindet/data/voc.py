@@ -13,7 +13,8 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from pindet.data.folders import check_root, check_unlabelled, files_by_stem, images_by_stem, read_lines
-from pindet.data.records import SPLITS, Action, Item, RawBox, Reason, Rejection, nfc
+from pindet.data.layout import other_layout
+from pindet.data.records import SPLITS, Action, Item, RawBox, Reason, Rejection, SourceError, nfc, shortened
 
 EXPECTED = "Annotations/ and JPEGImages/"
 
@@ -28,7 +29,7 @@ class VocSource:
         difficult: ``keep`` or ``drop`` boxes marked as difficult; reported either way.
 
     Raises:
-        SourceError: ``root`` is missing or empty.
+        SourceError: ``root`` is missing or empty, or holds no XML file; or ``classes`` is None and no file names any.
     """
 
     def __init__(
@@ -43,7 +44,17 @@ class VocSource:
         self._unlabelled = unlabelled
         self._keeps_difficult = difficult == "keep"
         self._labels = files_by_stem(root / "Annotations", frozenset({".xml"}))
+        if not self._labels and (classes is None or unlabelled == "error"):
+            raise SourceError(
+                f"no Annotations/*.xml in {root}; {other_layout(root, 'voc')}; expected are {EXPECTED}; correct "
+                "data.root"
+            )
         self._classes = sorted(set(self._found())) if classes is None else [nfc(c) for c in classes]
+        if classes is None and not self._classes:
+            raise SourceError(
+                f"none of the {len(self._labels)} Annotations/*.xml in {root} has an object with a name; label some, "
+                "or list the names: `-S 'data.classes=[...]'`"
+            )
 
     @property
     def classes(self) -> list[str]:
@@ -77,17 +88,18 @@ class VocSource:
             check_unlabelled(name, self._unlabelled)
             yield Item(name, path.read_bytes, [], split)
             return
+        label = nfc(self._labels[stem].relative_to(self._root).as_posix())
         try:
             tree = ElementTree.parse(self._labels[stem]).getroot()
             found = [(_box(node), (node.findtext("difficult") or "").strip() == "1") for node in tree.iter("object")]
             size = [int(tree.findtext(f"size/{k}") or 0) for k in ("width", "height")]
         except (ElementTree.ParseError, ValueError) as error:
-            yield Rejection(name, Reason.UNREADABLE, f"{self._labels[stem].name}: {error}", "dropped")
+            yield Rejection(name, Reason.UNREADABLE, f"{label}: {error}", "dropped")
             return
         boxes = []
-        for box, is_difficult in found:
+        for number, (box, is_difficult) in enumerate(found, start=1):
             if box.label not in self._classes:
-                detail = f"class {box.label!r} is not one of {self._classes}"
+                detail = f"{label} object {number}: class {box.label!r} is not one of {shortened(self._classes)}"
                 yield Rejection(name, Reason.UNKNOWN_CLASS, detail, "dropped")
                 continue
             if is_difficult:
