@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tarfile
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pindet.data import progress
 from pindet.data.coco import CocoSource
 from pindet.data.prepare import Report, TooManyRejectedError, prepare
 from pindet.data.prepared import PreparedSplit
@@ -89,9 +91,11 @@ def test_leak_is_dropped_from_train(tmp_path: Path, writers: Any, samples: Any, 
 def test_too_many_rejected_writes_nothing(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
     samples[0][2].append(("no", 5, 5, 5, 9))
     writers["voc"](tmp_path / "in", samples, classes)
-    with pytest.raises(TooManyRejectedError, match=r"dropped \(1 zero_area\)(.|\n)*a b.png: zero_area"):
+    with pytest.raises(TooManyRejectedError, match=r"dropped \(1 zero_area\)(.|\n)*a b.png: zero_area") as caught:
         run(VocSource(tmp_path / "in"), tmp_path / "out")
+    assert "data.max_rejected allows 0; correct the data or set `-S data.max_rejected=1`;" in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
+    run(VocSource(tmp_path / "in"), tmp_path / "out", max_rejected=1)
 
 
 def test_all_that_was_dropped_is_in_the_traceback(tmp_path: Path, make_picture: Any) -> None:
@@ -212,6 +216,47 @@ def test_a_split_that_stays_empty_is_said(
     make_picture(tmp_path / "a.png", 0)
     run(Listed([Item("a.png", (tmp_path / "a.png").read_bytes, [], "train")]), tmp_path / "out")
     assert [r.message.split()[0] for r in caplog.records if r.levelname == "WARNING"] == ["val", "test"]
+
+
+def test_images_that_all_fall_to_one_split_still_give_something_to_train_on(tmp_path: Path, make_picture: Any) -> None:
+    items = []
+    for number in range(3):
+        make_picture(tmp_path / f"{number}.png", number)
+        items.append(Item(f"{number}.png", (tmp_path / f"{number}.png").read_bytes, []))
+    shares = {"val_fraction": 0.5, "test_fraction": 0.49999}
+    assert run(Listed(items), tmp_path / "out", **shares).images == {"train": 1, "val": 1, "test": 1}
+
+
+def test_official_lists_without_train_are_left_as_they_are(tmp_path: Path, make_picture: Any) -> None:
+    items = []
+    for number in range(3):
+        make_picture(tmp_path / f"{number}.png", number)
+        items.append(Item(f"{number}.png", (tmp_path / f"{number}.png").read_bytes, [], "test"))
+    with pytest.raises(SourceError, match="no image is left for train"):
+        run(Listed(items), tmp_path / "out")
+
+
+@pytest.mark.parametrize("changed", [{"val_fraction": 1}, {"shard_count": 0}, {"max_rejected": -1}])
+def test_options_are_checked_before_anything_is_read(tmp_path: Path, changed: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"^data.{next(iter(changed))} is "):
+        run(Listed([]), tmp_path / "out", **changed)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_counts_images(
+    tmp_path: Path, writers: Any, samples: Any, classes: Any, caplog: pytest.LogCaptureFixture, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    for sample in samples:
+        sample[2].extend([("no", 5, 5, 5, 9)] * 2)
+    writers["voc"](tmp_path / "in", samples, classes)
+    (tmp_path / "in/JPEGImages/nested/é.PNG").unlink()
+    source = VocSource(tmp_path / "in", classes=["on", "1e3", "人"])
+    with caplog.at_level(logging.INFO):
+        run(source, tmp_path / "out", max_rejected=99)
+    said = [r.message for r in caplog.records if r.message.startswith("preparing images")]
+    assert {text.removeprefix("preparing images: ") for text in said} >= {"1 of 3", "2 of 3", "3 of 3"}
+    assert said[-2:] == ["preparing images: 3 of 3", "preparing images: 3, done"]
 
 
 @pytest.mark.parametrize("listed", ["train", None])

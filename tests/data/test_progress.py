@@ -24,6 +24,21 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "3/3" in sys.stderr.getvalue()
 
 
+def test_a_bar_that_counts_some_is_full_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    assert list(progress.shown(iter("aBc"), "letters", 9, counts=str.islower)) == ["a", "B", "c"]
+    assert "2/2" in sys.stderr.getvalue()
+
+
+def test_lines_count_some_in_a_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    with caplog.at_level(logging.INFO):
+        assert list(progress.shown(iter("aBc"), "letters", 2, counts=str.islower)) == ["a", "B", "c"]
+    said = [r.message for r in caplog.records]
+    assert said == ["letters: 1 of 2", "letters: 1 of 2", "letters: 2 of 2", "letters: 2, done"]
+
+
 def test_lines_in_a_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(progress, "_EVERY", 0.0)
     with caplog.at_level(logging.INFO):

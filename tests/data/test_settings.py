@@ -66,6 +66,16 @@ def test_a_value_outside_what_is_allowed_is_named(tmp_path: Path, changed: dict[
         built(folder("Voc", tmp_path, **changed))
 
 
+def test_classes_that_nothing_names(tmp_path: Path, make_picture: Any) -> None:
+    make_picture(tmp_path / "JPEGImages" / "a.png", 0)
+    changed = {"classes": ["a"], "unlabelled": "background"}
+    for key in changed:  # either alone leaves a folder without labels one that is not understood
+        with pytest.raises(SourceError, match=r"no Annotations/\*\.xml in"):
+            built(folder("Voc", tmp_path, **{key: changed[key]})).source(0)
+    items = list(built(folder("Voc", tmp_path, **changed)).source(0).read())
+    assert [item.boxes for item in items] == [[]]
+
+
 @pytest.mark.parametrize("kind", sorted(EXTRA))
 def test_unlabelled_is_read(
     tmp_path: Path, writers: Any, samples: Any, classes: Any, make_picture: Any, kind: str
@@ -89,7 +99,8 @@ def test_a_root_that_is_not_there_or_empty(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(EXTRA))
 def test_a_root_of_something_else(tmp_path: Path, kind: str) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(SourceError, match=r"no (image folder|JSON in|.*data\.yaml)"):
+    wanted = r"no (Annotations/\*\.xml|JSON|.*data\.yaml).*seen there: notes\.txt; (expected|correct)"
+    with pytest.raises(SourceError, match=wanted):
         list(built(folder(kind, tmp_path)).source(0).read())
 
 

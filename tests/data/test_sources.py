@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def test_names_splits_and_classes_survive(made: Any, samples: Any, classes: Any)
 
 def test_image_without_label(made: Any, make_picture: Any) -> None:
     make_picture(made[1] / FOLDERS[made[0]] / "extra.png", 99)
-    with pytest.raises(SourceError, match=r"extra\.png.*unlabelled='background'"):
+    with pytest.raises(SourceError, match=r"extra\.png.*`-S data\.unlabelled=background`"):
         list(SOURCES[made[0]](made[1]).read())
     items = list(SOURCES[made[0]](made[1], unlabelled="background").read())
     assert [i.boxes for i in items if isinstance(i, Item) and i.name == "extra.png"] == [[]]
@@ -60,14 +61,48 @@ def test_label_without_image(made: Any) -> None:
 def test_unknown_class(made: Any) -> None:
     kind, root = made
     if kind == "voc":
-        source: Any = VocSource(root, classes=["on", "1e3", "人"])
+        source: Any = VocSource(root, classes=["on", "1e3", "no"])
+        place, known = "Annotations/a b.xml object 2: class '人'", "is not one of on, 1e3, no"
     elif kind == "yolo":
-        (root / "labels/train/a b.txt").write_text("4 0.5 0.5 0.1 0.1\n")
+        (root / "labels/train/a b.txt").write_text("0 0.5 0.5 0.1 0.1\n\n4 0.5 0.5 0.1 0.1\n")
         source = YoloSource(root)
+        place, known = "labels/train/a b.txt line 3: class 4", "is not in 0..3 (1e3, no, on, 人)"
     else:
-        edit_first_coco_box(root, lambda box: box.update(category_id=1))
+        edit_first_coco_box(root, lambda box: box.update(category_id=1, id=8))
         source = CocoSource(root)
-    assert reasons(source) == [(Reason.UNKNOWN_CLASS, "dropped")]
+        place = "annotations/instances_train.json annotation 8: category id 1"
+        known = "is not one of 0 (1e3), 7 (no), 14 (on), 21 (人)"
+    found = [r for r in source.read() if isinstance(r, Rejection)]
+    assert [(r.item, r.reason, r.action) for r in found] == [("a b.png", Reason.UNKNOWN_CLASS, "dropped")]
+    assert [r.detail for r in found] == [f"{place} {known}"]
+
+
+def test_of_many_known_classes_the_first_are_named(tmp_path: Path, writers: Any) -> None:
+    names = [f"c{i:02d}" for i in range(30)]
+    writers["yolo"](tmp_path, [("train", "a.png", [("c29", 1, 1, 5, 5)])], names)
+    (tmp_path / "data.yaml").write_text(json.dumps({"names": names[:20]}))
+    found = [r.detail for r in YoloSource(tmp_path).read() if isinstance(r, Rejection)]
+    listed = "c00, c01, c02, c03, c04, c05, c06, c07, …"
+    assert found == [f"labels/train/a.txt line 1: class 29 is not in 0..19 ({listed})"]
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"), [("0 0.5 0.5 0.1 0.1 0.9", "6 values"), ("0 0.5 0.5 x 0.1", "could not convert.*'x'")]
+)
+def test_a_line_of_yolo_that_is_no_box_is_named(
+    tmp_path: Path, writers: Any, samples: Any, classes: Any, line: str, wrong: str
+) -> None:
+    writers["yolo"](tmp_path, samples, classes)
+    (tmp_path / "labels/train/a b.txt").write_text(f"0 0.5 0.5 0.1 0.1\n{line}\n")
+    found = [r.detail for r in YoloSource(tmp_path).read() if isinstance(r, Rejection)]
+    assert len(found) == 1
+    assert re.match(rf"labels/train/a b\.txt: line 2: '{line}' is not 'class cx cy w h' \({wrong}", found[0])
+
+
+def test_no_object_has_a_name(tmp_path: Path, writers: Any) -> None:
+    writers["voc"](tmp_path, [("train", "a.png", []), ("val", "b.png", [])], [])
+    with pytest.raises(SourceError, match=r"none of the 2 Annotations/\*\.xml in .* has an object with a name"):
+        VocSource(tmp_path)
 
 
 @pytest.mark.parametrize("names", ["[no, a]", "{0: a, 1: on}", "[1, a]"])
@@ -215,10 +250,19 @@ def test_a_list_that_is_not_utf8_is_named(tmp_path: Path, writers: Any, samples:
         list(VocSource(tmp_path).read())
 
 
-def test_sources_say_how_many_items_to_expect(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
+def test_sources_say_how_many_items_to_expect(
+    tmp_path: Path, writers: Any, samples: Any, classes: Any, make_picture: Any
+) -> None:
     for kind in ("voc", "coco"):
-        writers[kind](tmp_path / kind, samples, classes)
-        assert len(SOURCES[kind](tmp_path / kind)) == len(samples)
+        root = tmp_path / kind
+        writers[kind](root, samples, classes)
+        assert len(SOURCES[kind](root)) == len(samples)
+        (root / FOLDERS[kind] / "a b.png").unlink()
+        assert len(SOURCES[kind](root)) == len(samples) - 1
+        for number in range(2):
+            make_picture(root / FOLDERS[kind] / f"more {number}.png", number)
+        source = SOURCES[kind](root, unlabelled="background")
+        assert len(source) == len(samples) + 1 == sum(isinstance(r, Item) for r in source.read())
 
 
 def layout(root: Path, kind: str) -> None:

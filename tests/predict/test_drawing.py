@@ -8,8 +8,8 @@ from PIL import ImageFont
 from pindet_serve.detections import Detections
 
 from pindet.predict import fonts
-from pindet.predict.drawing import colour_of, draw
-from pindet.predict.fonts import font_for
+from pindet.predict.drawing import colour_of, draw, replaced
+from pindet.predict.fonts import font_files, font_for
 
 GREY = np.full((200, 300, 3), 128, np.uint8)
 
@@ -60,6 +60,52 @@ def test_a_name_that_no_font_can_draw_becomes_its_number(monkeypatch):
     label = draw(GREY, one([50, 60, 250, 150], label=1), ["x", "人"])
     number = draw(GREY, one([50, 60, 250, 150], label=1), ["x", "#1"])
     np.testing.assert_array_equal(label, number)
+
+
+def test_names_that_become_numbers_are_known_beforehand(monkeypatch):
+    monkeypatch.setattr(fonts, "_machine_fonts", lambda _: ())
+    assert replaced(["bolt", "人", "nut", "a人"]) == {"#1": "人", "#3": "a人"}
+
+
+def test_no_character_is_drawn_as_the_box_of_a_missing_one(monkeypatch):
+    monkeypatch.setattr(fonts, "_machine_fonts", lambda _: ())
+    missing = bytes(ImageFont.load_default(20).getmask(fonts.NOWHERE))
+    for code in (*range(0x250), 0x3000, *range(0x4E00, 0x4F00), *range(0xAC00, 0xAC20), 0x1F600):
+        font = font_for(chr(code), 20)
+        assert font is None or bytes(font.getmask(chr(code))) != missing
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x85", "a\x7f", "a\tb"])
+def test_what_cannot_be_laid_out_becomes_a_number(name):
+    assert replaced([name]) == {"#0": name}
+    assert draw(GREY, one([50, 60, 250, 150]), [name]).shape == GREY.shape
+
+
+def test_a_font_without_digits_writes_no_scores(monkeypatch):
+    """Stand-in for a font that has Chinese alone: to it, all but one letter is missing."""
+
+    class Alone(ImageFont.FreeTypeFont):
+        def getmask(self, text, *arguments, **options):
+            return super().getmask("A" if text == "人" else fonts.NOWHERE, *arguments, **options)
+
+    font = Alone(io.BytesIO(ImageFont.load_default(20).font_bytes), 20)
+    monkeypatch.setattr(fonts, "_machine_fonts", lambda _: (font,))
+    assert font_for("人", 20) is font
+    assert replaced(["人"]) == {"#0": "人"}
+    np.testing.assert_array_equal(
+        draw(GREY, one([50, 60, 250, 150]), ["人"]), draw(GREY, one([50, 60, 250, 150]), ["#0"])
+    )
+
+
+def test_plain_fonts_come_before_odd_ones(tmp_path, monkeypatch):
+    for name in ("DejaVuSans-Bold.ttf", "DejaVuSans-ExtraLight.ttf", "DejaVuSans.ttf", "NotoSansCJK-Black.ttc"):
+        (tmp_path / name).touch()
+    (tmp_path / "NotoSansCJK-Regular.ttc").touch()
+    monkeypatch.setattr(fonts, "FOLDERS", {"linux": [str(tmp_path)]})
+    monkeypatch.setattr(fonts.sys, "platform", "linux")
+    names = [file.name for file in font_files()]
+    assert names[:2] == ["NotoSansCJK-Regular.ttc", "NotoSansCJK-Black.ttc"]
+    assert names[2] == "DejaVuSans.ttf"
 
 
 def test_a_font_of_the_machine_is_used_for_what_the_first_lacks(monkeypatch):

@@ -10,6 +10,8 @@ import pytest
 from pindet_serve.images import decode_image
 from pycocotools.coco import COCO
 
+from pindet.predict import fonts
+
 
 def names(answers):
     return [os.path.basename(image) for image, _ in answers]  # noqa: PTH119 - a string of the answer
@@ -228,7 +230,26 @@ def test_two_pictures_that_would_meet_are_named(picture, run, tmp_path):
 def test_pictures_of_an_earlier_run_are_no_input(picture, run, tmp_path):
     picture(tmp_path / "x.png")
     arguments = (tmp_path, "--out", tmp_path / "out", "--format", "image")
-    assert run(*arguments)[2] == run(*arguments)[2] == "1 images, 1 objects, 0 skipped\n"
+    said = [run(*arguments)[2].splitlines()[-1] for _ in range(2)]
+    assert said == ["1 images, 1 objects, 0 skipped"] * 2
+
+
+def test_names_that_no_font_can_draw_are_said_once(picture, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(fonts, "_machine_fonts", lambda _: ())
+    for name in "ab":
+        picture(tmp_path / "in" / f"{name}.png")
+    arguments = (tmp_path / "in", "--out", tmp_path / "out")
+    warned = [line for line in run(*arguments, "--format", "image")[2].splitlines() if "font" in line]
+    assert len(warned) == 1
+    assert "#1 for 人" in warned[0] and "install" in warned[0] and "fonts-noto-cjk" in warned[0]
+    assert run(*arguments)[2] == "2 images, 2 objects, 0 skipped\n"
+
+
+def test_nothing_is_said_where_a_font_has_all_letters(picture, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(fonts, "_draws", lambda *_: True)
+    picture(tmp_path / "x.png")
+    arguments = (tmp_path / "x.png", "--out", tmp_path / "out", "--format", "image")
+    assert run(*arguments)[2] == "1 images, 1 objects, 0 skipped\n"
 
 
 def test_a_failure_leaves_no_half_written_file(picture, run, tmp_path, monkeypatch):

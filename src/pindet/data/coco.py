@@ -14,11 +14,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from pindet.data.folders import IMAGE_SUFFIXES, check_root, check_unlabelled
-from pindet.data.records import SPLITS, Item, RawBox, Reason, Rejection, SourceError, nfc
+from pindet.data.layout import other_layout
+from pindet.data.records import SPLITS, Item, RawBox, Reason, Rejection, SourceError, nfc, shortened
 
 EXPECTED = "annotations/*.json and images/ (or train/, val/, test/)"
 _BESIDE = {"train": "train", "valid": "val", "val": "val", "test": "test"}
@@ -53,7 +55,7 @@ class CocoSource:
         self._unlabelled = unlabelled
         self._files = _find_files(root)
         self._names: dict[int, str] = {}
-        self._count = 0
+        self._listed: list[list[str]] = []
         for file in self._files:
             data = _load(file.path)
             names = _categories(data, file.path)
@@ -61,11 +63,14 @@ class CocoSource:
             if names != self._names:
                 first = self._files[0].path
                 raise SourceError(f"{file.path} has classes {names}, {first} {self._names}; make them equal")
-            self._count += len(data["images"])
+            self._listed.append([nfc(image["file_name"]) for image in data["images"]])
 
     def __len__(self) -> int:
-        """Return the number of listed images."""
-        return self._count
+        """Return the number of images, listed or not, that are there."""
+        listed = zip(self._files, self._listed, strict=True)
+        places = [_find(name, file.folders, self._paths) for file, names in listed for name in names]
+        found = [place for place in places if place is not None]
+        return len(found) + len(self._paths.keys() - set(found))
 
     @property
     def classes(self) -> list[str]:
@@ -74,7 +79,7 @@ class CocoSource:
 
     def read(self) -> Iterator[Item | Rejection]:
         """Yield items by file and name; raises SourceError for an unlisted image unless it is background."""
-        paths = self._paths()
+        paths = self._paths
         unseen = set(paths)
         for file in self._files:
             data = _load(file.path)
@@ -89,12 +94,13 @@ class CocoSource:
                     boxes.pop(image["id"], None)
                     continue
                 unseen.discard(place)
-                yield from self._item(image, paths[place], boxes.pop(image["id"], []), file.split)
+                yield from self._item(image, paths[place], boxes.pop(image["id"], []), file)
             for image_id in boxes:
                 detail = f"annotated in {file.path.name}, but not among its images"
                 yield Rejection(f"image_id {image_id}", Reason.MISSING_IMAGE, detail, "dropped")
         yield from self._unlisted({place: paths[place] for place in sorted(unseen)})
 
+    @cached_property
     def _paths(self) -> dict[str, str]:
         """Images by their path below the root, composed; plain strings, for there may be a great many."""
         found = {}
@@ -108,13 +114,16 @@ class CocoSource:
         return found
 
     def _item(
-        self, image: dict[str, Any], path: str, annotations: list[Any], split: str | None
+        self, image: dict[str, Any], path: str, annotations: list[Any], file: _File
     ) -> Iterator[Item | Rejection]:
         name = nfc(image["file_name"])
+        label = file.path.relative_to(self._root).as_posix()
         boxes: list[RawBox] = []
         for annotation in annotations:
             if (category := annotation.get("category_id")) not in self._names:
-                detail = f"category id {category} is not one of {sorted(self._names)}"
+                known = shortened(f"{i} ({self._names[i]})" for i in sorted(self._names))
+                which = f" annotation {annotation['id']}" if "id" in annotation else ""
+                detail = f"{label}{which}: category id {category} is not one of {known}"
                 yield Rejection(name, Reason.UNKNOWN_CLASS, detail, "dropped")
                 continue
             if annotation.get("iscrowd"):
@@ -127,7 +136,8 @@ class CocoSource:
                 yield Rejection(name, Reason.UNREADABLE, detail, "dropped")
                 continue
             boxes.append(RawBox(self._names[category], x, y, x + w, y + h))
-        yield Item(name, Path(path).read_bytes, boxes, split, image.get("width") or None, image.get("height") or None)
+        width, height = image.get("width") or None, image.get("height") or None
+        yield Item(name, Path(path).read_bytes, boxes, file.split, width, height)
 
     def _unlisted(self, paths: dict[str, str]) -> Iterator[Item]:
         """Images that no file lists; the most specific folder says their split and where their name begins."""
@@ -152,7 +162,10 @@ def _find_files(root: Path) -> list[_File]:
     beside = ((folder, split, root / folder / "_annotations.coco.json") for folder, split in _BESIDE.items())
     files = [_File(path, split, (folder,)) for folder, split, path in beside if path.is_file()]
     if not files:
-        raise SourceError(f"no JSON in {root / 'annotations'}; allowed is one per split or one for all")
+        raise SourceError(
+            f"no JSON in {root / 'annotations'} (one per split or one for all) and no _annotations.coco.json in "
+            f"train/, valid/ or test/; {other_layout(root, 'coco')}; correct data.root"
+        )
     return files
 
 

@@ -13,9 +13,9 @@ def check_root(root: Path, expected: str) -> None:
     """Raise SourceError unless ``root`` is a folder with something in it."""
     if not root.is_dir():
         seen = "is a file" if root.is_file() else "does not exist"
-        raise SourceError(f"data root {str(root)!r} {seen}; expected is a folder with {expected}; correct data.root")
+        raise SourceError(f"data.root {str(root)!r} {seen}; expected is a folder with {expected}; correct data.root")
     if not any(root.iterdir()):
-        raise SourceError(f"data root {str(root)!r} is empty; expected are {expected}; fetch the data (`dvc pull`)")
+        raise SourceError(f"data.root {str(root)!r} is empty; expected are {expected}; fetch the data (`dvc pull`)")
 
 
 def files_by_stem(root: Path, suffixes: frozenset[str]) -> dict[str, Path]:
@@ -38,7 +38,7 @@ def files_by_stem(root: Path, suffixes: frozenset[str]) -> dict[str, Path]:
 def images_by_stem(root: Path) -> dict[str, Path]:
     """:func:`files_by_stem` for images; raises SourceError also when ``root`` is missing or holds none."""
     if not root.is_dir():
-        raise SourceError(f"no image folder {root}; allowed is a folder of images; check the source's root")
+        raise SourceError(f"no image folder {root}; allowed is a folder of images; correct data.root")
     found = files_by_stem(root, IMAGE_SUFFIXES)
     if not found:
         raise SourceError(f"no image in {root}; allowed are {', '.join(sorted(IMAGE_SUFFIXES))}; add some")
@@ -62,5 +62,5 @@ def check_unlabelled(name: str, unlabelled: str) -> None:
     """Refuse an image without a label file unless ``unlabelled`` is ``background``."""
     if unlabelled != "background":
         raise SourceError(
-            f"image {name!r} has no label; add one (an empty one for background) or set unlabelled='background'"
+            f"image {name!r} has no label; add one (an empty one for background) or set `-S data.unlabelled=background`"
         )

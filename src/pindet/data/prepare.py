@@ -13,10 +13,11 @@ from typing import BinaryIO
 
 from pindet.data.assign import with_every_split
 from pindet.data.clean import Cleaned, clean
+from pindet.data.limits import check_class_names, check_limits
 from pindet.data.progress import shown
 from pindet.data.records import SPLITS, Item, Reason, Rejection, Source, SourceError
 from pindet.data.shards import Entry, write_records, write_split
-from pindet.data.split import check_fractions, split_of, winning_splits
+from pindet.data.split import split_of, winning_splits
 from pindet.data.workspace import workspace
 
 logger = logging.getLogger(__name__)
@@ -61,8 +62,12 @@ def prepare(
         FileExistsError: ``output`` exists.
         ValueError: an option or (as SourceError) the source is not as allowed.
     """
-    check_fractions(val_fraction, test_fraction)
-    _check_options(source, output, shard_count)
+    check_limits(
+        val_fraction=val_fraction, test_fraction=test_fraction, shard_count=shard_count, max_rejected=max_rejected
+    )
+    if output.exists():
+        raise FileExistsError(f"{output} exists; allowed is a new folder; remove it or choose another")
+    check_class_names(source.classes, "the list of classes")
     with workspace(output) as work, (work / "spool").open("w+b") as spool:
         entries, rejections = _collect(source, spool, seed, val_fraction, test_fraction)
         entries = _without_leaks(entries, rejections)
@@ -73,19 +78,6 @@ def prepare(
         _write(work / "result", entries, report, shard_count, spool)
         (work / "result").rename(output)
     return report
-
-
-def _check_options(source: Source, output: Path, shard_count: int) -> None:
-    if not 1 <= shard_count <= 1000:
-        raise ValueError(f"shard_count={shard_count}; allowed is 1..1000; change it")
-    if output.exists():
-        raise FileExistsError(f"{output} exists; allowed is a new folder; remove it or choose another")
-    twice = [name for name, count in Counter(source.classes).items() if count > 1]
-    if twice or not all(name.strip() for name in source.classes) or not source.classes:
-        raise SourceError(
-            f"classes are {source.classes}, repeated {twice}; allowed are one or more distinct names, none of them "
-            "empty; correct them"
-        )
 
 
 def _check_left(report: Report) -> None:
@@ -119,7 +111,7 @@ def _collect(
     rejections: list[Rejection] = []
     names: set[tuple[str, str]] = set()
     total = len(source) if isinstance(source, Sized) else None
-    for record in shown(_cleaned(source), "preparing images", total):
+    for record in shown(_cleaned(source), "preparing images", total, counts=lambda r: not isinstance(r, Rejection)):
         if isinstance(record, Rejection):
             rejections.append(record)
             continue
@@ -128,7 +120,7 @@ def _collect(
         if cleaned is None:
             continue
         split = item.split or split_of(cleaned.digest, seed, val_fraction, test_fraction)
-        entry = _spooled(cleaned, split, spool)
+        entry = _spooled(cleaned, split, item.split is not None, spool)
         if (entry.split, entry.name) in names:
             detail = f"second image of this name in {entry.split}; rename one"
             rejections.append(Rejection(entry.name, Reason.DUPLICATE_NAME, detail, "dropped"))
@@ -159,10 +151,11 @@ def _finished(
     return item, *future.result()
 
 
-def _spooled(cleaned: Cleaned, split: str, spool: BinaryIO) -> Entry:
+def _spooled(cleaned: Cleaned, split: str, official: bool, spool: BinaryIO) -> Entry:
     offset = spool.tell()
     size = spool.write(cleaned.data)
-    return Entry(cleaned.name, cleaned.digest, split, cleaned.width, cleaned.height, cleaned.boxes, offset, size)
+    height, width = cleaned.height, cleaned.width
+    return Entry(cleaned.name, cleaned.digest, split, official, width, height, cleaned.boxes, offset, size)
 
 
 def _without_leaks(entries: list[Entry], rejections: list[Rejection]) -> list[Entry]:
@@ -191,10 +184,11 @@ def _check_rejected(rejections: list[Rejection], max_rejected: int) -> None:
     dropped = [f"  {r.item}: {r.reason}: {r.detail}" for r in rejections if r.action == "dropped"]
     if len(dropped) <= max_rejected:
         return
-    reasons = Counter(r.reason.value for r in rejections if r.action == "dropped")
+    counts = Counter(r.reason.value for r in rejections if r.action == "dropped").most_common()
     error = TooManyRejectedError(
-        f"{len(dropped)} images or boxes dropped ({', '.join(f'{n} {r}' for r, n in reasons.most_common())}); allowed "
-        f"are {max_rejected}; correct the data or raise max_rejected; the first:\n" + "\n".join(dropped[:5])
+        f"{len(dropped)} images or boxes dropped ({', '.join(f'{n} {r}' for r, n in counts)}); data.max_rejected "
+        f"allows {max_rejected}; correct the data or set `-S data.max_rejected={len(dropped)}`; the first:\n"
+        + "\n".join(dropped[:5])
     )
     error.add_note("All that was dropped:\n" + "\n".join(dropped))  # for the traceback, too long for the message
     raise error

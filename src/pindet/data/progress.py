@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
@@ -17,16 +17,30 @@ _EVERY = 10.0
 """Seconds between two log lines."""
 
 
-def shown(records: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Yield ``records`` and show on stderr how many of ``total`` have passed; ``what`` names them."""
+def shown(
+    records: Iterable[T], what: str, total: int | None = None, counts: Callable[[T], bool] = lambda _: True
+) -> Iterator[T]:
+    """Yield ``records`` and show on stderr how many of ``total`` have passed.
+
+    Args:
+        records: what is passed on.
+        what: names what is counted.
+        total: how many of them there will be at most.
+        counts: tells which records are counted.
+    """
     if sys.stderr.isatty():
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            yield from bar.track(records, total=total, description=what)
+            task = bar.add_task(what, total=total)
+            for record in records:
+                yield record
+                bar.advance(task, int(counts(record)))
+            bar.update(task, total=bar.tasks[0].completed)
         return
     count, said = 0, time.monotonic()
-    for count, record in enumerate(records, start=1):
+    for record in records:
         yield record
+        count += counts(record)
         if time.monotonic() - said >= _EVERY:
             said = time.monotonic()
             logger.info("%s: %d%s", what, count, f" of {total}" if total else "")

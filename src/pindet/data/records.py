@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
@@ -100,7 +100,7 @@ class Rejection:
 
 
 class Source(Protocol):
-    """What :func:`pindet.data.prepare.prepare` reads; one with a ``len`` says how many items to expect."""
+    """What :func:`pindet.data.prepare.prepare` reads; one with a ``len`` says how many items there are at most."""
 
     @property
     def classes(self) -> list[str]:
@@ -108,6 +108,12 @@ class Source(Protocol):
 
     def read(self) -> Iterator[Item | Rejection]:
         """Yield every item and every defect of the source, in a stable order."""
+
+
+def shortened(names: Iterable[str], most: int = 8) -> str:
+    """The first ``most`` names for a message, and an ellipsis for the others."""
+    listed = list(names)
+    return ", ".join(listed[:most]) + (", …" if len(listed) > most else "")
 
 
 def nfc(text: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from pindet.data.coco import CocoSource
+from pindet.data.limits import check_class_names, check_limits
 from pindet.data.parts.source import PartsSource
 from pindet.data.records import Source
 from pindet.data.voc import VocSource
@@ -80,16 +81,12 @@ class FolderData(ABC):
     max_rejected: int
 
     def __post_init__(self) -> None:
-        shares = (self.val_fraction, self.test_fraction)
-        allowed = {
-            "val_fraction": (0 <= shares[0] < 1, "0 to below 1"),
-            "test_fraction": (0 <= shares[1] < 1 - shares[0], "0 to below 1 less data.val_fraction"),
-            "shard_count": (1 <= self.shard_count <= 1000, "1 to 1000"),
-            "max_rejected": (self.max_rejected >= 0, "at least 0"),
-        }
-        for name, (fits, wanted) in allowed.items():
-            if not fits:
-                raise ValueError(f"data.{name} is {getattr(self, name)!r}; {wanted} is allowed")
+        check_limits(
+            val_fraction=self.val_fraction,
+            test_fraction=self.test_fraction,
+            shard_count=self.shard_count,
+            max_rejected=self.max_rejected,
+        )
 
     @abstractmethod
     def source(self, seed: int) -> Source:
@@ -110,9 +107,8 @@ class VocData(FolderData):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = self.classes
-        if names is not None and (not names or len(set(names)) < len(names) or not all(name.strip() for name in names)):
-            raise ValueError(f"data.classes is {names}; one or more distinct names, none of them empty, are allowed")
+        if self.classes is not None:
+            check_class_names(self.classes, "data.classes")
 
     def source(self, seed: int) -> Source:  # noqa: ARG002
         """Return the source."""

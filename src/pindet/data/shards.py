@@ -14,11 +14,12 @@ from pindet.data.records import RawBox
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One kept item: its metadata, and where in the spool the bytes to store are."""
+    """One kept item: its metadata, whether its source gave the split, where in the spool the bytes to store are."""
 
     name: str
     digest: str
     split: str
+    official: bool
     width: int
     height: int
     boxes: list[RawBox]

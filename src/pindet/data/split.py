@@ -10,15 +10,6 @@ from pindet.data.records import SPLITS
 _RANK = {split: rank for rank, split in enumerate(SPLITS)}
 
 
-def check_fractions(val_fraction: float, test_fraction: float) -> None:
-    """Raise ValueError unless both fractions are in [0, 1) and leave something for train."""
-    if not (val_fraction >= 0 and test_fraction >= 0 and val_fraction + test_fraction < 1):
-        raise ValueError(
-            f"val_fraction={val_fraction}, test_fraction={test_fraction}; "
-            "allowed are values >= 0 whose sum is below 1; lower them"
-        )
-
-
 def split_of(digest: str, seed: int, val_fraction: float, test_fraction: float) -> str:
     """Return train, val or test for the content digest; test takes the lowest hashes, then val."""
     place = place_of(digest, seed)

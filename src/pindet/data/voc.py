@@ -7,12 +7,14 @@ VOC today do not shift, and a shift would hide zero-area boxes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
 from pindet.data.folders import check_root, check_unlabelled, files_by_stem, images_by_stem, read_lines
-from pindet.data.records import SPLITS, Action, Item, RawBox, Reason, Rejection, nfc
+from pindet.data.layout import other_layout
+from pindet.data.records import SPLITS, Action, Item, RawBox, Reason, Rejection, SourceError, nfc, shortened
 
 EXPECTED = "Annotations/ and JPEGImages/"
 
@@ -27,7 +29,7 @@ class VocSource:
         difficult: ``keep`` or ``drop`` boxes marked as difficult; reported either way.
 
     Raises:
-        SourceError: ``root`` is missing or empty.
+        SourceError: ``root`` is missing or empty, or holds no XML file; or ``classes`` is None and no file names any.
     """
 
     def __init__(
@@ -42,7 +44,17 @@ class VocSource:
         self._unlabelled = unlabelled
         self._keeps_difficult = difficult == "keep"
         self._labels = files_by_stem(root / "Annotations", frozenset({".xml"}))
+        if not self._labels and (classes is None or unlabelled == "error"):
+            raise SourceError(
+                f"no Annotations/*.xml in {root}; {other_layout(root, 'voc')}; expected are {EXPECTED}; correct "
+                "data.root"
+            )
         self._classes = sorted(set(self._found())) if classes is None else [nfc(c) for c in classes]
+        if classes is None and not self._classes:
+            raise SourceError(
+                f"none of the {len(self._labels)} Annotations/*.xml in {root} has an object with a name; label some, "
+                "or list the names: `-S 'data.classes=[...]'`"
+            )
 
     @property
     def classes(self) -> list[str]:
@@ -50,12 +62,12 @@ class VocSource:
         return list(self._classes)
 
     def __len__(self) -> int:
-        """Return the number of labels, about that of the items."""
-        return len(self._labels)
+        """Return the number of images; those whose label cannot be read yield no item."""
+        return len(self._images)
 
     def read(self) -> Iterator[Item | Rejection]:
         """Yield items by name; raises SourceError for an image without a label unless it is background."""
-        images = images_by_stem(self._root / "JPEGImages")
+        images = self._images
         lists = {s: self._listed(s) for s in SPLITS}
         for stem in sorted(self._labels.keys() | images.keys() | set().union(*lists.values())):
             if stem not in images:
@@ -66,23 +78,28 @@ class VocSource:
                 yield Rejection(stem, Reason.LEAK, f"listed in {splits}; kept in {splits[0]}", "dropped")
             yield from self._item(stem, images[stem], splits[0] if splits else None)
 
+    @cached_property
+    def _images(self) -> dict[str, Path]:
+        return images_by_stem(self._root / "JPEGImages")
+
     def _item(self, stem: str, path: Path, split: str | None) -> Iterator[Item | Rejection]:
         name = nfc(path.relative_to(self._root / "JPEGImages").as_posix())
         if stem not in self._labels:
             check_unlabelled(name, self._unlabelled)
             yield Item(name, path.read_bytes, [], split)
             return
+        label = nfc(self._labels[stem].relative_to(self._root).as_posix())
         try:
             tree = ElementTree.parse(self._labels[stem]).getroot()
             found = [(_box(node), (node.findtext("difficult") or "").strip() == "1") for node in tree.iter("object")]
             size = [int(tree.findtext(f"size/{k}") or 0) for k in ("width", "height")]
         except (ElementTree.ParseError, ValueError) as error:
-            yield Rejection(name, Reason.UNREADABLE, f"{self._labels[stem].name}: {error}", "dropped")
+            yield Rejection(name, Reason.UNREADABLE, f"{label}: {error}", "dropped")
             return
         boxes = []
-        for box, is_difficult in found:
+        for number, (box, is_difficult) in enumerate(found, start=1):
             if box.label not in self._classes:
-                detail = f"class {box.label!r} is not one of {self._classes}"
+                detail = f"{label} object {number}: class {box.label!r} is not one of {shortened(self._classes)}"
                 yield Rejection(name, Reason.UNKNOWN_CLASS, detail, "dropped")
                 continue
             if is_difficult:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from pindet.data.folders import check_root, check_unlabelled, files_by_stem, images_by_stem, read_lines
-from pindet.data.records import Item, RawBox, Reason, Rejection, SourceError, nfc
+from pindet.data.layout import other_layout
+from pindet.data.records import Item, RawBox, Reason, Rejection, SourceError, nfc, shortened
 from pindet.data.yolo_config import YoloConfig, load_config
 
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -86,7 +87,10 @@ class YoloSource:
             places.append((self._root / "images", None))
         places += [(self._root / f, s) for f, s in SPLIT_FOLDERS.items() if (self._root / f / "images").is_dir()]
         if not places:
-            raise SourceError(f"no images in {self._root}; expected are {EXPECTED}; correct data.root or data.yaml")
+            raise SourceError(
+                f"no images in {self._root}; {other_layout(self._root, 'yolo')}; expected are {EXPECTED}; correct "
+                "data.root or data.yaml"
+            )
         return places
 
     def _listed(self, file: Path, split: str | None) -> Iterator[_Pair]:
@@ -105,19 +109,21 @@ class YoloSource:
             check_unlabelled(pair.name, self._unlabelled)
             yield Item(pair.name, path.read_bytes, [], pair.split)
             return
+        label = nfc(pair.label.relative_to(self._root).as_posix())
         try:
-            rows = [row.split() for row in pair.label.read_text("utf-8-sig").splitlines() if row.strip()]
-            parsed = [_parse(row) for row in rows]
+            lines = enumerate(pair.label.read_text("utf-8-sig").splitlines(), start=1)
+            parsed = [(number, *_parse(line, number)) for number, line in lines if line.strip()]
         except ValueError as error:
-            yield Rejection(pair.name, Reason.UNREADABLE, f"{pair.label.name}: {error}", "dropped")
+            yield Rejection(pair.name, Reason.UNREADABLE, f"{label}: {error}", "dropped")
             return
         names = self._config.names
         boxes = []
-        for index, cx, cy, w, h in parsed:
+        for number, index, cx, cy, w, h in parsed:
             if 0 <= index < len(names):
                 boxes.append(RawBox(names[index], cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
             else:
-                detail = f"class {index} is not in 0..{len(names) - 1}"
+                known = f"0..{len(names) - 1} ({shortened(names)})"
+                detail = f"{label} line {number}: class {index} is not in {known}"
                 yield Rejection(pair.name, Reason.UNKNOWN_CLASS, detail, "dropped")
         yield Item(pair.name, path.read_bytes, boxes, pair.split, normalised=True)
 
@@ -142,8 +148,13 @@ def _check_inside(path: Path, root: Path, named: str) -> None:
         raise SourceError(f"{named!r} leaves {root}; allowed are paths below it, which the pipeline tracks; move it")
 
 
-def _parse(row: list[str]) -> tuple[int, float, float, float, float]:
-    if len(row) != 5:
-        raise ValueError(f"{len(row)} values in {' '.join(row)[:80]!r}; allowed is 'class cx cy w h'; export boxes")
-    cx, cy, w, h = (float(v) for v in row[1:])
-    return int(row[0]), cx, cy, w, h
+def _parse(line: str, number: int) -> tuple[int, float, float, float, float]:
+    row = line.split()
+    try:
+        if len(row) != 5:
+            raise ValueError(f"{len(row)} values")
+        cx, cy, w, h = (float(v) for v in row[1:])
+        return int(row[0]), cx, cy, w, h
+    except ValueError as error:
+        seen = line.strip()[:80]
+        raise ValueError(f"line {number}: {seen!r} is not 'class cx cy w h' ({error}); export boxes") from error

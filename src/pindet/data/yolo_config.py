@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from pindet.data.layout import other_layout
 from pindet.data.records import SPLITS, SourceError, nfc
 
 
@@ -42,7 +43,10 @@ def _find(root: Path) -> Path:
     named = [p for p in found if p.stem == "data"] or found
     if len(named) != 1:
         seen = ", ".join(p.name for p in named) or "none"
-        raise SourceError(f"no {root / 'data.yaml'} (YAML files there: {seen}); write one with 'names: [...]'")
+        raise SourceError(
+            f"no {root / 'data.yaml'} (YAML files there: {seen}); {other_layout(root, 'yolo')}; correct data.root, or "
+            "write one with 'names: [...]'"
+        )
     return named[0]
 
 

@@ -14,6 +14,8 @@ from pindet_serve.images import Image
 from pindet.predict.fonts import font_for
 
 Colour = tuple[int, int, int]
+LEAST_SIZE = 12
+"""Of the letters, in pixels."""
 
 GOLDEN_RATIO = 0.618034
 """Hues that far apart on the circle stay apart, however many there are."""
@@ -26,11 +28,17 @@ def draw(image: Image, detections: Detections, classes: Sequence[str]) -> Image:
     """
     canvas = Pillow.fromarray(image)
     brush = ImageDraw.Draw(canvas)
-    size = max(12, round(min(image.shape[:2]) / 40))
+    size = max(LEAST_SIZE, round(min(image.shape[:2]) / 40))
     rows = zip(detections.boxes.tolist(), detections.scores.tolist(), detections.labels.tolist(), strict=True)
     for box, score, label in reversed(list(rows)):
         _draw_one(brush, box, f" {score:.2f}", (label, classes[label]), size)
     return np.asarray(canvas, np.uint8)
+
+
+def replaced(classes: Sequence[str]) -> dict[str, str]:
+    """What :func:`draw` writes, ``#`` and the label, for each class name that no font of the machine can draw."""
+    scores = " 0123456789."
+    return {f"#{label}": name for label, name in enumerate(classes) if font_for(name + scores, LEAST_SIZE) is None}
 
 
 def colour_of(label: int) -> Colour:
@@ -43,9 +51,11 @@ def _draw_one(
     brush: ImageDraw.ImageDraw, box: Sequence[float], score: str, named: tuple[int, str], size: int
 ) -> None:
     label, name = named
-    font = font_for(name, size)
-    text = (name if font else f"#{label}") + score
-    font = font or font_for(text, size)
+    text = name + score
+    font = font_for(text, size)
+    if font is None:
+        text = f"#{label}{score}"
+        font = font_for(text, size)
     colour = colour_of(label)
     brush.rectangle(list(box), outline=colour, width=max(2, size // 8))
     left, top, right, bottom = brush.textbbox((0, 0), text, font)

@@ -21,6 +21,8 @@ PREFERRED = (
     "NotoSansCJK", "NotoSansSC", "SourceHanSans", "wqy", "DroidSansFallback", "PingFang", "Hiragino", "STHeiti",
     "msyh", "simhei", "malgun", "meiryo", "ArialUnicode", "NotoSans-", "DejaVuSans",
 )  # fmt: skip
+ODD = ("Bold", "Black", "Light", "Thin", "Oblique", "Italic", "Condensed", "Mono")
+"""Styles that are taken where there is no plain one."""
 NOWHERE = "\U0010ffff"
 """A character that no font has: it looks like every other one that a font lacks."""
 
@@ -28,7 +30,7 @@ NOWHERE = "\U0010ffff"
 def font_for(text: str, size: int) -> Font | None:
     """The first font of the machine that can draw every character of a text; ``None`` when there is none."""
     default = ImageFont.load_default(size)
-    if text.isascii():
+    if text.isascii() and text.isprintable():
         return default
     return next((font for font in (default, *_machine_fonts(size)) if _draws(font, text)), None)
 
@@ -59,7 +61,7 @@ def font_files() -> list[Path]:
 
     def rank(file: Path) -> tuple[int, bool, str]:
         best = min(ranks[start] for start in PREFERRED if file.name.startswith(start))
-        return best, "Bold" in file.name, str(file)
+        return best, any(style in file.name for style in ODD), str(file)
 
     return sorted(files, key=rank)
 
@@ -68,4 +70,7 @@ def _draws(font: Font, text: str) -> bool:
     if not isinstance(font, ImageFont.FreeTypeFont):
         return False
     missing = bytes(font.getmask(NOWHERE))
-    return all(character.isspace() or bytes(font.getmask(character)) != missing for character in text)
+    try:
+        return all(character == " " or bytes(font.getmask(character)) != missing for character in text)
+    except RuntimeError:  # a line end, say, which cannot be laid out
+        return False

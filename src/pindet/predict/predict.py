@@ -18,6 +18,8 @@ from pindet.predict.sources import Skipped, Source, find_sources, shown
 from pindet.predict.writers import COCO_FILE, JSON_FILE, CocoWriter, FileWriter, JsonWriter, Writer
 
 Format = Literal["json", "coco", "image"]
+INSTALL = "for Chinese, Japanese and Korean install a font such as Debian's fonts-noto-cjk"
+"""What to do where class names cannot be drawn."""
 
 
 @dataclass
@@ -72,7 +74,7 @@ def predict(
     sources, unknown = find_sources(paths, without=out)
     for skipped in unknown:
         _skip(skipped, summary, console)
-    writer = _writer(sources, out, format, detector.manifest.classes)
+    writer = _writer(sources, out, format, detector.manifest.classes, console)
     try:
         for batch in _batches(_frames(sources, every, summary, console), batch_size):
             answers = detector.detect(
@@ -102,15 +104,21 @@ def _check_options(out: Path | None, format: str, batch_size: int, every: int) -
         raise ValueError(f"{out} is a file; --out takes a folder")
 
 
-def _writer(sources: Sequence[Source], out: Path | None, format: Format, classes: Sequence[str]) -> Writer:
+def _writer(
+    sources: Sequence[Source], out: Path | None, format: Format, classes: Sequence[str], console: Console
+) -> Writer:
     if out is None:
         return CocoWriter(sys.stdout, classes) if format == "coco" else JsonWriter(sys.stdout, classes)
     if format != "image":
         kind, name = (CocoWriter, COCO_FILE) if format == "coco" else (JsonWriter, JSON_FILE)
         return FileWriter(out / name, kind, classes)
-    from pindet.predict.pictures import PictureWriter, check_targets  # Pillow, for those who want pictures
+    from pindet.predict.drawing import replaced  # Pillow, for those who want pictures
+    from pindet.predict.pictures import PictureWriter, check_targets
 
     check_targets(sources, out)
+    if numbers := replaced(classes):
+        names = ", ".join(f"{number} for {name}" for number, name in numbers.items())
+        console.print(f"no font of this machine has the letters of some names; pictures show {names}; {INSTALL}")
     return PictureWriter(out, classes)
 
 

@@ -66,5 +66,5 @@ def test_a_copy_of_the_code_is_as_good(tmp_path: Path) -> None:
     ],
 )
 def test_values_out_of_range(changed: dict[str, Any]) -> None:
-    with pytest.raises(SourceError, match=r"allowed is \d"):
+    with pytest.raises(SourceError, match=r"^(data\.\w+|seed)=.*; allowed is \d"):
         PartsSource(ROOT, **OPTIONS | changed)

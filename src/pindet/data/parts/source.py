@@ -42,11 +42,11 @@ class PartsSource:
         _check_root(root)
         _check_range("seed", seed, 0, 2**63)
         for split in SPLITS:
-            _check_range(f"{split}_images", images[split], int(split == "train"), 1_000_000)
-        _check_range("image_height", image_height, 128, 2048)
-        _check_range("image_width", image_width, 128, 2048)
-        _check_range("max_objects", max_objects, 1, 60)
-        _check_range("empty_fraction", empty_fraction, 0, 1)
+            _check_range(f"data.{split}_images", images[split], int(split == "train"), 1_000_000)
+        _check_range("data.image_height", image_height, 128, 2048)
+        _check_range("data.image_width", image_width, 128, 2048)
+        _check_range("data.max_objects", max_objects, 1, 60)
+        _check_range("data.empty_fraction", empty_fraction, 0, 1)
         self._seed = seed
         self._images = dict(images)
         self._render = partial(
@@ -81,8 +81,8 @@ def _check_root(root: Path) -> None:
         other = root / path.name
         if not other.is_file() or other.read_bytes() != path.read_bytes():
             raise SourceError(
-                f"root is {str(root)!r}, where {path.name} is not the one that runs ({path}); allowed is the folder "
-                "of the generator's code; set data.root to src/pindet/data/parts"
+                f"data.root is {str(root)!r}, where {path.name} is not the one that runs ({path}); allowed is the "
+                "folder of the generator's code; set data.root to src/pindet/data/parts"
             )
 
 
