@@ -143,6 +143,7 @@ def test_parameters_that_no_stage_would_take_are_not_composed(folder):
     for override, said in (
         ("training.epochs=0", "training: training.epochs is 0; at least 1 is allowed"),
         ("evaluation.iou_threshold=0.05", "it must exceed 0.1"),
+        ("data.image_width=64", "data: data.image_width"),
         ("export._target_=pindet.nothing.X", "which does not import"),
         ("+foo=1", "params.yaml has the unknown key 'foo'"),
     ):

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pindet.data.coco import CocoSource
 from pindet.data.limits import check_class_names, check_limits
-from pindet.data.parts.source import PartsSource
+from pindet.data.parts.source import PartsSource, check_values
 from pindet.data.records import Source
 from pindet.data.voc import VocSource
 from pindet.data.yolo import YoloSource
@@ -27,7 +27,10 @@ class PartsData:
         image_height, image_width: in pixels, 128..2048.
         max_objects: parts in the fullest image, 1..60.
         empty_fraction: share of images without a part, 0..1.
-        shard_count: tar files per split.
+        shard_count: tar files per split, 1..1000.
+
+    Raises:
+        ValueError: a value outside what is allowed.
     """
 
     root: str
@@ -45,12 +48,23 @@ class PartsData:
     test_fraction: ClassVar[float] = 0.0
     max_rejected: ClassVar[int] = 0
 
+    def __post_init__(self) -> None:
+        check_limits(val_fraction=0.0, test_fraction=0.0, shard_count=self.shard_count, max_rejected=0)
+        check_values(
+            self._images, image_height=self.image_height, image_width=self.image_width, max_objects=self.max_objects,
+            empty_fraction=self.empty_fraction,
+        )  # fmt: skip
+
+    @property
+    def _images(self) -> dict[str, int]:
+        return {"train": self.train_images, "val": self.val_images, "test": self.test_images}
+
     def source(self, seed: int) -> Source:
-        """Return the generator for ``seed``; raises SourceError when a value is not allowed."""
+        """Return the generator for ``seed``; raises SourceError when ``root`` is not its code."""
         return PartsSource(
             Path(self.root),
             seed=seed,
-            images={"train": self.train_images, "val": self.val_images, "test": self.test_images},
+            images=self._images,
             image_height=self.image_height,
             image_width=self.image_width,
             max_objects=self.max_objects,

@@ -41,12 +41,10 @@ class PartsSource:
     ) -> None:
         _check_root(root)
         _check_range("seed", seed, 0, 2**63)
-        for split in SPLITS:
-            _check_range(f"data.{split}_images", images[split], int(split == "train"), 1_000_000)
-        _check_range("data.image_height", image_height, 128, 2048)
-        _check_range("data.image_width", image_width, 128, 2048)
-        _check_range("data.max_objects", max_objects, 1, 60)
-        _check_range("data.empty_fraction", empty_fraction, 0, 1)
+        check_values(
+            images, image_height=image_height, image_width=image_width, max_objects=max_objects,
+            empty_fraction=empty_fraction,
+        )  # fmt: skip
         self._seed = seed
         self._images = dict(images)
         self._render = partial(
@@ -72,6 +70,18 @@ class PartsSource:
     def image(self, split: int, i: int) -> tuple[bytes, list[RawBox]]:
         """Render image ``i`` of the split with that position in :data:`SPLITS`."""
         return self._render(np.random.default_rng([self._seed, split, i]))
+
+
+def check_values(
+    images: Mapping[str, int], *, image_height: int, image_width: int, max_objects: int, empty_fraction: float
+) -> None:
+    """Raise SourceError for a value of :class:`PartsSource` that is not allowed."""
+    for split in SPLITS:
+        _check_range(f"data.{split}_images", images[split], int(split == "train"), 1_000_000)
+    _check_range("data.image_height", image_height, 128, 2048)
+    _check_range("data.image_width", image_width, 128, 2048)
+    _check_range("data.max_objects", max_objects, 1, 60)
+    _check_range("data.empty_fraction", empty_fraction, 0, 1)
 
 
 def _check_root(root: Path) -> None:
