@@ -135,6 +135,13 @@ def test_a_box_as_large_as_its_image_has_its_name_inside(places: Any) -> None:
     assert 4 < rows_.max() < 30
 
 
+def test_letters_at_the_upper_edge_are_whole(first: Any) -> None:
+    height = 12  # of the name with its margins; less than a pixel is left above the second
+    picture = first(("RBC", 20, 20, 40, 40), ("RBC", 20, (height + 0.4) * 64 / 300, 40, 15)) @ [0.299, 0.587, 0.114]
+    upper = picture[2 : height - 2, 96:116]
+    assert np.abs(upper - picture[94 - height + 2 : 94 - 2, 96:116]).max() < 60
+
+
 def test_a_long_name_is_cut(places: Any) -> None:
     _, columns = places(("a name that is far too long for a picture of that size", 4, 20, 20, 40))
     assert 100 < columns.max() - columns.min() < 160
@@ -142,7 +149,7 @@ def test_a_long_name_is_cut(places: Any) -> None:
 
 def test_names_at_one_place_do_not_cover_each_other(places: Any) -> None:
     rows_, _ = places(("no", 20, 20, 40, 40), ("on", 20, 20, 40, 40))
-    above, below = rows_ < 20 * 300 / 64 + 1, rows_ > 40 * 300 / 64 - 1
+    above, below = rows_ < 20 * 300 / 64 + 4, rows_ > 40 * 300 / 64 - 4
     assert above.any() and below.any() and (above | below).all()
 
 

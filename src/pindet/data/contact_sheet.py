@@ -86,13 +86,14 @@ def _write_names(
     classes: Sequence[str],
 ) -> None:
     """Write each class name above its box, below it or inside; where no place is free the colour has to do."""
-    taken: list[tuple[float, float, float, float]] = []
+    taken: list[tuple[int, int, int, int]] = []
     for (x1, y1, _, y2), label in zip(boxes, labels, strict=True):
         text = fitted(written(classes[label], label), 11, min(_NAME, size[0] - 5))
         left, high, right, low = draw.textbbox((0, 0), text, letters(11))
-        width, height = right - left + 4, low - high + 4
-        x = max(0.0, min(x1, size[0] - 1 - width))
-        tags = [(x, y, x + width, y + height) for y in (y1 - height, y2, y1) if 0 <= y <= size[1] - 1 - height]
+        width, height = round(right - left) + 4, round(low - high) + 4
+        # Whole pixels: between two of them Pillow cuts letters off at the upper edge.
+        x, above, inside, below = max(0, min(round(x1), size[0] - 1 - width)), round(y1) - height, round(y1), round(y2)
+        tags = [(x, y, x + width, y + height) for y in (above, below, inside) if 0 <= y <= size[1] - 1 - height]
         tag = next((tag for tag in tags if text and not any(_overlap(tag, other) for other in taken)), None)
         if tag is not None:
             taken.append(tag)
@@ -101,7 +102,7 @@ def _write_names(
             draw.text((tag[0] + 2 - left, tag[1] + 2 - high), text, _contrast(colour), letters(11))
 
 
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
     return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
