@@ -41,6 +41,12 @@ def test_names_stay_inside_the_picture(box):
     assert ((drawn == colour_of(0)).all(-1)).sum() > 500
 
 
+def test_letters_at_the_upper_edge_are_whole():
+    # The name is 13 pixels high: less than one is left above the second.
+    middle, upper = (draw(GREY, one([50, top, 250, 150]), ["BOLT"]) for top in (60, 13.4))
+    np.testing.assert_array_equal(upper[:13, 52:90], middle[47:60, 52:90])
+
+
 def test_classes_have_colours_of_their_own():
     assert len({colour_of(label) for label in range(80)}) == 80
 

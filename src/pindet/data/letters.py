@@ -24,5 +24,15 @@ def written(name: str, label: int) -> str:
 
 
 @cache
+def fitted(text: str, size: int, width: float) -> str:
+    """Return the text, cut with an ellipsis where it is wider than ``width`` pixels; empty where nothing fits."""
+    font = letters(size)
+    if font.getlength(text) <= width:
+        return text
+    cuts = (f"{text[:count]}…" for count in range(len(text) - 1, 0, -1))
+    return next((cut for cut in cuts if font.getlength(cut) <= width), "")
+
+
+@cache
 def _known() -> frozenset[int]:
     return frozenset(FT2Font(str(_FONT)).get_charmap())

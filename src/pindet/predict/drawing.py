@@ -60,9 +60,10 @@ def _draw_one(
     brush.rectangle(list(box), outline=colour, width=max(2, size // 8))
     left, top, right, bottom = brush.textbbox((0, 0), text, font)
     width, height = right - left + 4, bottom - top + 4
-    # Above the box, or inside its upper edge where the picture ends; never beyond the right edge.
-    x = max(0.0, min(box[0], brush.im.size[0] - width))
-    y = box[1] - height if box[1] >= height else box[1]
+    # Above the box, or inside its upper edge where the picture ends; never beyond the right edge. On whole pixels:
+    # between two of them Pillow cuts letters off at the upper edge.
+    x = max(0, round(min(box[0], brush.im.size[0] - width)))
+    y = round(box[1] - height if box[1] >= height else box[1])
     brush.rectangle([x, y, x + width, y + height], fill=colour)
     dark = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2] > 140
     brush.text((x + 2 - left, y + 2 - top), text, fill=(0, 0, 0) if dark else (255, 255, 255), font=font)
