@@ -1,7 +1,5 @@
 """``data/prepared/`` → ``models/weights.safetensors``, ``models/architecture.json`` and ``reports/train/``."""
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -27,19 +25,18 @@ ARCHITECTURE = Path("models/architecture.json")
 HISTORY = Path("reports/train/history.csv")
 
 
-def main(params: Params) -> Callable[[], None] | None:
+def main(params: Params) -> None:
     for later in ("evaluation", "export"):
         params.build(later)  # a wrong value there is better known before hours of training than after
     runtime = params.build("runtime")
     if starts_others(runtime):
         run_ranks(runtime.devices)
-        return None
+        return
     with one_voice():
-        return train_model(params, runtime)
+        train_model(params, runtime)
 
 
-def train_model(params: Params, runtime: Runtime) -> Callable[[], None] | None:
-    """Train in this process; returns what removes the resume state."""
+def train_model(params: Params, runtime: Runtime) -> None:
     seed = params.build("seed")
     settings = params.build("training")
     splits = {name: PreparedSplit(PREPARED, name) for name in ("train", "val")}
@@ -59,12 +56,13 @@ def train_model(params: Params, runtime: Runtime) -> Callable[[], None] | None:
             callbacks=run.callbacks, listeners=[run.log_progress, tell_bus],
         )  # fmt: skip
         if not is_first():
-            return None
+            return
+        params.check_given()  # else the run is not finished, and goes on as the same one
         model.load_state_dict(result.state_dict)
         save_trained(WEIGHTS, ARCHITECTURE, model, everything["model"], classes)
         write_history(HISTORY, result.history)
         run.trained(WEIGHTS)
-    return functools.partial(remove_resume_state, resume)
+    remove_resume_state(resume)
 
 
 if __name__ == "__main__":

@@ -85,18 +85,18 @@ def reproduction(tmp_path):
 
 
 def test_the_summary_says_whether_the_committed_results_came_out_again(reproduction):
-    assert reproduction(lambda _: None) == "all 3 results are byte for byte those of the last commit"
+    assert reproduction(lambda _: None) == "dvc.lock: all 3 results are byte for byte those of the last commit"
 
     def other_weights(stages):
         stages["train"]["outs"][0]["md5"] = "x"
 
     found = reproduction(other_weights)
-    assert found.startswith("2 of 3 results are byte for byte those of the last commit; not the same: models/weights")
+    assert found.startswith("dvc.lock: 2 of 3 results are byte for byte those of the last commit; not the same: models")
 
     def other_data(stages):
         stages["prepare"]["outs"][0]["md5"] = stages["train"]["deps"][0]["md5"] = "y"
 
-    assert reproduction(other_data).startswith("2 of 3 results")
+    assert reproduction(other_data).startswith("dvc.lock: 2 of 3 results")
     # Of other parameters or code other results are no news.
     assert reproduction(lambda stages: stages["train"].update(params={"params.yaml": {"seed": 1}})) is None
     assert reproduction(lambda stages: stages["prepare"]["deps"][0].update(md5="t")) is None

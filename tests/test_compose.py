@@ -82,6 +82,8 @@ def test_a_key_that_is_not_there_is_not_advised_to_be_added(conf):
     with pytest.raises(ParamsError, match=r"no key 'training\.epoch', did you mean 'training\.epochs'\?") as raised:
         compose(conf, ["training.epoch=3"])
     assert "+training" not in str(raised.value)
+    with pytest.raises(ParamsError, match=r"no key 'data\.clases', did you mean 'data\.classes'\?"):
+        compose(conf, ["data=voc", "data.clases=[a]"])
 
 
 def test_a_missing_conf_is_said(tmp_path):

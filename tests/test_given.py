@@ -1,5 +1,6 @@
 """A stage's parameters and dependencies are held to what they were when it began."""
 
+import os
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 import yaml
 
 from pindet import given
-from pindet.given import Given, GivenChangedError, check_as_begun, check_nothing_runs, running
+from pindet.given import Given, GivenChangedError, check_nothing_runs, running
 
 STAGE = {"cmd": "true", "deps": ["${data.root}", "code.py"], "params": ["seed", "data"], "outs": ["out"]}
 
@@ -15,6 +16,7 @@ STAGE = {"cmd": "true", "deps": ["${data.root}", "code.py"], "params": ["seed", 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(given, "PASSES_WITHIN", 0.0)
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/a.txt").write_text("a")
     (tmp_path / "code.py").write_text("1")
@@ -54,23 +56,59 @@ def test_what_changes_is_named(folder, change, said):
         found.check()
 
 
-def test_a_large_file_is_known_by_its_size_and_time(folder, monkeypatch):
-    monkeypatch.setattr(given, "_SMALL", 0)
+def test_data_are_known_by_size_and_time_and_code_by_its_content(folder):
     found = Given.now("prepare")
-    found.check()
-    (folder / "code.py").write_text("12")
-    with pytest.raises(GivenChangedError, match=r"code\.py"):
+    for name in ("code.py", "raw/a.txt"):
+        seen = (folder / name).stat()
+        os.utime(folder / name, ns=(seen.st_atime_ns, seen.st_mtime_ns + 1))
+    with pytest.raises(GivenChangedError, match=r"changed: raw/a\.txt\."):
         found.check()
 
 
+def test_what_comes_and_goes_beside_the_code_is_no_part_of_it(folder):
+    found = Given.now("prepare")
+    for name in (".a.txt.swp", "a.txt~", ".#a.txt", ".DS_Store", "Thumbs.db"):
+        (folder / "raw" / name).write_text("")
+    found.check()
+
+
+def test_what_is_away_for_a_moment_alone_is_forgiven(folder, monkeypatch):
+    monkeypatch.setattr(given, "PASSES_WITHIN", 60.0)
+    found = Given.now("prepare")
+    (folder / "code.py").write_text("2")
+    waited = []
+    monkeypatch.setattr(given.time, "sleep", lambda _: waited.append((folder / "code.py").write_text("1")))
+    found.check()
+    assert len(waited) == 1
+
+
 def test_the_stages_of_one_run_have_the_parameters_of_its_first(folder):
-    params = folder / "params.yaml"
-    check_as_begun(params, "dvc 1")
-    check_as_begun(params, "dvc 1")
+    def stage():
+        return Given.now("prepare")
+
+    stage().check_as_begun("dvc 1")
+    stage().check_as_begun("dvc 1")
+    tree = yaml.safe_load((folder / "params.yaml").read_text()) | {"runtime": {"workers": 2}}  # DVC keeps nothing of it
+    (folder / "params.yaml").write_text(yaml.safe_dump(tree))
+    stage().check_as_begun("dvc 1")
     write_params(folder, gallery=9)
     with pytest.raises(GivenChangedError, match=r"while the pipeline ran this changed: evaluation\.gallery 3 → 9"):
-        check_as_begun(params, "dvc 1")
-    check_as_begun(params, "dvc 2")
+        stage().check_as_begun("dvc 1")
+    stage().check_as_begun("dvc 2")
+
+
+def test_a_stage_that_dvc_starts_looks_before_it_loads_anything(folder):
+    code = "from pindet.given import *; begin(); (given := begun()) and print(given.stage, *given.files)"
+    told = {key: value for key, value in os.environ.items() if key != "DVC_STAGE"}
+
+    def run(**more):
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, cwd=folder, env=told | more, capture_output=True, text=True, timeout=240)
+
+    assert run().stdout == ""
+    assert run(DVC_STAGE="prepare").stdout.split() == ["prepare", "code.py", "raw/a.txt"]
+    (folder / "params.yaml").write_text("seed: [")
+    assert "params.yaml cannot be read" in run(DVC_STAGE="prepare").stderr
 
 
 def test_parameters_stay_while_a_stage_runs(folder):

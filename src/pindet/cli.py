@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 
 from pindet.predict.command import predict_command
+from pindet.project import PARAMS
 from pindet.promotion.commands import register
-from pindet.stage import CONF, PARAMS
+from pindet.stage import CONF
 from pindet.sweep.command import sweep_command
 from pindet.tracking.commands import send_command, ui_command
 

@@ -80,12 +80,12 @@ def compose_into(
             _accepted(accept, temporary, target)
         temporary.replace(target)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ParamsError(f"conf/ does not compose with {overrides}: {_explained(error, conf)}") from error
+        raise ParamsError(f"conf/ does not compose with {overrides}: {_explained(error, conf, overrides)}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _explained(error: Exception, conf: Path) -> str:
+def _explained(error: Exception, conf: Path, overrides: list[str]) -> str:
     """Hydra's message, but of a key that is not there: it advises to add that, which no stage would take.
 
     Of an override that it cannot read it only quotes its grammar.
@@ -98,11 +98,17 @@ def _explained(error: Exception, conf: Path) -> str:
     if not unknown:
         return str(error)
     key = unknown.group(1)
-    known = [name for name, _ in leaves(compose(conf, []))]
+    options = [each for each in overrides if _chooses_option(each, conf)]
+    known = [name for name, _ in leaves(compose(conf, options))]
     near = difflib.get_close_matches(key, known, n=1)
     hint = f", did you mean {near[0]!r}?" if near else ""
     of_group = [name for name in known if name.partition(".")[0] == key.partition(".")[0]]
     return f"there is no key {key!r}{hint}; allowed are {', '.join(of_group or known)}"
+
+
+def _chooses_option(override: str, conf: Path) -> bool:
+    group, _, option = override.removeprefix("+").partition("=")
+    return (conf / group / f"{option}.yaml").is_file()
 
 
 def _accepted(accept: Callable[[Path], None], temporary: Path, target: Path) -> None:

@@ -5,6 +5,7 @@ A stage computes them while ``dvc.lock`` still describes the run before; nothing
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import os
@@ -16,8 +17,10 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-IGNORED_FOLDERS = frozenset({"__pycache__", ".git", ".hg", ".dvc"})
-"""Left out of every folder: what DVC leaves out by itself, and ``__pycache__``, which ``.dvcignore`` must name too."""
+IGNORED_FOLDERS = frozenset({"__pycache__", ".git", ".hg", ".dvc", ".ipynb_checkpoints"})
+IGNORED_FILES = ("*.swp", "*~", ".#*", ".DS_Store", "Thumbs.db")
+"""Left out of every folder: what DVC leaves out by itself, and what comes and goes beside the code and the data, which
+``.dvcignore`` must name too."""
 
 _CHUNK = 1 << 20
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
@@ -27,7 +30,7 @@ def dvc_md5(path: Path) -> str:
     """Return what DVC 3 records for ``path``: the md5 of a file (32 hex digits), or ``<md5>.dir`` of a folder.
 
     A folder's md5 is that of the JSON list of ``{"md5": …, "relpath": …}`` of its files, sorted by ``relpath``. Of
-    ``.dvcignore`` only :data:`IGNORED_FOLDERS` is known here. Links are followed.
+    ``.dvcignore`` only :data:`IGNORED_FOLDERS` and :data:`IGNORED_FILES` are known here. Links are followed.
 
     Raises:
         FileNotFoundError: nothing is at ``path``.
@@ -105,7 +108,8 @@ def _files(folder: Path) -> Iterator[str]:
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if name not in IGNORED_FOLDERS]
         for name in names:
-            yield (Path(parent) / name).relative_to(folder).as_posix()
+            if not any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORED_FILES):
+                yield (Path(parent) / name).relative_to(folder).as_posix()
 
 
 def _resolve(value: Any, params: Any) -> Any:

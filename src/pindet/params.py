@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +35,15 @@ class ParamsError(ValueError):
 
 @dataclass(frozen=True)
 class Params:
-    """The parameters of one pipeline, checked where a stage asks for them."""
+    """The parameters of one pipeline, checked where a stage asks for them.
+
+    Args:
+        tree: the parameters.
+        check_given: raises when they, or what else the stage was given, are not what they were when it began.
+    """
 
     tree: DictConfig
+    check_given: Callable[[], None] = lambda: None
 
     def check(self, group: str, *provided: str) -> None:
         """Check a group without building it: its keys, their types, and that its targets import.
@@ -78,14 +84,18 @@ class Params:
         return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
+def load_params(path: Path = Path("params.yaml"), text: str | None = None) -> Params:
     """Load the parameters.
+
+    Args:
+        path: the file.
+        text: what it holds; read from it when None.
 
     Raises:
         ParamsError: the file is missing or no YAML, or its top level is not exactly :data:`GROUPS`.
     """
     with _readable(path):
-        tree = OmegaConf.load(path)
+        tree = OmegaConf.load(path) if text is None else OmegaConf.create(text)
         OmegaConf.resolve(tree)
     if not isinstance(tree, DictConfig):
         raise _no_mapping(path, "a list")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+PARAMS = Path("params.yaml")
 SCRATCH = Path(".pindet")
 """Git-ignored folder for what must not be hashed: resume state, latencies, journals, tracebacks."""
 

@@ -9,24 +9,20 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from pindet.given import Given, check_as_begun, running
+from pindet.given import Given, begun, running
 from pindet.lifeline import line_to_dvc
 from pindet.params import Params, ParamsError, load_params, load_tree
-from pindet.project import scratch
+from pindet.project import PARAMS, scratch
 
 logger = logging.getLogger(__name__)
 
-PARAMS = Path("params.yaml")
 CONF = Path("conf")
 
 
-Work = Callable[[Params], Callable[[], None] | None]
-"""What a stage does. It may return what is left to do once it is sure that the results will be recorded."""
-
-
-def run_stage(name: str, work: Work) -> None:
+def run_stage(name: str, work: Callable[[Params], None]) -> None:
     """Run a stage with the parameters of the working directory and exit.
 
     Parameters, code and data that change meanwhile make it fail: see :mod:`pindet.given`. The exit status is 0, or 1
@@ -38,13 +34,14 @@ def run_stage(name: str, work: Work) -> None:
     rank = int(os.environ.get("RANK", "0"))
     _log_what_concerns_the_reader(logging.WARNING if rank else logging.INFO)
     try:
-        params = load_params(PARAMS)
+        given = begun()
+        params = load_params(PARAMS, given.text if given else None)
         if "PINDET_STARTED_BY" not in os.environ:  # that has said it
             logger.info("%s: %s", name, overrides_in_force(PARAMS, CONF))
-        if "DVC_STAGE" in os.environ and not rank:
-            _run_for_dvc(name, work, params)
-        elif last := work(params):
-            last()
+        if given is None or rank:
+            work(params)
+        else:
+            _run_for_dvc(given, work, params)
     except (ValueError, OSError) as error:
         path = scratch("errors", f"{name}.{rank}.txt" if rank else f"{name}.txt")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,15 +50,12 @@ def run_stage(name: str, work: Work) -> None:
         sys.exit(1)
 
 
-def _run_for_dvc(name: str, work: Work, params: Params) -> None:
+def _run_for_dvc(given: Given, work: Callable[[Params], None], params: Params) -> None:
     dvc = line_to_dvc()[-1]
     with running():
-        check_as_begun(PARAMS, f"{dvc.pid} {dvc.create_time()}")
-        given = Given.now(name)
-        last = work(params)
+        given.check_as_begun(f"{dvc.pid} {dvc.create_time()}")
+        work(replace(params, check_given=given.check))
         given.check()
-        if last:
-            last()
 
 
 def check_later_stages(params: Path = PARAMS) -> None:

@@ -16,7 +16,8 @@ from rich.table import Table
 
 from pindet.compose import differences
 from pindet.params import ParamsError, load_tree
-from pindet.stage import CONF, PARAMS
+from pindet.project import PARAMS
+from pindet.stage import CONF
 
 METRICS = Path("metrics.json")
 REPORT = Path("reports/evaluate/report.html")
@@ -73,10 +74,10 @@ def reproduced(root: Path = Path()) -> str | None:
         return None
     differ = sorted(out for out in now if now[out] != committed[out])
     if not differ:
-        return f"all {len(now)} results are byte for byte those of the last commit"
+        return f"dvc.lock: all {len(now)} results are byte for byte those of the last commit"
     return (
-        f"{len(now) - len(differ)} of {len(now)} results are byte for byte those of the last commit; not the same: "
-        f"{', '.join(differ)} (another kind of processor, or another number of threads, rounds in another order)"
+        f"dvc.lock: {len(now) - len(differ)} of {len(now)} results are byte for byte those of the last commit; not the "
+        f"same: {', '.join(differ)} (another kind of processor, or another number of threads, rounds in another order)"
     )
 
 

@@ -292,6 +292,37 @@ def test_parameters_that_change_while_a_stage_runs_are_not_recorded_with_its_res
     said = project.dvc("repro", "train")  # what was trained is not lost
     assert "going on after epoch 40 of 40" in said
     assert not list(project.root.glob(".pindet/resume/*/*"))
+    newest, *others = runs(project)
+    assert newest["params"]["training.epochs"] == "40" and "val/map" in newest["metrics"]
+    assert [run["status"] for run in (newest, *others)] == ["FINISHED"] * 2
+
+
+@pytest.mark.slow
+def test_a_run_is_held_to_the_parameters_and_the_code_that_it_began_with(project):
+    project.run("pindet", "params", "+experiment=tiny", "training.weight_decay=0.02", "training.epochs=40")
+    params, neck = project.root / "params.yaml", project.root / "src/pindet/models/neck.py"
+
+    def repro(change):
+        with subprocess.Popen(
+            ["dvc", "repro"], cwd=project.root, env=project.environment, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True,
+        ) as running:  # fmt: skip
+            wait_until(lambda: list(project.root.glob(".pindet/resume/*/epoch-*.ckpt")))
+            change()
+            said, _ = running.communicate(timeout=300)
+        assert running.returncode
+        return said
+
+    before = project.lock("train"), neck.read_bytes()
+    said = repro(lambda: neck.write_bytes(before[1] + b"# later\n"))
+    assert "while train ran this changed: src/pindet/models/neck.py." in said
+    assert project.lock("train") == before[0]
+    neck.write_bytes(before[1])
+    later = params.read_text(encoding="utf-8").replace("gallery_images: 12", "gallery_images: 3")
+    said = repro(lambda: params.write_text(later, encoding="utf-8"))  # which the training does not read
+    assert changed_stages(said) == ["train", "evaluate"]
+    assert "while the pipeline ran this changed: evaluation.gallery_images 12 → 3" in said
+    assert project.lock("train")["params"]["params.yaml"]["training"]["weight_decay"] == 0.02
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def project(prepared: Path, given: tuple[Any, ...], tmp_path: Path) -> Path:
 
 def stage(project: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "pipelines.train"]
-    return subprocess.Popen(command, cwd=project, env=environment(), stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=project, env=environment(DVC_STAGE="train"), stderr=subprocess.PIPE, text=True)
 
 
 def process_of(started: subprocess.Popen[str], rank: int) -> psutil.Process:

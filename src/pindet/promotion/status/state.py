@@ -71,7 +71,8 @@ class ProjectState:
 
 def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
     """Find out where a project stands; nothing is changed."""
-    from pindet.stage import CONF, PARAMS, overrides_in_force
+    from pindet.project import PARAMS
+    from pindet.stage import CONF, overrides_in_force
 
     notes = [f"{name} does not count: {why}" for name, why in ignored_tags(bench).items()]
     revision = workspace_revision(bench.repository)
