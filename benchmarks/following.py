@@ -11,8 +11,9 @@ redis-server is not installed). Clients send golden images to both all the while
 and from the end of the command, to the first answer of the other version. The command goes on for a moment after it
 wrote the file, so that the second is negative where a server was faster than that.
 
-Exits with 1 if a request failed (no answer, or another status than 200), if a server answered with the version before
-after it had answered with the new one, or if one took longer than --within.
+Exits with 1 if a request failed (no answer, or another status than 200), if an answer was stale (of the version
+before, to a request that was sent when the server had answered with the new one already), or if a server took longer
+than --within.
 """
 
 from __future__ import annotations
@@ -239,17 +240,14 @@ def measure_all(given: Path, folder: Path, rounds: int, rate: float) -> list[Fol
 
 def table(results: list[Followed]) -> Table:
     """With and without Redis × promotion and rollback."""
-    shown = Table(
-        "status bus", "change", "times", "after the file: median, s", "worst, s", "after the command: median, s",
-        "worst, s", "requests sent", "failed", "stale",
-    )  # fmt: skip
+    shown = Table("", "change", "times", "from file, s", "from command, s", "sent", "failed", "stale")
     for bus, kind in dict.fromkeys((one.change.bus, one.change.kind) for one in results):
         these = [one for one in results if (one.change.bus, one.change.kind) == (bus, kind)]
         files = [seconds for one in these for seconds in one.from_file]
         commands = [seconds for one in these for seconds in one.from_command]
-        seconds = [statistics.median(files), max(files), statistics.median(commands), max(commands)]
+        seconds = [f"{statistics.median(each):.1f} / {max(each):.1f}" for each in (files, commands)]
         counts = [sum(one.sent for one in these), sum(one.failed for one in these), sum(one.stale for one in these)]
-        shown.add_row(bus, kind, str(len(these)), *(f"{each:.1f}" for each in seconds), *map(str, counts))
+        shown.add_row(bus, kind, str(len(these)), *seconds, *map(str, counts))
     return shown
 
 
@@ -266,7 +264,7 @@ def main() -> None:
         results = measure_all(arguments.project.resolve(), Path(folder), arguments.rounds, arguments.rate)
     console = Console()
     console.print(table(results))
-    console.print(f"Two servers, {arguments.rate:g} requests a second to each; stale: older than an answer before it.")
+    console.print(f"Median / worst of two servers, {arguments.rate:g} requests a second to each; see --help.")
     if any(one.failed or one.stale or max(one.from_file) > arguments.within for one in results):
         console.print(f"a request failed, or a server took more than {arguments.within:g} s")
         sys.exit(1)
