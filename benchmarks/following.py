@@ -7,9 +7,9 @@ What is committed in the project is cloned into a temporary folder, with a git o
 its own; the project itself is only read. There the export makes a second bundle. Two servers follow the release file,
 first without Redis (they look at it every five seconds), then with one (they are told at once; left out where
 redis-server is not installed). Clients send golden images to both all the while; `pindet promote` and
-`pindet rollback` take turns. Measured for each server and change: from the moment that the release file was written,
-and from the end of the command, to the first answer of the other version. The command goes on for a moment after it
-wrote the file, so that the second is negative where a server was faster than that.
+`pindet rollback` take turns. Measured for each server and change: from the moment that the release file was written
+("file"), and from the end of the command ("command"), to the first answer of the other version. The command goes on
+for a moment after it wrote the file, so that the second is negative where a server was faster than that.
 
 Exits with 1 if a request failed (no answer, or another status than 200), if an answer was stale (of the version
 before, to a request that was sent when the server had answered with the new one already), or if a server took longer
@@ -240,7 +240,7 @@ def measure_all(given: Path, folder: Path, rounds: int, rate: float) -> list[Fol
 
 def table(results: list[Followed]) -> Table:
     """With and without Redis × promotion and rollback."""
-    shown = Table("", "change", "from file, s", "from command, s", "sent", "failed", "stale")
+    shown = Table("", "change", "file, s", "command, s", "sent", "failed", "stale")
     for bus, kind in dict.fromkeys((one.change.bus, one.change.kind) for one in results):
         these = [one for one in results if (one.change.bus, one.change.kind) == (bus, kind)]
         files = [seconds for one in these for seconds in one.from_file]
@@ -265,8 +265,8 @@ def main() -> None:
     console = Console()
     console.print(table(results))
     console.print(
-        f"Median / worst of two servers and {arguments.rounds} times each, {arguments.rate:g} requests a second to each "
-        "server; --help says more."
+        f"Median / worst of two servers and {arguments.rounds} times, {arguments.rate:g} requests a second to each; "
+        "--help says more."
     )
     if any(one.failed or one.stale or max(one.from_file) > arguments.within for one in results):
         console.print(f"a request failed, or a server took more than {arguments.within:g} s")
