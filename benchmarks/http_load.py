@@ -8,9 +8,10 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -46,10 +47,14 @@ class Running:
 
 
 @contextmanager
-def serving(command: list[str], port: int) -> Iterator[Running]:
-    """Run a server until it is not needed any more."""
+def serving(
+    command: list[str], port: int, *, folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Run a server until it is not needed any more, here and with the variables of this process by default."""
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     seen = psutil.Process(process.pid)
     try:
         until = time.monotonic() + 120

@@ -8,9 +8,10 @@ from pindet_serve.detections import Detections
 
 from pindet.evaluation.answers import Answers
 from pindet.evaluation.average_precision import average_precisions
-from pindet.evaluation.bootstrap import ALL, Draws, Estimate
+from pindet.evaluation.bootstrap import ALL, Draws, Estimate, map_of_draws
 from pindet.evaluation.matching import match_classes
 from pindet.evaluation.metrics import coco_metrics
+from pindet.promotion.comparison import bootstrap
 from pindet.promotion.comparison.answers import read_answers
 from pindet.promotion.comparison.bootstrap import resample
 from pindet.promotion.comparison.difference import Difference, difference
@@ -115,6 +116,20 @@ def test_the_paired_interval_is_narrower_than_that_of_two_samples_and_the_seed_f
     again = difference(resample(good, draws), resample(bad, draws), draws).map[ALL]
     assert again == paired
     assert difference(resample(good, Draws(400, 0.95, 1)), resample(bad, Draws(400, 0.95, 1)), draws).map[ALL] != paired
+
+
+def test_a_comparison_measures_what_the_evaluation_does_and_tells_how_far_it_is_if_it_takes_long(capsys, monkeypatch):
+    answers, draws = random_answers(5, images=40), Draws(333, 0.95, 0)
+    answers = Answers([*answers.classes, "absent"], 0.5, 0.5, answers.names, answers.truths, answers.detections)
+    found = resample(answers, draws, "comparing v1")
+    assert capsys.readouterr().err == ""
+    expected = map_of_draws(answers, draws.counts(len(answers.names)))
+    assert found.map.keys() == expected.keys()
+    assert all(np.array_equal(found.map[name], expected[name], equal_nan=True) for name in expected)
+    monkeypatch.setattr(bootstrap, "_SILENT_SECONDS", 0.0)
+    resample(answers, draws, "comparing v1")
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 5 and said[-1] == "comparing v1: 16 of 16"
 
 
 def test_a_class_without_objects_is_undefined_and_left_out_of_the_mean():

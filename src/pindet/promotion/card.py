@@ -66,7 +66,7 @@ def _data(bench: Bench, revision: Revision, manifest: dict[str, Any]) -> list[st
 
 def _measures(bench: Bench, revision: Revision) -> list[str]:
     answers, draws = answers_of(bench.objects, revision), draws_of(bench.settings)
-    measured = resample(answers, draws)
+    measured = resample(answers, draws, "model card")
     counts = _objects(bench, revision)
     rows = [
         f"| {plain(name) if name else '**all**'} | {counts.get(name, '')} | {draws.estimate(values).shown()} |"

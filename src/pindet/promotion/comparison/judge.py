@@ -93,7 +93,9 @@ def incomparable(objects: Objects, revision: Revision, other: Revision) -> str:
 def compare_pair(bench: Bench, revision: Revision, other: Revision) -> Difference:
     """The first revision minus the second, which were measured on the same test data."""
     draws = draws_of(bench.settings)
-    one, two = (resample(answers_of(bench.objects, each), draws) for each in (revision, other))
+    one, two = (
+        resample(answers_of(bench.objects, side), draws, f"comparing {side.shown}") for side in (revision, other)
+    )
     return difference(one, two, draws)
 
 

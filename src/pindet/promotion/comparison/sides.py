@@ -16,7 +16,6 @@ from pindet.promotion.comparison.difference import Difference, difference
 from pindet.promotion.comparison.judge import answers_of, draws_of, incomparable
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.objects import ObjectError
-from pindet.promotion.progress import each
 from pindet.promotion.revision import BUNDLE, PREPARED, WEIGHTS, Revision
 from pindet.tracking.values import differing, flat_params
 
@@ -94,8 +93,8 @@ def compare_sides(bench: Bench, revisions: Sequence[Revision]) -> Sides:
     draws = draws_of(bench.settings)
     measured: list[Resampled] = []
     sides: list[Side] = []
-    for revision in each(list(revisions), "comparing"):
-        measured.append(resample(_answers(bench, revision), draws))
+    for revision in revisions:
+        measured.append(resample(_answers(bench, revision), draws, f"comparing {revision.shown}"))
         found, problem = None, ""
         if sides:
             problem = incomparable(bench.objects, revision, revisions[0])
