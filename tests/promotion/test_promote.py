@@ -54,7 +54,7 @@ def test_a_first_promotion_is_what_a_server_loads(project, tmp_path):
     assert detector.manifest.data_md5 == project.pinned("data/prepared") == release.lineage["data_md5"]
     assert project.tags() == {"detector@v1.0.0", "detector#production#1"}
     card = (project.remote / release.lineage["card"]).read_text("utf-8")
-    assert "1.000 [1.000, 1.000]" in card  # measured anew: metrics.json says 0.9
+    assert "| 1.000 |" in card  # measured anew: metrics.json says 0.9
 
 
 def test_a_rehearsal_changes_nothing_and_says_every_verdict(project):

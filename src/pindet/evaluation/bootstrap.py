@@ -7,6 +7,7 @@ image by image, so that an image that is hard for both counts for neither.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 
 from pindet.evaluation.answers import Answers
 from pindet.evaluation.average_precision import average_precisions
-from pindet.evaluation.matching import match_classes
+from pindet.evaluation.matching import match_class
 
 ALL = ""
 """The key of what holds for all classes together."""
+_PART = 100
+"""Draws that are measured at a time."""
 LEAST_IMAGES = 2
 """With objects, for an interval: draws of a single one are all the same."""
 FEW_IMAGES = 20
@@ -84,14 +87,25 @@ class Draws:
         return Estimate(float(values[0]), float(low), float(high))
 
 
-def map_of_draws(answers: Answers, counts: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """Average precision over IoU 0.50:0.95, float64 ``[1 + B]``, by class and, their mean, for :data:`ALL`."""
-    by_class = {
-        name: average_precisions(matches, counts)
-        for name, matches in zip(answers.classes, match_classes(answers), strict=True)
-    }
-    stacked = np.stack(list(by_class.values()))
-    defined = ~np.isnan(stacked)
-    total = np.where(defined, stacked, 0.0).sum(axis=0)
+Steps = Sequence[tuple[int, int]]
+
+
+def map_of_draws(
+    answers: Answers, counts: NDArray[np.int64], shown: Callable[[Steps], Iterable[tuple[int, int]]] = iter
+) -> dict[str, NDArray[np.float64]]:
+    """Average precision over IoU 0.50:0.95, float64 ``[1 + B]``, by class and, their mean, for :data:`ALL`.
+
+    Args:
+        answers: of one model.
+        counts: how often each image counts, int64 ``[1 + B, N]``.
+        shown: yields the steps that it is given, and may tell how many are done: many images take minutes.
+    """
+    by_class = np.empty((len(answers.classes), len(counts)))
+    for label, start in shown([(i, start) for i in range(len(by_class)) for start in range(0, len(counts), _PART)]):
+        if start == 0:
+            matches = match_class(answers, label)
+        by_class[label, start : start + _PART] = average_precisions(matches, counts[start : start + _PART])
+    defined = ~np.isnan(by_class)
+    total = np.where(defined, by_class, 0.0).sum(axis=0)
     mean = np.where(defined.any(axis=0), total / np.maximum(defined.sum(axis=0), 1), np.nan)
-    return {ALL: mean, **by_class}
+    return {ALL: mean, **dict(zip(answers.classes, by_class, strict=True))}

@@ -33,10 +33,11 @@ class Matches:
 
 def match_classes(answers: Answers) -> list[Matches]:
     """Match every class of a model's answers, in label order."""
-    return [_match_class(answers, label) for label in range(len(answers.classes))]
+    return [match_class(answers, label) for label in range(len(answers.classes))]
 
 
-def _match_class(answers: Answers, label: int) -> Matches:
+def match_class(answers: Answers, label: int) -> Matches:
+    """Match one class of a model's answers."""
     images: list[int] = []
     scores: list[NDArray[np.float64]] = [np.zeros(0)]
     found: list[NDArray[np.bool_]] = [np.zeros((len(IOU_THRESHOLDS), 0), np.bool_)]

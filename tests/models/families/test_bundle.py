@@ -24,6 +24,7 @@ from pindet.training.settings import TrainingSettings
 from pindet.training.train import TrainingResult, train
 
 Build = Callable[..., DetectionModel]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("faster_rcnn", "dfine")]
 STILL = dict.fromkeys(
     ["horizontal_flip", "vertical_flip", "scale", "brightness", "contrast", "saturation", "hue", "visible"], 0.0
 )
@@ -66,7 +67,7 @@ def fit(model: DetectionModel, splits: dict[str, PreparedSplit], resume: Path, e
     return train(model, settings, splits["train"], splits["val"], seed=0, runtime=runtime, resume=resume)
 
 
-@pytest.mark.parametrize("name", ["fcos", "faster_rcnn", "rtdetr_v2", "dfine"])
+@pytest.mark.parametrize("name", ["fcos", "rtdetr_v2", *SLOW])
 def test_a_bundle_answers_as_the_trained_model(
     build: Build, splits: dict[str, PreparedSplit], tmp_path: Path, name: str
 ) -> None:
@@ -91,7 +92,7 @@ def test_a_bundle_answers_as_the_trained_model(
             np.testing.assert_array_equal(one.labels, other.labels)
 
 
-@pytest.mark.parametrize("name", ["faster_rcnn", "dfine"])
+@pytest.mark.parametrize("name", SLOW)
 def test_training_with_random_parts_gives_the_same_bits_twice(
     build: Build, splits: dict[str, PreparedSplit], tmp_path: Path, name: str
 ) -> None:
