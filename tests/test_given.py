@@ -72,14 +72,22 @@ def test_what_comes_and_goes_beside_the_code_is_no_part_of_it(folder):
     found.check()
 
 
-def test_what_is_away_for_a_moment_alone_is_forgiven(folder, monkeypatch):
+@pytest.mark.parametrize("name", ["code.py", "params.yaml", "dvc.yaml"])
+def test_what_is_away_for_a_moment_alone_is_forgiven(folder, monkeypatch, name):
     monkeypatch.setattr(given, "PASSES_WITHIN", 60.0)
-    found = Given.now("prepare")
-    (folder / "code.py").write_text("2")
+    found, before = Given.now("prepare"), (folder / name).read_text()
+    (folder / name).unlink()
     waited = []
-    monkeypatch.setattr(given.time, "sleep", lambda _: waited.append((folder / "code.py").write_text("1")))
+    monkeypatch.setattr(given.time, "sleep", lambda _: waited.append((folder / name).write_text(before)))
     found.check()
     assert len(waited) == 1
+
+
+def test_what_stays_away_is_named(folder):
+    found = Given.now("prepare")
+    (folder / "params.yaml").unlink()
+    with pytest.raises(GivenChangedError, match=r"params\.yaml"):
+        found.check()
 
 
 def test_the_stages_of_one_run_have_the_parameters_of_its_first(folder):

@@ -154,11 +154,19 @@ def check_nothing_runs() -> None:
 
 
 def _hold(what: str, changed: Callable[[], list[str]]) -> None:
+    """Look until nothing has changed, or no longer."""
     until = time.monotonic() + PASSES_WITHIN
-    while found := changed():
+    while found := _or_why_not(changed):
         if time.monotonic() > until:
             raise GivenChangedError(_message(what, found))
         time.sleep(0.2)
+
+
+def _or_why_not(changed: Callable[[], list[str]]) -> list[str]:
+    try:
+        return changed()
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:  # half written, or away
+        return [f"{type(error).__name__}: {error}"]
 
 
 def _said(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
