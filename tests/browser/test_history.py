@@ -42,7 +42,11 @@ def test_it_shows_totals_and_every_answer(recorded, open_page):
 def test_it_is_filtered_by_class_model_and_time(recorded, open_page):
     page = open_page(recorded, "history", ready="#answers")
     md5 = httpx.get(f"{recorded.url}/v1/model").json()["md5"]
+    images = page.locator(".figure", has_text="Images").locator("dd")
     page.get_by_label("Class", exact=True).select_option("red")
+    red = httpx.get(f"{recorded.url}/v1/statistics", params={"label": "red"}).json()
+    assert 0 < red["images"] < httpx.get(f"{recorded.url}/v1/statistics").json()["images"]
+    expect(images).to_contain_text(str(red["images"]))
     expect(page.locator("#answers tr", has_text="nothing.png")).to_have_count(0)
     expect(page.locator("#answers tr", has_text="b.png")).not_to_have_count(0)
     page.get_by_label("Model", exact=True).select_option(md5)

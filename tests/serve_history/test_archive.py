@@ -5,7 +5,7 @@ from pindet_serve.history.records import DetectionRecord, write
 
 def image(at_ms, *labels, model="v1", elapsed_ms=10.0):
     return DetectionRecord(
-        request_id=f"r{at_ms}", actor="a", model_version=model, model_md5="0" * 32, image_width=1, image_height=1,
+        request_id=f"r{at_ms}", actor="a", model_version=model, model_md5=model[1] * 32, image_width=1, image_height=1,
         elapsed_ms=elapsed_ms, at_ms=at_ms,
         objects=[{"label": label, "score": score} for label, score in labels],
     )  # fmt: skip
@@ -34,6 +34,23 @@ def test_statistics_count_by_class_model_and_time(archive):
     ]
     assert [(one["model_version"], one["images"]) for one in seen["models"]] == [("v2", 1), ("v1", 2)]
     assert [(one["start_ms"], one["images"], one["objects"]) for one in seen["series"]] == [(1000, 2, 3), (2000, 1, 1)]
+
+
+def test_statistics_of_a_class_or_a_model_alone(archive):
+    seen = archive.statistics(Span(1000, 9001), step_ms=1000, label="nut")
+    assert (seen["images"], seen["objects"], seen["mean_elapsed_ms"]) == (2, 2, 10.0)
+    assert [(one["label"], one["objects"]) for one in seen["classes"]] == [("nut", 2)]
+    assert [(one["model_version"], one["objects"]) for one in seen["models"]] == [("v2", 1), ("v1", 1)]
+    assert [(one["start_ms"], one["images"]) for one in seen["series"]] == [(1000, 1), (9000, 1)]
+
+    seen = archive.statistics(Span(1000, 9001), step_ms=1000, model_md5="2" * 32)
+    assert (seen["images"], seen["objects"]) == (2, 2)
+    assert [(one["label"], one["images"]) for one in seen["classes"]] == [("bolt", 1), ("nut", 1)]
+    assert [one["start_ms"] for one in seen["series"]] == [2000, 9000]
+
+    seen = archive.statistics(Span(1000, 9001), step_ms=1000, label="bolt", model_md5="1" * 32)
+    assert (seen["images"], seen["objects"], [one["objects"] for one in seen["classes"]]) == (1, 2, [2])
+    assert archive.statistics(Span(0, 9), step_ms=1, label="bolt", model_md5="1" * 32)["images"] == 0
 
 
 def test_statistics_of_nothing_are_zero(archive):

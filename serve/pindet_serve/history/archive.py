@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, FromClause, Select, func, select
 
 from pindet_serve.history.database import Database
 from pindet_serve.history.tables import audit, detected_classes, detections
@@ -59,9 +59,31 @@ class Archive:
             query = query.where(audit.c.id < before_id)
         return self._rows(query.order_by(audit.c.id.desc()).limit(limit))
 
-    def statistics(self, span: Span, step_ms: int) -> dict[str, Any]:
-        """Totals, by class, by model, and over time in steps of ``step_ms`` from the epoch on."""
-        classes = detected_classes.c
+    def statistics(
+        self, span: Span, step_ms: int, *, label: str | None = None, model_md5: str | None = None
+    ) -> dict[str, Any]:
+        """Totals, by class, by model, and over time in steps of ``step_ms`` from the epoch on.
+
+        Args:
+            span: the time.
+            step_ms: length of a step.
+            label: only images with this class, and of their objects only those of it.
+            model_md5: only images that this bundle answered.
+        """
+        classes, images = detected_classes.c, detections.c
+        source: FromClause = detections
+        objects: ColumnElement[int] = images.objects
+        only = [*_within(images.at_ms, span)]
+        if label is not None:
+            source = detections.join(detected_classes, classes.detection_id == images.id)
+            objects = classes.objects
+            only += [classes.label == label, *_within(classes.at_ms, span)]
+        if model_md5 is not None:
+            only.append(images.model_md5 == model_md5)
+
+        def counts(*columns: ColumnElement[Any]) -> Select[Any]:
+            return _counts(objects, *columns).select_from(source).where(*only)
+
         by_class = (
             select(
                 classes.label,
@@ -73,21 +95,18 @@ class Archive:
             .group_by(classes.label)
             .order_by(func.sum(classes.objects).desc(), classes.label)
         )
-        columns = detections.c
-        by_model = (
-            _counts(columns.model_version, columns.model_md5)
-            .where(*_within(columns.at_ms, span))
-            .group_by(columns.model_version, columns.model_md5)
-            .order_by(func.max(columns.at_ms).desc())
-        )
-        start = (columns.at_ms - columns.at_ms % step_ms).label("start_ms")
-        over_time = _counts(start).where(*_within(columns.at_ms, span)).group_by(start).order_by(start)
-        (total,) = self._rows(_counts().where(*_within(columns.at_ms, span)))
+        if label is not None:
+            by_class = by_class.where(classes.label == label)
+        if model_md5 is not None:
+            by_class = by_class.join(detections, classes.detection_id == images.id).where(images.model_md5 == model_md5)
+        by_model = counts(images.model_version, images.model_md5).group_by(images.model_version, images.model_md5)
+        start = (images.at_ms - images.at_ms % step_ms).label("start_ms")
+        (total,) = self._rows(counts())
         return {
             **total,
             "classes": self._rows(by_class),
-            "models": self._rows(by_model),
-            "series": self._rows(over_time),
+            "models": self._rows(by_model.order_by(func.max(images.at_ms).desc())),
+            "series": self._rows(counts(start).group_by(start).order_by(start)),
         }
 
     def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
@@ -95,11 +114,11 @@ class Archive:
             return [dict(row._mapping) for row in connection.execute(query)]
 
 
-def _counts(*columns: ColumnElement[Any]) -> Select[Any]:
+def _counts(objects: ColumnElement[int], *columns: ColumnElement[Any]) -> Select[Any]:
     return select(
         *columns,
         func.count().label("images"),
-        func.coalesce(func.sum(detections.c.objects), 0).label("objects"),
+        func.coalesce(func.sum(objects), 0).label("objects"),
         func.avg(detections.c.elapsed_ms).label("mean_elapsed_ms"),
     )
 

@@ -26,6 +26,8 @@ _LARGEST = 2**53
 Since = Annotated[int | None, Query(ge=0, le=_LARGEST, description="ms since 1970; a day before until_ms if absent")]
 Until = Annotated[int | None, Query(ge=1, le=_LARGEST, description="ms since 1970; now if absent")]
 Limit = Annotated[int, Query(ge=1, le=500, description="most entries of the page")]
+Label = Annotated[str | None, Query(max_length=255, description="only images with this class")]
+Answering = Annotated[str | None, Query(max_length=64, description="only images answered by this bundle")]
 Before = Annotated[int | None, Query(ge=1, le=_LARGEST, description="only entries with a smaller id")]
 
 
@@ -54,9 +56,9 @@ async def list_detections(
     archive: Stored,
     limit: Limit = 100,
     before_id: Before = None,
-    label: Annotated[str | None, Query(max_length=255, description="only images with this class")] = None,
+    label: Label = None,
     request_id: Annotated[str | None, Query(max_length=64, description="only images of this request")] = None,
-    model_md5: Annotated[str | None, Query(max_length=64, description="only images answered by this bundle")] = None,
+    model_md5: Answering = None,
 ) -> ImagePage:
     """What was detected, newest first."""
     only = {"label": label, "request_id": request_id, "model_md5": model_md5}
@@ -71,14 +73,16 @@ async def statistics(
     span: Within,
     archive: Stored,
     step_ms: Annotated[int, Query(ge=1000, le=366 * _DAY_MS, description="length of a step of the series")] = 3_600_000,
+    label: Label = None,
+    model_md5: Answering = None,
 ) -> Statistics:
-    """Totals, by class, by model, and over time."""
+    """Totals, by class, by model, and over time; of a class only its own objects count."""
     steps = (span.until_ms - span.since_ms) / step_ms
     if steps > _MOST_STEPS:
         raise Problem(
             422, "Invalid parameters", f"the series would have {steps:.0f} steps; at most {_MOST_STEPS} are allowed"
         )
-    return Statistics.model_validate(await _read(archive.statistics, span, step_ms))
+    return Statistics.model_validate(await _read(archive.statistics, span, step_ms, label=label, model_md5=model_md5))
 
 
 @router.get(

@@ -271,7 +271,6 @@ export default {
   "history.exporting": "{n} images …",
   "history.exported": "{n} {n|image|images} exported.",
   "history.export_cut": "The export ends at {n} images; choose a shorter time for the rest.",
-  "history.filtered": "The charts show all classes and models of this time.",
   "history.refresh": "Refresh",
   "history.request": "Request",
 

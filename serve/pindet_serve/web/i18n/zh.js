@@ -272,7 +272,6 @@ export default {
   "history.exporting": "{n} 张图片…",
   "history.exported": "已导出 {n} 张图片。",
   "history.export_cut": "导出到 {n} 张图片为止；其余请选择更短的时间。",
-  "history.filtered": "图表显示这段时间内的所有类别和模型。",
   "history.refresh": "刷新",
   "history.request": "请求",
 

@@ -67,16 +67,27 @@ class HistoryView {
     const range = this.#range();
     const step = STEPS.find((ms) => (range.until_ms - range.since_ms) / ms <= BARS) ?? STEPS[STEPS.length - 1];
     await loading(this.charts, async () => {
-      /** @type {Statistics} */
-      const statistics = await ask("/v1/statistics", { query: { ...range, step_ms: step }, signal });
-      this.#drawFilters(statistics);
-      const filtered = chosen.label || chosen.model;
-      const note = filtered && h("p", { class: "muted small" }, t("history.filtered"));
-      return [...summary(statistics, range, step), note];
+      const [all, seen] = await this.#statistics({ ...range, step_ms: step }, signal);
+      this.#drawFilters(all);
+      return summary(seen, range, step);
     });
     if (signal.aborted) return;
     if (!this.filters.hasChildNodes()) this.#drawFilters(null);
     await loading(this.rows, async () => this.#table(range, signal));
+  }
+
+  /**
+   * Of the whole time, for the choices; and of what is chosen.
+   *
+   * @param {Record<string, number>} query
+   * @param {AbortSignal} signal
+   * @returns {Promise<Statistics[]>}
+   */
+  #statistics(query, signal) {
+    const all = ask("/v1/statistics", { query, signal });
+    const only = { label: chosen.label, model_md5: chosen.model };
+    const filtered = chosen.label || chosen.model;
+    return Promise.all([all, filtered ? ask("/v1/statistics", { query: { ...query, ...only }, signal }) : all]);
   }
 
   /** @param {Statistics | null} statistics */
