@@ -6,11 +6,14 @@ import time
 
 import gto.api
 import pytest
+import typer
 from pindet_serve.golden import load_proven
 from pindet_serve.serving.sources import open_source
 from pindet_serve.serving.store import Store
 
+from pindet.cli import app
 from pindet.promotion.bench import Access, open_bench
+from pindet.promotion.commands.options import complete_commits, complete_revs
 from pindet.promotion.errors import LostError, PromotionError, RefusedError
 from pindet.promotion.promote import Wish, promote
 from pindet.promotion.reconcile import reconcile
@@ -77,6 +80,19 @@ def test_what_is_not_committed_is_not_promoted_unless_a_revision_is_named(projec
     project.write("notes.txt", "x")
     assert "notes.txt" in refusal(project)["clean tree"]
     assert run(project, rev="main").version == "v1.0.0"
+
+
+def test_the_workspace_is_committed_before_it_is_promoted(project, monkeypatch):
+    project.write("models/weights.safetensors", "others")
+    project.lock()
+    with pytest.raises(PromotionError, match=r"'workspace', which is no commit.*commit dvc\.lock.*without --rev"):
+        run(project, rev="workspace")
+    assert not project.tags() and not project.remote.exists()
+    monkeypatch.chdir(project.root)
+    assert "workspace" in complete_revs("") and "main" in complete_commits("ma")
+    assert "workspace" not in complete_commits("")
+    option = next(each for each in typer.main.get_command(app).commands["promote"].params if each.name == "rev")
+    assert "workspace" not in {each.value for each in option.shell_complete(None, "")}
 
 
 def test_a_lock_made_of_other_code_or_parameters_is_refused(project):

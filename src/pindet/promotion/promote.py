@@ -11,7 +11,7 @@ from pindet.promotion.carrying_out import Say, carry_out, following
 from pindet.promotion.comparison.judge import judge_comparison
 from pindet.promotion.effects.tagging import WriteTags
 from pindet.promotion.effects.upload import UploadObjects
-from pindet.promotion.errors import RefusedError
+from pindet.promotion.errors import PromotionError, RefusedError
 from pindet.promotion.gates import check_stage, judge_bundle, judge_lock, judge_objects, judge_tracking, judge_tree
 from pindet.promotion.revision import BUNDLE, Revision
 from pindet.promotion.truth import Placement
@@ -80,6 +80,11 @@ def promote(bench: Bench, wish: Wish, show: Show, say: Say, *, dry_run: bool = F
     """
     check_stage(bench, wish.stage)
     revision = bench.revision(wish.rev or "HEAD")
+    if revision.is_workspace:
+        raise PromotionError(
+            f"--rev is {wish.rev!r}, which is no commit, and a tag needs one: commit dvc.lock with what it was made "
+            "of, then run pindet promote without --rev"
+        )
     version = _version(bench, wish, revision)
     outcome = Outcome(wish.stage, version, revision.commit, revision.outs.get(BUNDLE, ""), dry_run=dry_run)
 

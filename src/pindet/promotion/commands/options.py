@@ -22,9 +22,14 @@ def complete_versions(incomplete: str) -> list[str]:
 
 
 def complete_revs(incomplete: str) -> list[str]:
-    """Versions, stages, branches and experiments of this clone."""
+    """Versions, stages, branches and experiments of this clone, and its workspace."""
     stages, versions, others = _names()
     return [name for name in [*versions, *stages, "champion", "workspace", *others] if name.startswith(incomplete)]
+
+
+def complete_commits(incomplete: str) -> list[str]:
+    """The same without the workspace."""
+    return [name for name in complete_revs(incomplete) if name != "workspace"]
 
 
 Json = Annotated[bool, typer.Option("--json", help="Answer with JSON on the standard output, and nothing else there.")]

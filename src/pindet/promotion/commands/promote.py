@@ -16,7 +16,7 @@ from pindet.promotion.commands.options import (
     Mlflow,
     Stage,
     access,
-    complete_revs,
+    complete_commits,
 )
 from pindet.promotion.commands.output import Output, exiting
 from pindet.promotion.versions import Bump
@@ -26,7 +26,7 @@ def promote_command(
     stage: Stage = "production",
     rev: Annotated[
         str,
-        typer.Option(help="Commit, branch, tag, experiment, version; default HEAD.", autocompletion=complete_revs),
+        typer.Option(help="Commit, branch, tag, experiment, version; default HEAD.", autocompletion=complete_commits),
     ] = "",
     bump: Annotated[Bump, typer.Option(help="Which number of the version grows.")] = Bump.minor,
     version: Annotated[str, typer.Option(help="The new version, as v2.0.0; by default the next one.")] = "",
