@@ -19,6 +19,7 @@ from pindet_serve.serving.sources import open_source
 from pindet_serve.serving.store import Store
 
 from pindet.promotion.bench import open_bench
+from pindet.promotion.errors import PromotionError
 from pindet.promotion.promote import Wish, promote
 from pindet.promotion.reconcile import reconcile
 from pindet.promotion.rollback import rollback
@@ -134,6 +135,23 @@ def test_a_rollback_that_is_cut_goes_on_too(site, tmp_path):
                 bench.refresh()
         assert not rollback(bench, "production", quiet, quiet, to="v1.0.0").changed
     assert site.champion() == "v1.0.0"
+
+
+def test_a_rollback_that_is_cut_and_typed_again_does_not_go_forward(site, tmp_path):
+    with open_bench(site.project.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+        site.project.train(score=0.8, tracked=True)
+        promote(bench, Wish(), quiet, quiet)
+        for point, moment in [("push", "before"), ("push", "after"), ("alias", "before"), ("alias", "after"),
+                              ("release", "before")]:  # fmt: skip
+            with pytest.raises(Cut), cutting(bench, point, moment):
+                rollback(bench, "production", quiet, quiet)
+            assert site.check_tagged(tmp_path / "store").version == "v1.1.0"
+            bench.refresh()
+        assert rollback(bench, "production", quiet, quiet).version == "v1.0.0"
+        with pytest.raises(PromotionError, match="there is nothing before it"):
+            rollback(bench, "production", quiet, quiet)
+    assert site.check_tagged(tmp_path / "store").version == "v1.0.0" == site.champion()
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

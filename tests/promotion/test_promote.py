@@ -320,6 +320,39 @@ def test_rollback_goes_to_the_version_before_and_gto_agrees(project, tmp_path):
             rollback(bench, "production", quiet, quiet, to="v7.0.0")
 
 
+def back(project, **arguments):
+    """Roll back in this process; return the version and what was said."""
+    said = []
+    with open_bench(project.root) as bench:
+        outcome = rollback(bench, "production", quiet, lambda name, _: said.append(name), **arguments)
+    return outcome.version, " ".join(said)
+
+
+def test_each_rollback_goes_further_back_and_none_forward(project):
+    for score in (0.9, 0.8, 0.7):
+        project.train(score=score)
+        run(project)
+    assert [back(project)[0], back(project)[0]] == ["v1.1.0", "v1.0.0"]
+    nothing = r"it holds v1\.0\.0, and there is nothing before it.*--to: v1\.1\.0, v1\.2\.0"
+    with pytest.raises(PromotionError, match=nothing):
+        back(project)
+    project.train(score=0.6)
+    assert run(project).version == "v1.3.0"
+    assert back(project)[0] == "v1.0.0"
+    assert back(project, to="v1.2.0")[0] == "v1.2.0" and back(project)[0] == "v1.0.0"
+
+
+def test_a_rollback_that_was_cut_is_finished_before_another(project):
+    for score in (0.9, 0.8, 0.7):
+        project.train(score=score)
+        run(project)
+    assert "was cut" not in back(project)[1]
+    (project.remote / "releases/detector/production.json").unlink()
+    version, said = back(project)
+    assert version == "v1.1.0" == project.release()["version"] and "to v1.1.0, was cut" in said
+    assert back(project)[0] == "v1.0.0"
+
+
 def test_rollback_needs_the_bundle_alone(project):
     run(project)
     first = project.git("rev-parse", "HEAD")

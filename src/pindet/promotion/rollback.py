@@ -10,6 +10,7 @@ from pindet.promotion.errors import PromotionError, RefusedError
 from pindet.promotion.gates import check_stage, judge_bundle, judge_objects
 from pindet.promotion.promote import Outcome, Show
 from pindet.promotion.revision import BUNDLE
+from pindet.promotion.truth import ROLLBACK
 
 
 def rollback(
@@ -18,7 +19,7 @@ def rollback(
     """Put an earlier version into a stage again, or finish a rollback to it that was cut.
 
     Args:
-        to: the version; empty for the one that the stage held before.
+        to: the version; empty for the one that the stage held before, or that of a rollback which was cut.
 
     Raises:
         RefusedError: the earlier bundle is not there any more, or does not prove itself.
@@ -26,7 +27,7 @@ def rollback(
         LostError, IncompleteError: as of a promotion.
     """
     check_stage(bench, stage)
-    version = to or _before(bench, stage)
+    version = to or _cut(bench, stage, say) or _before(bench, stage)
     revision = bench.at(bench.truth.commit_of(version), version)
     outcome = Outcome(stage, version, revision.commit, revision.out(BUNDLE), dry_run=dry_run)
     objects, inventory = judge_objects(bench, revision, only_bundle=True)
@@ -44,17 +45,35 @@ def rollback(
         error.outcome = outcome
         raise error
     if not dry_run:
-        said = "\n".join(filter(None, ["rollback", message]))
+        said = "\n".join(filter(None, [ROLLBACK, message]))
         tagging = WriteTags(bench, revision.commit, version, stage, said)
         outcome.changed |= carry_out([tagging], say, is_tagged=False)
         outcome.changed |= carry_out(following(bench, stage, "rolled_back"), say, is_tagged=True)
     return outcome
 
 
+def _cut(bench: Bench, stage: str, say: Say) -> str:
+    """The version of a rollback that is tagged and not finished; nothing if there is none."""
+    placed = bench.truth.placed(stage)
+    if placed is None or not placed.tag.goes_back:
+        return ""
+    if all(effect.done() for effect in following(bench, stage, "rolled_back")):
+        return ""
+    say(f"the last rollback of {stage}, to {placed.version}, was cut; it is finished, and goes no further back", "note")
+    return placed.version
+
+
 def _before(bench: Bench, stage: str) -> str:
     earlier = bench.truth.earlier(stage)
-    if earlier is None:
-        placed = bench.truth.placed(stage)
-        held = f"{placed.version} is the only version that it ever held" if placed else "it holds nothing"
-        raise PromotionError(f"{stage} can not be rolled back: {held}; name a version with --to")
-    return earlier.version
+    if earlier is not None:
+        return earlier.version
+    held = [placement.version for placement in bench.truth.history(stage)]
+    if not held:
+        raise PromotionError(f"{stage} can not be rolled back: it holds nothing; pindet promote fills it")
+    others = list(dict.fromkeys(version for version in held if version != held[-1]))
+    if not others:
+        raise PromotionError(f"{stage} can not be rolled back: {held[-1]} is the only version that it ever held")
+    raise PromotionError(
+        f"{stage} can not be rolled back: it holds {held[-1]}, and there is nothing before it that was not rolled "
+        f"back; name a version with --to: {', '.join(others)}"
+    )

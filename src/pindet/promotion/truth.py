@@ -12,6 +12,9 @@ from gto.tag import name_tag
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.versions import Bump, is_version, next_version, numbers
 
+ROLLBACK = "rollback"
+"""First line of what the tag of a rollback says, after its title."""
+
 
 @dataclass(frozen=True)
 class Tag:
@@ -42,6 +45,11 @@ class Tag:
     who: str
     when: int
     message: str
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether it was written by a rollback."""
+        return self.message.split("\n")[2:3] == [ROLLBACK]
 
 
 @dataclass(frozen=True)
@@ -111,10 +119,15 @@ class Truth:
         return [placement for placement in held if placement.version]
 
     def earlier(self, stage: str) -> Placement | None:
-        """What a stage held before the version that it holds."""
-        held = self.history(stage)
-        others = [placement for placement in held if placement.version != held[-1].version]
-        return others[-1] if others else None
+        """What a stage held before the version that it holds; what was rolled back counts as never held."""
+        way: list[Placement] = []
+        for placement in self.history(stage):
+            versions = [each.version for each in way]
+            if placement.tag.goes_back and placement.version in versions:
+                del way[len(way) - versions[::-1].index(placement.version) :]
+            elif versions[-1:] != [placement.version]:
+                way.append(placement)
+        return way[-2] if len(way) > 1 else None
 
     def commit_of(self, version: str) -> str:
         """The commit of a version.
