@@ -13,7 +13,6 @@ from pindet.promotion.repository import Repository
 from pindet.promotion.revision import revision_of_commit
 from pindet.promotion.settings import read_settings
 from pindet.promotion.tags import read_truth
-from pindet.promotion.truth import Truth
 
 MOST_BEFORE = 20
 
@@ -40,7 +39,7 @@ class Choices:
         for one in versions[:MOST_VERSIONS]:
             one["metrics"] = self._of(repository, one["commit"])
         stages = sorted({*truth.stages, *settings.aliases})
-        return {"stages": {stage: {"before": before(truth, stage)} for stage in stages}, "versions": versions}
+        return {"stages": {stage: {"before": truth.before(stage)} for stage in stages}, "versions": versions}
 
     def _of(self, repository: Repository, commit: str) -> dict[str, float]:
         if commit not in self._metrics:
@@ -62,9 +61,3 @@ def shown(known: Mapping[str, Any]) -> dict[str, Any]:
     """As ``release.agent`` tells it: what an event has room for."""
     stages = {stage: {"before": held["before"][:MOST_BEFORE]} for stage, held in known["stages"].items()}
     return {"stages": stages, "versions": known["versions"][:MOST_VERSIONS]}
-
-
-def before(truth: Truth, stage: str) -> list[str]:
-    """The versions that a stage held before the one that it holds, latest first, each once."""
-    held = [placement.version for placement in truth.history(stage)]
-    return list(dict.fromkeys(version for version in held[::-1] if version != held[-1]))

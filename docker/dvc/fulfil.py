@@ -11,6 +11,8 @@ from typing import Any
 
 from pindet_serve.status.wish import Wish
 
+from pindet.promotion.truth import never_held
+
 WITHIN = 600.0
 LONGEST_REASON = 1500
 INCOMPLETE = 5
@@ -34,8 +36,8 @@ def obstacle(wish: Wish, choices: Mapping[str, Any]) -> str:
     stages, versions = choices["stages"], [one["version"] for one in choices["versions"]]
     if wish.stage not in stages:
         return f"there is no stage {wish.stage!r}; there are {', '.join(stages)}"
-    if wish.kind == "rollback" and wish.version not in (held := stages[wish.stage]["before"]):
-        return f"{wish.stage} did not hold {wish.version} before; it held {', '.join(held) or 'nothing else'}"
+    if wish.kind == "rollback":
+        return never_held(wish.stage, wish.version, stages[wish.stage]["before"])
     if wish.kind == "promote" and wish.version not in versions:
         return f"there is no version {wish.version}; the latest are {', '.join(versions[:10]) or 'none'}"
     return ""

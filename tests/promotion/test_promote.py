@@ -328,6 +328,16 @@ def back(project, **arguments):
     return outcome.version, " ".join(said)
 
 
+def test_a_rollback_goes_to_nothing_but_what_the_stage_held(project):
+    run(project)
+    run(project, stage="staging")
+    project.train(score=0.8, miss=range(6))
+    run(project, stage="staging", override="a trial")
+    with pytest.raises(PromotionError, match=r"did not hold v1\.1\.0 before; it held nothing else.*pindet promote"):
+        back(project, to="v1.1.0")
+    assert project.release()["version"] == "v1.0.0"
+
+
 def test_each_rollback_goes_further_back_and_none_forward(project):
     for score in (0.9, 0.8, 0.7):
         project.train(score=score)

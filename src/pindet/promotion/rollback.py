@@ -10,7 +10,7 @@ from pindet.promotion.errors import PromotionError, RefusedError
 from pindet.promotion.gates import check_stage, judge_bundle, judge_objects
 from pindet.promotion.promote import Outcome, Show
 from pindet.promotion.revision import BUNDLE
-from pindet.promotion.truth import ROLLBACK
+from pindet.promotion.truth import ROLLBACK, never_held
 
 
 def rollback(
@@ -23,12 +23,17 @@ def rollback(
 
     Raises:
         RefusedError: the earlier bundle is not there any more, or does not prove itself.
-        PromotionError: there is no such version, or no earlier one.
+        PromotionError: there is no such version, the stage never held it, or it held no earlier one.
         LostError, IncompleteError: as of a promotion.
     """
     check_stage(bench, stage)
     version = to or _cut(bench, stage, say) or _before(bench, stage)
     revision = bench.at(bench.truth.commit_of(version), version)
+    placed = bench.truth.placed(stage)
+    if placed is None or placed.version != version:
+        reason = never_held(stage, version, bench.truth.before(stage))
+        if reason:
+            raise PromotionError(reason)
     outcome = Outcome(stage, version, revision.commit, revision.out(BUNDLE), dry_run=dry_run)
     objects, inventory = judge_objects(bench, revision, only_bundle=True)
     outcome.verdicts.append(objects)
@@ -67,13 +72,12 @@ def _before(bench: Bench, stage: str) -> str:
     earlier = bench.truth.earlier(stage)
     if earlier is not None:
         return earlier.version
-    held = [placement.version for placement in bench.truth.history(stage)]
-    if not held:
+    placed, others = bench.truth.placed(stage), bench.truth.before(stage)
+    if placed is None:
         raise PromotionError(f"{stage} can not be rolled back: it holds nothing; pindet promote fills it")
-    others = list(dict.fromkeys(version for version in held if version != held[-1]))
     if not others:
-        raise PromotionError(f"{stage} can not be rolled back: {held[-1]} is the only version that it ever held")
+        raise PromotionError(f"{stage} can not be rolled back: {placed.version} is the only version that it ever held")
     raise PromotionError(
-        f"{stage} can not be rolled back: it holds {held[-1]}, and there is nothing before it that was not rolled "
-        f"back; name a version with --to: {', '.join(others)}"
+        f"{stage} can not be rolled back: it holds {placed.version}, and there is nothing before it that was not "
+        f"rolled back; name a version with --to: {', '.join(others)}"
     )

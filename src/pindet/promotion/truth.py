@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -129,6 +129,11 @@ class Truth:
                 way.append(placement)
         return way[-2] if len(way) > 1 else None
 
+    def before(self, stage: str) -> list[str]:
+        """The versions that a stage held before the one that it holds, latest first, each once."""
+        held = [placement.version for placement in self.history(stage)]
+        return list(dict.fromkeys(version for version in held[::-1] if version != held[-1]))
+
     def commit_of(self, version: str) -> str:
         """The commit of a version.
 
@@ -155,6 +160,20 @@ class Truth:
         names = [*self.lightweight, *self.unshared]
         local = [int(last) for last in (name.rpartition("#")[2] for name in names) if last.isdecimal()]
         return f"{base}#{max([0, *local, *(tag.number for tag in self.tags)]) + 1}"
+
+
+def never_held(stage: str, version: str, before: Sequence[str]) -> str:
+    """Why a stage can not be rolled back to a version; empty when it can.
+
+    Args:
+        before: the versions that the stage held before, latest first.
+    """
+    if version in before:
+        return ""
+    return (
+        f"{stage} did not hold {version} before; it held {', '.join(before) or 'nothing else'}. A rollback is not "
+        f"compared: pindet promote --stage {stage} --rev {version} is"
+    )
 
 
 def _in_order(tags: Iterable[Tag]) -> list[Tag]:
