@@ -1,5 +1,6 @@
 """What MLflow is told, with its own SQLite store and a real server."""
 
+import json
 import uuid
 
 import pytest
@@ -86,6 +87,29 @@ def test_mlflow_that_goes_away_leaves_it_to_reconcile_and_is_not_needed(tracked,
     with open_bench(tracked.root, Access(mlflow=False)) as bench:
         assert reconcile(bench, quiet).failed == []
     assert (tracked.remote / f"releases/{tracked.model}/production.json").exists()
+
+
+def test_of_two_promotions_at_once_the_alias_and_the_release_file_follow_the_later_tag(tracked, shared, clone):
+    shared.git("push", "-q", "origin", "main")
+    other = clone(shared)
+    with open_bench(shared.root) as slow:
+        real, came = slow.registry.point, []
+
+        def overtaken(*arguments):
+            if not came:  # the other comes, is tagged and finished, while this one is about to move the alias
+                came.append(True)
+                other.train(score=0.8, tracked=True)
+                with open_bench(other.root) as fast:
+                    assert promote(fast, Wish(), quiet, quiet).holds == "v1.1.0"
+            real(*arguments)
+
+        slow.registry.point = overtaken
+        outcome = promote(slow, Wish(), quiet, quiet)
+    assert (outcome.version, outcome.holds) == ("v1.0.0", "v1.1.0")
+    assert "production is x v1.1.0: the tag of v1.0.0 was followed" in outcome.shown("x")
+    assert champion(tracked).tags["pindet.version"] == "v1.1.0"
+    release = json.loads((tracked.remote / f"releases/{tracked.model}/production.json").read_text())
+    assert release["version"] == "v1.1.0"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::sqlalchemy.exc.SADeprecationWarning")  # MLflow's own

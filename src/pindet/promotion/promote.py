@@ -54,6 +54,8 @@ class Outcome:
         verdicts: of the gates.
         changed: whether anything was.
         dry_run: whether nothing was meant to change.
+        holds: version that the stage holds at the end, another one when another promotion came after this one; empty
+            when it was emptied, ``None`` when this one did not get that far.
     """
 
     stage: str
@@ -63,6 +65,15 @@ class Outcome:
     verdicts: list[Verdict] = field(default_factory=list)
     changed: bool = False
     dry_run: bool = False
+    holds: str | None = None
+
+    def shown(self, artifact: str) -> str:
+        """The end of it in a line."""
+        if self.holds in (None, self.version):
+            verb = "would be" if self.dry_run else "is"
+            return f"{self.stage} {verb} {artifact} {self.version} ({self.bundle_md5})"
+        after = f"the tag of {self.version} was followed by another promotion's"
+        return f"{self.stage} is {artifact} {self.holds or 'nothing'}: {after}"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -122,7 +133,18 @@ def _release(bench: Bench, wish: Wish, outcome: Outcome, champion: Placement | N
     was = champion.version if champion else "nothing"
     outcome.changed |= carry_out([tagging], say, is_tagged=False)
     say(f"{wish.stage} held {was}, holds {outcome.version}", "note")
-    outcome.changed |= carry_out(following(bench, wish.stage, "promoted"), say, is_tagged=True)
+    finish(bench, outcome, "promoted", say)
+
+
+def finish(bench: Bench, outcome: Outcome, happened: str, say: Say) -> None:
+    """Make everything follow the tags that are written, and note what the stage holds then.
+
+    Args:
+        happened: what the status bus is told: ``promoted`` or ``rolled_back``.
+    """
+    outcome.changed |= carry_out(following(bench, outcome.stage, happened), say, is_tagged=True)
+    placed = bench.truth.placed(outcome.stage)
+    outcome.holds = placed.version if placed else ""
 
 
 def _version(bench: Bench, wish: Wish, revision: Revision) -> str:

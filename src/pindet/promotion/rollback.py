@@ -8,7 +8,7 @@ from pindet.promotion.effects.tagging import WriteTags
 from pindet.promotion.effects.upload import UploadObjects
 from pindet.promotion.errors import PromotionError, RefusedError
 from pindet.promotion.gates import check_stage, judge_bundle, judge_objects
-from pindet.promotion.promote import Outcome, Show
+from pindet.promotion.promote import Outcome, Show, finish
 from pindet.promotion.revision import BUNDLE
 from pindet.promotion.truth import ROLLBACK, never_held
 
@@ -53,7 +53,7 @@ def rollback(
         said = "\n".join(filter(None, [ROLLBACK, message]))
         tagging = WriteTags(bench, revision.commit, version, stage, said)
         outcome.changed |= carry_out([tagging], say, is_tagged=False)
-        outcome.changed |= carry_out(following(bench, stage, "rolled_back"), say, is_tagged=True)
+        finish(bench, outcome, "rolled_back", say)
     return outcome
 
 

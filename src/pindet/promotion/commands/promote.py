@@ -55,8 +55,7 @@ def promote_command(
         open_bench(Path.cwd(), access(git_remote, remote, mlflow)) as bench,
     ):
         outcome = promote(bench, wish, output.verdict, output.step, dry_run=dry_run)
-        verb = "would be" if dry_run else "is"
-        output.line(f"{stage} {verb} {bench.settings.artifact} {outcome.version} ({outcome.bundle_md5})")
+        output.line(outcome.shown(bench.settings.artifact))
         output.json(outcome.to_dict())
 
 

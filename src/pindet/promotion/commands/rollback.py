@@ -47,6 +47,5 @@ def rollback_command(
         open_bench(Path.cwd(), access(git_remote, remote, mlflow)) as bench,
     ):
         outcome = rollback(bench, stage, output.verdict, output.step, to=to, message=message, dry_run=dry_run)
-        verb = "would be" if dry_run else "is"
-        output.line(f"{stage} {verb} {bench.settings.artifact} {outcome.version} ({outcome.bundle_md5})")
+        output.line(outcome.shown(bench.settings.artifact))
         output.json(outcome.to_dict())

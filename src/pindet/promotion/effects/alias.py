@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pindet.promotion.bench import Bench
+from pindet.promotion.effects.model_version import RegisterVersion
+from pindet.promotion.truth import Placement
 
 
 class PointAlias:
@@ -23,14 +25,25 @@ class PointAlias:
         return registry.aliases(self._bench.settings.artifact).get(self._alias) == wanted
 
     def do(self) -> None:
-        """Point it to what the tags say; remove it when the stage is empty."""
+        """Point it; and again if the tags changed meanwhile, so that whoever points last has read the last tag."""
+        placed = self._bench.refresh().placed(self._stage)
+        while True:
+            self._point(placed)
+            now = self._bench.refresh().placed(self._stage)
+            if now == placed:
+                return
+            placed = now
+
+    def _point(self, placed: Placement | None) -> None:
         registry, model = self._bench.registry, self._bench.settings.artifact
         assert registry is not None
-        number = self._wanted()
-        if number is None:
+        if placed is None:
             registry.drop(model, self._alias)
-        else:
-            registry.point(model, self._alias, number)
+            return
+        RegisterVersion(self._bench, placed).do()  # another promotion may have tagged it, and not come to this yet
+        number = registry.version_of(model, placed.version)
+        assert number is not None
+        registry.point(model, self._alias, number)
 
     def _wanted(self) -> str | None:
         registry, placed = self._bench.registry, self._bench.truth.placed(self._stage)

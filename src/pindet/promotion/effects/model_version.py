@@ -23,7 +23,7 @@ class RegisterVersion:
         )
 
     def do(self) -> None:
-        """Register it."""
+        """Register it, unless it is there."""
         from pindet.tracking.registry import registry_source
 
         registry, placement = self._bench.registry, self._placement
