@@ -14,9 +14,10 @@ from pindet_serve.serving.store import Store
 from pindet.cli import app
 from pindet.promotion.bench import Access, open_bench
 from pindet.promotion.commands.options import complete_commits, complete_revs
-from pindet.promotion.errors import LostError, PromotionError, RefusedError
+from pindet.promotion.errors import IncompleteError, LostError, PromotionError, RefusedError
 from pindet.promotion.promote import Wish, promote
 from pindet.promotion.reconcile import reconcile
+from pindet.promotion.repository import GitError, Repository
 from pindet.promotion.rollback import rollback
 from pindet.promotion.texts import Texts
 from pindet.promotion.versions import Bump
@@ -280,6 +281,59 @@ def test_a_push_that_is_refused_or_fails_releases_nothing(shared):
     assert not shared.tags() and shared.release() is None
     shared.git("remote", "set-url", "origin", str(shared.origin) + "-gone")
     assert "can not be asked which versions" in (shared.pindet("promote", status=1) or shared.said)
+
+
+def test_what_fails_here_after_the_push_is_a_warning(shared, caplog, tmp_path):
+    folder = shared.root / ".git/refs/tags"
+    locks = [folder / "detector@v1.0.0.lock", folder / "detector#production#1.lock"]
+    for lock in locks:
+        lock.touch()
+    assert run(shared).changed
+    assert "origin has the tags, but this clone can not write them" in caplog.text
+    assert shared.tags(shared.origin) == {"detector@v1.0.0", "detector#production#1"} and not shared.tags()
+    assert served(shared, tmp_path)[0].version == "v1.0.0"
+    for lock in locks:
+        lock.unlink()
+    assert not run(shared).changed  # the release file says what is read from names, too
+    assert "detector@v1.0.0" in shared.tags()
+
+
+def test_a_push_whose_answer_is_lost_is_looked_up(shared, monkeypatch):
+    real, cut = Repository.run, []
+
+    def lossy(repository, *arguments, **named):
+        if cut and "gone" in cut and arguments[0] == "ls-remote":
+            raise GitError(arguments, "no route to host")
+        result = real(repository, *arguments, **named)
+        if arguments[0] == "push" and cut:
+            raise GitError(arguments, "the remote end hung up")
+        return result
+
+    monkeypatch.setattr(Repository, "run", lossy)
+    cut.append("answer")
+    assert run(shared).version == "v1.0.0" == shared.release()["version"]
+    shared.train(score=0.8)
+    with open_bench(shared.root) as bench:
+        cut.append("gone")
+        with pytest.raises(PromotionError, match=r"whether the tags are written is not known.*same command again"):
+            promote(bench, Wish(), quiet, quiet)
+    cut.clear()
+    assert shared.release()["version"] == "v1.0.0"
+    assert run(shared).version == "v1.1.0" == shared.release()["version"]
+
+
+def test_a_remote_that_goes_away_after_the_push_leaves_it_to_reconcile(shared, monkeypatch):
+    with open_bench(shared.root) as bench:
+        real = bench.repository.run
+
+        def away(*arguments, **named):
+            if arguments[0] == "ls-remote":
+                raise GitError(arguments, "no route to host")
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(bench.repository, "run", away)
+        with pytest.raises(IncompleteError, match=r"the tags are written.*pindet reconcile"):
+            promote(bench, Wish(), quiet, quiet)
 
 
 def test_lightweight_and_local_tags_do_not_count(shared):

@@ -7,6 +7,7 @@ them out, and so does this.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ from pindet.promotion.errors import LostError, PromotionError
 from pindet.promotion.repository import GitError, Repository
 from pindet.promotion.truth import Tag, Truth
 
+logger = logging.getLogger(__name__)
 _FORMAT = "%00".join(
     ["%(refname:lstrip=2)", "%(objecttype)", "%(objectname)", "%(*objectname)", "%(taggername)", "%(taggeremail)",
      "%(taggerdate:unix)", "%(contents)"]
@@ -48,11 +50,12 @@ def read_truth(repository: Repository, artifact: str, *, refresh: bool = True) -
         PromotionError: the remote can not be asked, or a tag here is another than the remote's.
     """
     shared: dict[str, str] | None = None
+    missing: dict[str, str] = {}
     if refresh and repository.remote:
         shared = _ask_remote(repository, artifact)
         here = {tag.name: tag.object for tag in _read(repository, artifact)}
-        _fetch(repository, shared, here)
-    found = _read(repository, artifact)
+        missing = _fetch(repository, shared, here)
+    found = [*_read(repository, artifact), *_read_objects(repository, artifact, missing)]
     unshared = [tag.name for tag in found if shared is not None and tag.name not in shared]
     light = [tag.name for tag in found if not tag.is_annotated]
     counted = [tag for tag in found if tag.is_annotated and tag.name not in unshared]
@@ -63,30 +66,56 @@ def write_tags(repository: Repository, truth: Truth, tags: Sequence[NewTag]) -> 
     """Make tags, on the git remote if there is one: all of them or none.
 
     The tag objects are made without a name; the push gives all of them their names in one transaction, which fails if
-    a name was taken in the meantime. A process that is killed before it has changed nothing.
+    a name was taken in the meantime. A process that is killed before it has changed nothing. This clone's own names
+    only follow: that they can not be written is a warning.
 
     Raises:
         LostError: one of the names is taken.
         PromotionError: git has no author to name, or the remote can not be reached.
     """
     when = max([int(time.time()), *(tag.when + 1 for tag in truth.tags)])  # GTO orders by time, in whole seconds
-    made = {f"refs/tags/{tag.name}": _make_object(repository, tag, when) for tag in tags}
-    try:
-        if repository.remote:
-            pairs = [f"{name}:{ref}" for ref, name in made.items()]
-            repository.run("push", "--quiet", "--atomic", repository.remote, *pairs)
-            _create(repository, made, force=True)
-        else:
+    made = {tag.name: _make_object(repository, tag, when) for tag in tags}
+    if not repository.remote:
+        try:
             _create(repository, made, force=False)
+        except GitError as error:
+            raise _unwritten(error, made, "") from error
+        return
+    try:
+        pairs = [f"{name}:refs/tags/{tag}" for tag, name in made.items()]
+        repository.run("push", "--quiet", "--atomic", repository.remote, *pairs)
     except GitError as error:
-        if any(sign in error.said for sign in _TAKEN):
-            names = ", ".join(tag.name for tag in tags)
-            raise LostError(f"another promotion was faster: of {names} at least one is taken by now") from error
-        where = f"to {repository.remote} " if repository.remote else ""
+        if not _arrived(repository, truth.artifact, made, error):
+            raise _unwritten(error, made, f"to {repository.remote} ") from error
+        logger.warning("git push failed (%s), but %s has the tags", error.said.strip()[:300], repository.remote)
+    try:
+        _create(repository, made, force=True)
+    except GitError as error:
+        logger.warning(
+            "%s has the tags, but this clone can not write them (%s); git fetch --tags brings them when that is mended",
+            repository.remote, error.said.strip()[:300],
+        )  # fmt: skip
+
+
+def _arrived(repository: Repository, artifact: str, made: dict[str, str], problem: GitError) -> bool:
+    """Whether a push that failed wrote the tags all the same: its answer may have been lost on the way."""
+    try:
+        shared = _ask_remote(repository, artifact)
+    except PromotionError as error:
         raise PromotionError(
-            f"the tags can not be written {where}({error.said.strip()[:500]}); nothing is released. "
-            "Check the address and your right to push tags, then run the same command again"
-        ) from error
+            f"whether the tags are written is not known: git push failed ({problem.said.strip()[:300]}), and {error}. "
+            "Then run the same command again, which goes on where this one ended"
+        ) from problem
+    return all(shared.get(tag) == name for tag, name in made.items())
+
+
+def _unwritten(error: GitError, made: Iterable[str], where: str) -> PromotionError:
+    if any(sign in error.said for sign in _TAKEN):
+        return LostError(f"another promotion was faster: of {', '.join(made)} at least one is taken by now")
+    return PromotionError(
+        f"the tags can not be written {where}({error.said.strip()[:500]}); nothing is released. "
+        "Check the address and your right to push tags, then run the same command again"
+    )
 
 
 def _make_object(repository: Repository, tag: NewTag, when: int) -> str:
@@ -105,7 +134,7 @@ def _make_object(repository: Repository, tag: NewTag, when: int) -> str:
 
 def _create(repository: Repository, made: dict[str, str], *, force: bool) -> None:
     verb = "update" if force else "create"
-    lines = [f"{verb} {ref} {name}\n" for ref, name in made.items()]
+    lines = [f"{verb} refs/tags/{tag} {name}\n" for tag, name in made.items()]
     repository.run("update-ref", "--stdin", given="".join(["start\n", *lines, "prepare\n", "commit\n"]))
 
 
@@ -123,7 +152,8 @@ def _ask_remote(repository: Repository, artifact: str) -> dict[str, str]:
     return {ref.removeprefix("refs/tags/"): name for name, ref in pairs if not ref.endswith("^{}")}
 
 
-def _fetch(repository: Repository, shared: dict[str, str], here: dict[str, str]) -> None:
+def _fetch(repository: Repository, shared: dict[str, str], here: dict[str, str]) -> dict[str, str]:
+    """Bring the tags that this clone lacks; return those that it has without being able to name them."""
     for name in sorted(shared.keys() & here.keys()):
         if shared[name] != here[name]:
             raise PromotionError(
@@ -131,11 +161,33 @@ def _fetch(repository: Repository, shared: dict[str, str], here: dict[str, str])
                 f"git tag -d '{name}', then run the command again"
             )
     missing = sorted(shared.keys() - here.keys())
-    if missing:
-        assert repository.remote
-        repository.run(
-            "fetch", "--quiet", "--no-tags", repository.remote, *(f"refs/tags/{n}:refs/tags/{n}" for n in missing)
-        )
+    if not missing:
+        return {}
+    assert repository.remote
+    fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", repository.remote)
+    try:
+        repository.run(*fetch, *(f"refs/tags/{name}:refs/tags/{name}" for name in missing))
+    except GitError as error:  # a lock that was left behind, say: the objects can be read all the same
+        repository.run(*fetch, *(f"refs/tags/{name}" for name in missing))
+        logger.warning("this clone can not write tags: %s", error.said.strip()[:300])
+        written = {tag for tag in missing if repository.commit(f"refs/tags/{tag}")}
+        return {tag: shared[tag] for tag in missing if tag not in written}
+    return {}
+
+
+def _read_objects(repository: Repository, artifact: str, made: dict[str, str]) -> list[Tag]:
+    """Tags by their objects, for which this clone has no names."""
+    found = []
+    for tag, name in made.items():
+        if repository.run("cat-file", "-t", name).strip() != "tag":
+            record = [tag, "commit", name, "", "", "", "", ""]
+        else:
+            head, _, message = repository.run("cat-file", "tag", name).partition("\n\n")
+            fields = dict(line.split(" ", 1) for line in head.splitlines())
+            who, when, _ = fields["tagger"].rsplit(" ", 2)
+            record = [tag, "tag", name, fields["object"], who, "", when, message]
+        found += _parse(["\0".join(record)], artifact)
+    return found
 
 
 def _read(repository: Repository, artifact: str) -> list[Tag]:

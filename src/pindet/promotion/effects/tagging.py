@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pindet.promotion.bench import Bench
+from pindet.promotion.errors import IncompleteError, PromotionError
 from pindet.promotion.tags import NewTag, write_tags
 
 
@@ -29,4 +30,9 @@ class WriteTags:
         said = f"{truth.artifact} {self._version} to {self._stage}"
         tags.append(NewTag(truth.stage_tag(self._stage), self._commit, f"{said}\n\n{self._message}"))
         write_tags(self._bench.repository, truth, tags)
-        self._bench.refresh()
+        try:
+            self._bench.refresh()
+        except PromotionError as error:
+            raise IncompleteError(
+                f"the tags are written, but can not be read again: {error}. When that is mended, run pindet reconcile"
+            ) from error
