@@ -437,6 +437,36 @@ def test_rollback_needs_the_bundle_alone(project):
         rollback(bench, "production", quiet, quiet, to="v1.1.0")
 
 
+def test_a_rollback_whose_evaluation_and_card_are_lost_is_served_and_its_card_has_no_measures(project, monkeypatch):
+    run(project)
+    first = project.git("rev-parse", "HEAD")
+    project.train(score=0.8, miss=[0])
+    run(project, override="a trial")
+    lost = project.pinned("reports/evaluate", first)
+    card = project.remote / "releases/detector/v1.0.0.md"
+    for path in (card, project.object(lost), project.object(lost, project.remote)):
+        path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Texts, "write", failing(Texts.write, ".md"))
+        with pytest.raises(IncompleteError, match=r"not the model card of v1\.0\.0"):
+            back(project)
+    assert project.release()["version"] == "v1.0.0"  # servers do not wait for a card
+    with open_bench(project.root) as bench:
+        assert reconcile(bench, quiet).failed == []
+    assert "None: reports/evaluate was deleted" in card.read_text("utf-8")
+
+
+def failing(real, end):
+    """A writer that fails for keys with such an end."""
+
+    def write(texts, key, text):
+        if key.endswith(end):
+            raise OSError("no space")
+        real(texts, key, text)
+
+    return write
+
+
 def test_a_first_model_that_finds_nothing_is_pointed_out(project):
     project.write("metrics.json", '{"test/map": 0.0}')
     project.lock()

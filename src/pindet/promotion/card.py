@@ -9,12 +9,14 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from pindet.evaluation.answers import Answers
 from pindet.evaluation.bootstrap import ALL
 from pindet.promotion.bench import Bench
 from pindet.promotion.comparison.bootstrap import resample
 from pindet.promotion.comparison.judge import answers_of, draws_of
 from pindet.promotion.comparison.text import plain
-from pindet.promotion.revision import BUNDLE, PREPARED, WEIGHTS, Revision
+from pindet.promotion.errors import PromotionError
+from pindet.promotion.revision import BUNDLE, EVALUATION, PREPARED, WEIGHTS, Revision
 from pindet.promotion.truth import Placement
 
 _FEW_OBJECTS = 30
@@ -24,14 +26,16 @@ _LOW_AP = 0.5
 def write_card(bench: Bench, placement: Placement) -> str:
     """The card as Markdown; the same for the same tag."""
     revision = bench.at(placement.commit, placement.version)
-    manifest = _manifest(bench, revision)
+    manifest, answers = _manifest(bench, revision), _answers(bench, revision)
     lines = [
         f"# {bench.settings.artifact} {placement.version}",
         "",
         *_what(manifest),
-        *_data(bench, revision, manifest),
+        *_data(revision, manifest, answers),
+        *_measures(bench, answers),
+        *_limits(revision, manifest, answers),
+        *_lineage(bench, placement, revision),
     ]
-    lines += [*_measures(bench, revision), *_limits(bench, revision, manifest), *_lineage(bench, placement, revision)]
     return "\n".join(lines) + "\n"
 
 
@@ -39,6 +43,16 @@ def _manifest(bench: Bench, revision: Revision) -> dict[str, Any]:
     entries = {entry.path: entry.md5 for entry in bench.objects.listing(revision.out(BUNDLE))}
     content: dict[str, Any] = json.loads(bench.objects.read(entries["manifest.json"]).read_text("utf-8"))
     return content
+
+
+def _answers(bench: Bench, revision: Revision) -> Answers | None:
+    """What the model answered on its test images; ``None`` if the remote can be asked, and they are gone from there."""
+    try:
+        return answers_of(bench.objects, revision)
+    except PromotionError:
+        md5 = revision.outs.get(EVALUATION)
+        bench.objects.sizes([md5] if md5 else [])
+        return None
 
 
 def _what(manifest: dict[str, Any]) -> list[str]:
@@ -52,22 +66,25 @@ def _what(manifest: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def _data(bench: Bench, revision: Revision, manifest: dict[str, Any]) -> list[str]:
-    answers = answers_of(bench.objects, revision)
+def _data(revision: Revision, manifest: dict[str, Any], answers: Answers | None) -> list[str]:
     data = revision.params.get("data", {})
-    objects = sum(len(each) for each in answers.truths)
+    test = "images whose list is lost"
+    if answers is not None:
+        test = f"{len(answers.names)} images with {sum(len(each) for each in answers.truths)} objects"
     return [
         "## Data", "",
         f"- source: `{data.get('_target_', 'unknown')}`, root `{data.get('root', 'unknown')}`",
         f"- prepared data: `{manifest['data_md5']}`",
-        f"- test: {len(answers.names)} images with {objects} objects, which played no part in the training", "",
+        f"- test: {test}, which played no part in the training", "",
     ]  # fmt: skip
 
 
-def _measures(bench: Bench, revision: Revision) -> list[str]:
-    answers, draws = answers_of(bench.objects, revision), draws_of(bench.settings)
+def _measures(bench: Bench, answers: Answers | None) -> list[str]:
+    if answers is None:
+        return ["## Measures", "", f"None: {EVALUATION} was deleted, or damaged, before this card was written.", ""]
+    draws = draws_of(bench.settings)
     measured = resample(answers, draws, "model card")
-    counts = _objects(bench, revision)
+    counts = _objects(answers)
     rows = [
         f"| {plain(name) if name else '**all**'} | {counts.get(name, '')} | {draws.estimate(values).shown()} |"
         for name, values in sorted(measured.map.items(), key=lambda pair: pair[0] == ALL)
@@ -80,12 +97,12 @@ def _measures(bench: Bench, revision: Revision) -> list[str]:
     ]  # fmt: skip
 
 
-def _limits(bench: Bench, revision: Revision, manifest: dict[str, Any]) -> list[str]:
-    counts = _objects(bench, revision)
+def _limits(revision: Revision, manifest: dict[str, Any], answers: Answers | None) -> list[str]:
+    counts = _objects(answers) if answers is not None else {}
     limits = [
-        f"{plain(name)}: only {counts[name]} objects in the test images; its figures say little"
+        f"{plain(name)}: only {counts.get(name, 0)} objects in the test images; its figures say little"
         for name in manifest["classes"]
-        if counts.get(name, 0) < _FEW_OBJECTS
+        if answers is not None and counts.get(name, 0) < _FEW_OBJECTS
     ]
     limits += [
         f"{plain(name)}: average precision {value:.2f}; many are missed, or boxes fit badly"
@@ -114,8 +131,7 @@ def _lineage(bench: Bench, placement: Placement, revision: Revision) -> list[str
     return [*lines, "", seen]
 
 
-def _objects(bench: Bench, revision: Revision) -> dict[str, int]:
-    answers = answers_of(bench.objects, revision)
+def _objects(answers: Answers) -> dict[str, int]:
     labels = [int(label) for each in answers.truths for label in each[:, 4]]
     counts = {name: labels.count(label) for label, name in enumerate(answers.classes)}
     return {**counts, ALL: len(labels)}

@@ -25,7 +25,7 @@ def following(bench: Bench, stage: str, happened: str) -> list[Effect]:
         happened: what the status bus is told: ``promoted``, ``rolled_back``, ``reconciled``.
     """
     placed = bench.truth.placed(stage)
-    effects: list[Effect] = [WriteCard(bench, placed)] if placed else []
+    effects: list[Effect] = []
     if bench.registry:
         effects += [RegisterVersion(bench, placed)] if placed else []
         effects.append(PointAlias(bench, stage))
@@ -33,6 +33,7 @@ def following(bench: Bench, stage: str, happened: str) -> list[Effect]:
     effects.append(release)
     if os.environ.get("REDIS_URL"):
         effects.append(Announce(bench, stage, release, happened))
+    effects += [WriteCard(bench, placed)] if placed else []  # last: no server waits for it
     return effects
 
 

@@ -177,7 +177,7 @@ def _fetch(repository: Repository, shared: dict[str, str], here: dict[str, str])
 
 def _read_objects(repository: Repository, artifact: str, made: dict[str, str]) -> list[Tag]:
     """Tags by their objects, for which this clone has no names."""
-    found = []
+    found: list[Tag] = []
     for tag, name in made.items():
         if repository.run("cat-file", "-t", name).strip() != "tag":
             record = [tag, "commit", name, "", "", "", "", ""]

@@ -1,1 +1,1 @@
-"""What a release changes, step by step, in this order: objects, tags, card, MLflow, release file, event."""
+"""What a release changes, step by step, in this order: objects, tags, MLflow, release file, event, card."""
