@@ -346,6 +346,22 @@ def test_lightweight_and_local_tags_do_not_count(shared):
     assert "lightweight" in ignored["detector@v1.0.0"] and "not on origin" in ignored["detector@v3.0.0"]
 
 
+def test_a_version_whose_name_another_tag_has_is_refused_with_what_to_do(shared):
+    shared.git("tag", "detector@v2.0.0")
+    shared.git("push", "-q", "origin", "detector@v2.0.0")
+    shared.git("tag", "-a", "-m", "x", "detector@v3.0.0")
+    for version, why in [("v2.0.0", "a lightweight tag detector@v2.0.0"), ("v3.0.0", "in this clone alone")]:
+        with pytest.raises(RefusedError, match=rf"{why}.*git tag -d 'detector@{version}'"):
+            run(shared, version=version)
+    shared.git("tag", "-d", "detector@v2.0.0", "detector@v3.0.0")
+    shared.git("push", "-q", "origin", ":refs/tags/detector@v2.0.0")
+    assert run(shared, version="v2.0.0").version == "v2.0.0"
+    gto.api.deregister(str(shared.root), "detector", version="v2.0.0", simple=True)
+    shared.git("push", "-q", "origin", "--tags")
+    with pytest.raises(RefusedError, match=r"v2\.0\.0 was registered once and taken back"):
+        run(shared, version="v2.0.0")
+
+
 def test_a_tag_that_differs_from_the_shared_one_is_named(shared, clone):
     other = clone(shared)
     other.git("tag", "-a", "-m", "mine", "detector@v1.0.0")

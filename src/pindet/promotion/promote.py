@@ -158,7 +158,21 @@ def _version(bench: Bench, wish: Wish, revision: Revision) -> str:
             raise RefusedError(
                 f"{wish.version} is commit {taken.commit[:7]} already; leave --version out, or take another"
             )
+        occupied = bench.truth.occupied(wish.version)
+        if occupied:
+            raise RefusedError(
+                f"--version {wish.version} can not be given: {occupied}; leave --version out, or take another"
+                f"{_deletion(bench, wish.version)}"
+            )
     return known or wish.version or bench.truth.next_version(wish.bump)
+
+
+def _deletion(bench: Bench, version: str) -> str:
+    tag, remote = bench.truth.version_tag(version), bench.repository.remote
+    if tag not in {*bench.truth.lightweight, *bench.truth.unshared}:
+        return ""
+    there = f", and git push {remote} ':refs/tags/{tag}' if it is there, too" if remote else ""
+    return f", or delete that tag: git tag -d '{tag}'{there}"
 
 
 def _refusal(outcome: Outcome) -> RefusedError:

@@ -150,6 +150,19 @@ class Truth:
         names = [*(tag.version for tag in self.tags), *self.lightweight, *self.unshared]
         return next_version((name.rpartition("@")[2].rstrip("!") for name in names), bump)
 
+    def occupied(self, version: str) -> str:
+        """Why a version that is not registered can not be: another tag has its name; empty when it can."""
+        name = self.version_tag(version)
+        if version in self.versions:
+            return ""
+        if name in self.lightweight:
+            return f"there is a lightweight tag {name}, which counts for nothing"
+        if name in self.unshared:
+            return f"there is a tag {name} in this clone alone, which counts for nothing"
+        if any(tag.version == version for tag in self.tags):
+            return f"{version} was registered once and taken back"
+        return ""
+
     def version_tag(self, version: str) -> str:
         """The name of the tag that registers a version."""
         return str(name_tag(Action.REGISTER, self.artifact, version=version, simple=True))
