@@ -111,7 +111,10 @@ def _arrived(repository: Repository, artifact: str, made: dict[str, str], proble
 
 def _unwritten(error: GitError, made: Iterable[str], where: str) -> PromotionError:
     if any(sign in error.said for sign in _TAKEN):
-        return LostError(f"another promotion was faster: of {', '.join(made)} at least one is taken by now")
+        return LostError(
+            f"another promotion was faster: of {', '.join(made)} at least one is taken by now; pindet status says what "
+            "is released, before you try again"
+        )
     return PromotionError(
         f"the tags can not be written {where}({error.said.strip()[:500]}); nothing is released. "
         "Check the address and your right to push tags, then run the same command again"
