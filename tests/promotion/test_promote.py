@@ -429,7 +429,7 @@ def test_a_rollback_that_was_cut_is_finished_before_another(project):
     assert "was cut" not in back(project)[1]
     (project.remote / "releases/detector/production.json").unlink()
     version, said = back(project)
-    assert version == "v1.1.0" == project.release()["version"] and "to v1.1.0, was cut" in said
+    assert version == "v1.1.0" == project.release()["version"] and "to v1.1.0 was cut" in said
     assert back(project)[0] == "v1.0.0"
 
 

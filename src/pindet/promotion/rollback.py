@@ -64,7 +64,7 @@ def _cut(bench: Bench, stage: str, say: Say) -> str:
         return ""
     if all(effect.done() for effect in following(bench, stage, "rolled_back")):
         return ""
-    say(f"the last rollback of {stage}, to {placed.version}, was cut: this finishes it, and goes no further back", "note")
+    say(f"the rollback of {stage} to {placed.version} was cut: this finishes it, and goes no further back", "note")
     return placed.version
 
 

@@ -40,7 +40,9 @@ class PointAlias:
         if placed is None:
             registry.drop(model, self._alias)
             return
-        RegisterVersion(self._bench, placed).do()  # another promotion may have tagged it, and not come to this yet
+        version = RegisterVersion(self._bench, placed)
+        if not version.done():  # another promotion may have tagged it, and not come to this yet
+            version.do()
         number = registry.version_of(model, placed.version)
         assert number is not None
         registry.point(model, self._alias, number)
