@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -19,19 +19,25 @@ def stale(repository: Repository, revision: Revision) -> list[str]:
 
     A dependency that neither git nor a stage keeps (raw data outside the project) can not be checked here.
     """
-    tree = tree_of(repository, revision.commit)
-    made = {str(out["path"]): out.get("md5") for stage in revision.lock.values() for out in stage.get("outs", [])}
-    made |= added(revision, tree)
+    deps = {str(dep["path"]) for stage in revision.lock.values() for dep in stage.get("deps", [])}
+    now = md5s_now(repository, revision, deps)
     found: list[str] = []
     for name, stage in revision.lock.items():
         for dep in stage.get("deps", []):
             path = str(dep["path"])
-            now = made[path] if path in made else _md5(repository, tree, path)
-            if now is not None and now != dep.get("md5"):
+            if now[path] is not None and now[path] != dep.get("md5"):
                 found.append(f"{name}: {path}")
         for path, values in (stage.get("params") or {}).items():
             found += [f"{name}: {path}:{key}" for key in _changed(revision, path, values)]
     return found
+
+
+def md5s_now(repository: Repository, revision: Revision, paths: Iterable[str]) -> dict[str, str | None]:
+    """DVC's md5 of each path as the commit has it; ``None`` for what neither git, a stage nor ``dvc add`` keeps."""
+    tree = tree_of(repository, revision.commit)
+    made = {str(out["path"]): out.get("md5") for stage in revision.lock.values() for out in stage.get("outs", [])}
+    made |= added(revision, tree)
+    return {path: made[path] if path in made else _md5(repository, tree, path) for path in paths}
 
 
 def tree_of(repository: Repository, commit: str) -> dict[str, str]:
