@@ -63,7 +63,7 @@ def _from_answer(bench: Bench, path: Path) -> Subject:
         ) from error
     if not _WHOLE_MD5.fullmatch(md5):
         raise PromotionError(
-            f"{path} names a bundle by the md5 {md5!r}; a server answers with 32 hexadecimal digits, and .dir after them"
+            f"{path} names a bundle by the md5 {md5!r}; a server answers with 32 hexadecimal digits and .dir"
         )
     found = _from_md5(bench, md5)
     if version in bench.truth.versions:
