@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pindet.promotion.errors import PromotionError
+from pindet.promotion.errors import PromotionError, unreadable
 from pindet.promotion.objects import Objects
 from pindet.promotion.repository import Repository
 from pindet.promotion.revision import Revision, find_revision, revision_of_commit
@@ -119,6 +119,9 @@ def _tracks(root: Path) -> bool:
 
 def _tracking(root: Path) -> dict[str, Any]:
     params = root / "params.yaml"
-    content = yaml.safe_load(params.read_text("utf-8")) if params.is_file() else None
+    try:
+        content = yaml.safe_load(params.read_text("utf-8")) if params.is_file() else None
+    except yaml.YAMLError as error:
+        raise unreadable(str(params), error) from error
     tracking = content.get("tracking") if isinstance(content, dict) else None
     return tracking if isinstance(tracking, dict) else {}

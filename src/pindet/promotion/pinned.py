@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from pindet.digests import IGNORED_FOLDERS
+from pindet.promotion.errors import unreadable
 from pindet.promotion.repository import Repository
 from pindet.promotion.revision import Revision
 
@@ -48,10 +49,17 @@ def tree_of(repository: Repository, commit: str) -> dict[str, str]:
 
 
 def added(revision: Revision, tree: Mapping[str, str]) -> dict[str, Any]:
-    """The md5 of what ``dvc add`` keeps, by path."""
+    """The md5 of what ``dvc add`` keeps, by path.
+
+    Raises:
+        PromotionError: a file of DVC's can not be read.
+    """
     result = {}
     for path in (path for path in tree if path.endswith(".dvc") and not path.startswith(".dvc/")):
-        content = yaml.safe_load(revision.read(path) or b"") or {}
+        try:
+            content = yaml.safe_load(revision.read(path) or b"") or {}
+        except yaml.YAMLError as error:
+            raise unreadable(f"{path} of {revision.shown}", error) from error
         folder = path.rpartition("/")[0]
         for out in content.get("outs", []) if isinstance(content, dict) else []:
             result["/".join(part for part in (folder, str(out["path"])) if part)] = out.get("md5")
