@@ -15,6 +15,7 @@ from pindet.promotion.lineage.reproduce import reproduce
 from pindet.promotion.lineage.subject import find_subject
 from pindet.promotion.lineage.walk import walk
 from pindet.promotion.promote import Wish, promote
+from pindet.promotion.repository import GitError, Repository
 from pindet.promotion.revision import workspace_revision
 
 
@@ -197,3 +198,25 @@ def test_reproduction_runs_the_commit_s_pipeline_and_compares(runnable):
     with open_bench(runnable.root) as bench:
         result = reproduce(bench, bench.revision("HEAD"), quiet)
     assert not result.is_same and result.different == ["models/bundle"]
+
+
+def test_an_experiment_is_reproduced_in_a_shallow_clone(runnable, clone, monkeypatch):
+    runnable.origin = runnable.root
+    runnable.git("checkout", "-q", "--detach")
+    lucky = runnable.commit("lucky")
+    runnable.git("update-ref", "refs/exps/aa/bb/lucky", lucky)
+    runnable.git("checkout", "-q", "main")
+    shallow = clone(runnable, "--depth=1", "--no-tags")
+    shallow.git("fetch", "-q", "--depth=1", "origin", "refs/exps/aa/bb/lucky:refs/exps/aa/bb/lucky")
+    with open_bench(shallow.root) as bench:
+        assert reproduce(bench, bench.revision("lucky"), quiet).is_same
+        run = Repository.run
+
+        def refused(self, *arguments, **others):
+            if arguments[0] == "fetch":
+                raise GitError(arguments, "not our ref")
+            return run(self, *arguments, **others)
+
+        monkeypatch.setattr(Repository, "run", refused)
+        with pytest.raises(PromotionError, match="is shallow: git fetch --unshallow"):
+            reproduce(bench, bench.revision("lucky"), quiet)
