@@ -10,6 +10,7 @@ from pindet_serve.manifest import BundleError
 from pindet_serve.serving.release import parse_release
 
 from pindet.promotion.objects import ObjectError, Objects
+from pindet.promotion.settings import read_settings
 
 
 @dataclass
@@ -27,18 +28,38 @@ class Verified:
     objects: int = 0
 
 
-def release_texts(project: Path, artifact: str = "detector") -> dict[str, str]:
-    """What each release file says, by its name; empty for one that vanished meanwhile.
+def release_texts(project: Path) -> dict[str, str]:
+    """What each release file of the project's artifact says, by its name; empty for one that vanished meanwhile.
 
     Raises:
-        PromotionError: the remote can not be reached.
+        PromotionError: the remote can not be reached, or ``promotion.yaml`` can not be read.
     """
+    artifact = read_settings(project).artifact
     objects = Objects(project)
     try:
-        names = [name for name in objects.texts.names(f"releases/{artifact}") if name.endswith(".json")]
-        return {name: objects.texts.read(f"releases/{artifact}/{name}") or "" for name in names if name[0] != "."}
+        return _texts(objects, artifact)
     finally:
         objects.close()
+
+
+def every_release_text(project: Path) -> dict[str, str]:
+    """The same of every artifact that has release files in the remote, by artifact and name.
+
+    Raises:
+        PromotionError: as of :func:`release_texts`.
+    """
+    artifact = read_settings(project).artifact
+    objects = Objects(project)
+    try:
+        artifacts = {artifact, *(name for name in objects.texts.names("releases") if not name.startswith("."))}
+        return {f"{each}/{name}": text for each in artifacts for name, text in _texts(objects, each).items()}
+    finally:
+        objects.close()
+
+
+def _texts(objects: Objects, artifact: str) -> dict[str, str]:
+    names = [name for name in objects.texts.names(f"releases/{artifact}") if name.endswith(".json") and name[0] != "."]
+    return {name: objects.texts.read(f"releases/{artifact}/{name}") or "" for name in names}
 
 
 def verify(project: Path, texts: dict[str, str]) -> Verified:

@@ -19,7 +19,7 @@ from typing import Any
 
 from dvc.repo import Repo
 from pindet_serve.serving.release import parse_release
-from released import release_texts
+from released import every_release_text
 
 from pindet.promotion.objects import Objects
 
@@ -53,7 +53,7 @@ def referenced(root: Path) -> set[str]:
         Exception: something can not be read: not all that is referred to is known.
     """
     kept = pinned(root)
-    for name, text in release_texts(root).items():
+    for name, text in every_release_text(root).items():
         release = parse_release(text, name)
         kept |= {release.bundle_md5, *(file.md5 for file in release.files)}
     objects = Objects(root)

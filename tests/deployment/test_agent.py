@@ -91,7 +91,7 @@ class Production:
         path.rename(path.with_name(f"{path.name}.dir"))
         return f"{md5}.dir"
 
-    def release(self, files, version="v1.0.0"):
+    def release(self, files, version="v1.0.0", artifact="detector"):
         """A release file and its objects, which no commit knows."""
         md5 = self.put_folder(files)
         entries = []
@@ -99,8 +99,8 @@ class Production:
             each = self.put(content)
             key = f"files/md5/{each[:2]}/{each[2:]}"
             entries.append({"path": name, "md5": each, "size": len(content), "key": key})
-        content = {"name": "detector", "version": version, "stage": "production", "bundle_md5": md5, "files": entries}
-        path = self.remote / "releases" / "detector" / "production.json"
+        content = {"name": artifact, "version": version, "stage": "production", "bundle_md5": md5, "files": entries}
+        path = self.remote / "releases" / artifact / "production.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
         return md5
@@ -176,6 +176,19 @@ def test_nothing_goes_while_a_release_can_not_be_read(production):
     done = production.run(str(AGENT / "unreferenced.py"), "--older-than", "0", "--remove")
     assert done.returncode == 1 and "nothing was removed" in done.stderr
     assert production.objects() == before
+
+
+def test_the_artifact_of_promotion_yaml_is_what_is_verified_and_kept(production):
+    production.release({"model.onnx": b"released"}, artifact="screws")
+    (production.origin / "promotion.yaml").write_text("artifact: screws\n")
+    production.commit("2" * 32)
+    production.follow()
+    look = "from agent import *; a = Agent(open_project(), 0.0, threading.Lock()); a._verify(); print(a._verified)"
+    assert "'production': {'version': 'v1.0.0'" in production.python(look)
+    production.release({"model.onnx": b"of another artifact"})
+    kept = production.objects()
+    done = production.run(str(AGENT / "unreferenced.py"), "--older-than", "0", "--remove")
+    assert done.returncode == 0 and production.objects() == kept, done.stderr
 
 
 def test_a_damaged_object_is_seen_and_makes_the_agent_unhealthy(production, tmp_path):

@@ -15,6 +15,7 @@ from pindet.promotion.lineage.reproduce import reproduce
 from pindet.promotion.lineage.subject import find_subject
 from pindet.promotion.lineage.walk import walk
 from pindet.promotion.promote import Wish, promote
+from pindet.promotion.repository import GitError, Repository
 from pindet.promotion.revision import workspace_revision
 
 
@@ -88,6 +89,77 @@ def test_what_names_nothing_is_refused_with_what_would(released):
             find_subject(bench, str(path))
 
 
+def broken(project, subject="v1.0.0"):
+    with open_bench(project.root) as bench:
+        links = walk(bench, find_subject(bench, subject))
+        return {link.about: link.check for link in links if link.state is State.broken}
+
+
+def test_a_release_file_that_names_the_version_and_serves_another_bundle_is_broken(released):
+    path, first = released.remote / "releases/detector/production.json", released.pinned()
+    old = json.loads(path.read_text())
+    released.train(score=0.8)
+    with open_bench(released.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+    new = json.loads(path.read_text())
+    path.write_text(json.dumps(new | {key: old[key] for key in ("bundle_md5", "files")}))
+    said = broken(released, "v1.1.0")
+    assert said.keys() == {"release"} and f"v1.1.0 with bundle {first}" in said["release"]
+    path.write_text(json.dumps(new | {"git_commit": old["git_commit"]}))
+    assert "pindet reconcile" in broken(released, "v1.1.0")["release"]
+
+
+def test_a_bundle_that_only_the_cache_has_intact_is_broken_once_it_is_released(released):
+    md5 = released.pinned()
+    victim = released.object(released.listing(md5)["model.onnx"], released.remote)
+    content = victim.read_bytes()
+    victim.write_bytes(content[::-1])
+    assert "no server can load it" in broken(released)["bundle"]
+    victim.unlink()
+    assert "is missing in the DVC remote" in broken(released)["bundle"]
+    assert released.object(released.listing(md5)["model.onnx"]).is_file()
+    released.train(score=0.8)  # not pushed, not released: nobody loads it from the remote
+    assert states(released, "HEAD")["bundle"] is State.holds
+
+
+def test_an_answer_without_a_whole_md5_is_refused(released):
+    for md5 in ("", released.pinned()[:8], "None"):
+        with open_bench(released.root) as bench, pytest.raises(PromotionError, match="32 hexadecimal digits"):
+            find_subject(bench, answer(released, "v1.0.0", md5))
+
+
+def test_a_stage_key_that_the_commit_does_not_give_is_broken(released):
+    assert states(released, "HEAD")["stage key"] is State.holds
+    released.write("dvc.yaml", (released.root / "dvc.yaml").read_text().replace("cmd: train,", "cmd: other,"))
+    released.commit()
+    assert states(released, "HEAD")["stage key"] is State.broken
+    released.write("dvc.yaml", (released.root / "dvc.yaml").read_text().replace("cmd: other,", "cmd: train,"))
+    released.write("dvc.yaml", (released.root / "dvc.yaml").read_text().replace("[data/prepared, ", "[../away, "))
+    released.commit()
+    assert states(released, "HEAD")["stage key"] is State.unknown
+
+
+def test_raw_data_are_looked_for_where_dvc_should_keep_them(released):
+    released.write("raw/a.txt", "a")
+    released.write("raw/b.txt", "b")
+    md5 = released.keep(released.root / "raw")
+    released.write("raw.dvc", yaml.safe_dump({"outs": [{"path": "raw", "hash": "md5", "md5": md5}]}))
+    released.write(".gitignore", (released.root / ".gitignore").read_text() + "/raw\n")
+    params = yaml.safe_load((released.root / "params.yaml").read_text())
+    released.write("params.yaml", yaml.safe_dump(params | {"data": {"root": "raw"}}))
+    released.commit()
+    assert states(released, "HEAD")["raw source"] is State.holds
+    (b,) = [each for name, each in released.listing(md5).items() if name == "b.txt"]
+    kept = released.object(b, released.remote)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(released.object(b), kept)
+    assert states(released, "HEAD")["raw source"] is State.holds  # the remote has it
+    kept.unlink()
+    assert "1 of 2 objects are missing" in broken(released, "HEAD")["raw source"]
+    released.object(md5).unlink()
+    assert "is missing here and in" in broken(released, "HEAD")["raw source"]
+
+
 @pytest.fixture
 def runnable(project):
     """A project whose pipeline really runs: one stage that writes a bundle's file."""
@@ -126,3 +198,25 @@ def test_reproduction_runs_the_commit_s_pipeline_and_compares(runnable):
     with open_bench(runnable.root) as bench:
         result = reproduce(bench, bench.revision("HEAD"), quiet)
     assert not result.is_same and result.different == ["models/bundle"]
+
+
+def test_an_experiment_is_reproduced_in_a_shallow_clone(runnable, clone, monkeypatch):
+    runnable.origin = runnable.root
+    runnable.git("checkout", "-q", "--detach")
+    lucky = runnable.commit("lucky")
+    runnable.git("update-ref", "refs/exps/aa/bb/lucky", lucky)
+    runnable.git("checkout", "-q", "main")
+    shallow = clone(runnable, "--depth=1", "--no-tags")
+    shallow.git("fetch", "-q", "--depth=1", "origin", "refs/exps/aa/bb/lucky:refs/exps/aa/bb/lucky")
+    with open_bench(shallow.root) as bench:
+        assert reproduce(bench, bench.revision("lucky"), quiet).is_same
+        run = Repository.run
+
+        def refused(self, *arguments, **others):
+            if arguments[0] == "fetch":
+                raise GitError(arguments, "not our ref")
+            return run(self, *arguments, **others)
+
+        monkeypatch.setattr(Repository, "run", refused)
+        with pytest.raises(PromotionError, match="is shallow: git fetch --unshallow"):
+            reproduce(bench, bench.revision("lucky"), quiet)

@@ -15,6 +15,9 @@ import yaml
 from pindet.cli import app
 from pindet.promotion.bench import open_bench
 from pindet.promotion.commands.options import complete_revs, complete_stages, complete_versions
+from pindet.promotion.commands.promote import outcome_of
+from pindet.promotion.errors import LostError
+from pindet.promotion.halfway import telling_how_far
 from pindet.promotion.promote import Wish, promote
 from pindet.promotion.rollback import rollback
 
@@ -30,6 +33,40 @@ def test_a_refusal_is_status_3_and_json_with_every_verdict(project):
     said = json.loads(project.pindet("promote", "--json", status=3))
     assert said["exit_code"] == 3 and "clean tree" in said["error"]
     assert {verdict["gate"]: verdict["judgement"] for verdict in said["verdicts"]}["clean tree"] == "refused"
+
+
+def test_a_release_that_stopped_after_its_tags_is_status_5_and_json_with_what_is_left(project):
+    project.remote.mkdir()
+    (project.remote / "releases").write_text("no folder")
+    said = json.loads(project.pindet("promote", "--json", status=5))
+    assert (said["stage"], said["version"]) == ("production", "v1.0.0")
+    assert said["commit"] == project.git("rev-parse", "HEAD")
+    assert said["exit_code"] == 5 and "tags: v1.0.0 in production" in said["done"]
+    assert "release file of production" in said["left"] and not set(said["left"]) & set(said["done"])
+    (project.remote / "releases").unlink()
+    left = said["left"]
+    assert json.loads(project.pindet("reconcile", "--json"))["changed"] == left
+
+
+def test_a_promotion_that_lost_is_told_what_the_stage_holds(shared, clone):
+    other = clone(shared)
+    with open_bench(other.root) as slow:
+        other.train(score=0.8)
+        with open_bench(shared.root) as fast:
+            promote(fast, Wish(), quiet, quiet)
+        with pytest.raises(LostError) as error, telling_how_far(slow, "production", quiet) as say:
+            promote(slow, Wish(), quiet, say)
+    told = outcome_of(error.value)
+    assert (told["version"], told["commit"], told["left"]) == ("v1.0.0", shared.git("rev-parse", "HEAD"), [])
+
+
+@pytest.mark.parametrize("path", ["params.yaml", "raw.dvc", "promotion.yaml"])
+def test_a_file_with_merge_markers_is_one_line_and_json(path, project):
+    project.write(path, "<<<<<<< HEAD\nseed: 1\n=======\nseed: 2\n>>>>>>> other\n")
+    project.commit()
+    said = json.loads(project.pindet("lineage", "HEAD", "--json", status=1))
+    assert path in said["error"] and "can not be read" in said["error"]
+    assert len(project.said.strip().splitlines()) == 1 and "Traceback" not in project.said
 
 
 @pytest.mark.parametrize("command", ["promote", "rollback", "reconcile", "status", "compare", "lineage"])

@@ -86,6 +86,52 @@ def test_the_command_says_what_is_out_of_line(project):
     assert "train" in said["stale"]
 
 
+def test_what_can_not_be_found_out_is_status_1_and_a_release_file_without_a_tag_drifts(project):
+    with open_bench(project.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+        away = find_state(bench, ["http://127.0.0.1:9"])
+    assert len(away.unknown) == 1 and "127.0.0.1:9" in away.unknown[0] and not away.drifts
+    releases = project.remote / "releases"
+    hidden = releases.rename(project.remote / "hidden")
+    releases.write_text("no folder")  # what a remote that can not be read answers with: an error
+    said = json.loads(project.pindet("status", "--json", status=1))
+    assert "releases are in line" in said["unknown"][0] and not said["drifts"]
+    releases.unlink()
+    hidden.rename(releases)
+    shutil.copy(releases / "detector/production.json", releases / "detector/staging.json")
+    said = json.loads(project.pindet("status", "--json", status=3))
+    assert said["untagged"] == ["staging"] and said["unknown"] == []
+    assert "staging has a release file" in project.pindet("status", status=3)
+
+
+def test_a_server_of_the_same_bundle_under_another_version_drifts(project, monkeypatch):
+    with open_bench(project.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+        model = {"version": "v0.9.0", "md5": project.pinned(), "stage": "production"}
+        monkeypatch.setattr("pindet_serve.client.Client.model", lambda _: model)
+        assert find_state(bench, ["http://x"]).servers[0].drift == "serves v0.9.0, production holds v1.0.0"
+        model |= {"version": "v1.0.0", "md5": "0" * 32 + ".dir"}
+        assert "whose commit pins" in find_state(bench, ["http://x"]).servers[0].drift
+        model |= {"md5": project.pinned()}
+        assert not find_state(bench, ["http://x"]).drifts
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::sqlalchemy.exc.SADeprecationWarning")  # MLflow's own
+def test_the_newest_training_is_shown_where_it_is_not_the_bundle_s(project):
+    params = (project.root / "params.yaml").read_text()
+    project.write("params.yaml", params.replace("enabled: false", "enabled: true\n  experiment: parts"))
+    with open_bench(project.root) as bench:
+        client = bench.registry._client
+        experiment = client.create_experiment("parts")
+        own = client.create_run(experiment, run_name="own", tags={"pindet.bundle_md5": project.pinned()}, start_time=1)
+        state = find_state(bench, [])
+        assert state.run == f"{own.info.run_id} (own)" and state.newest_run == ""
+        later = client.create_run(experiment, run_name="later", start_time=2)
+        client.set_terminated(later.info.run_id, "FAILED")
+        client.create_run(client.create_experiment("others"), run_name="of others", start_time=3)
+        assert find_state(bench, []).newest_run == f"{later.info.run_id} (later), FAILED"
+
+
 def test_outs_that_are_only_not_checked_out_are_not_stale(project):
     for folder in ("data", "models", "reports"):
         shutil.rmtree(project.root / folder)

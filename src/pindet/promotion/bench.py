@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pindet.promotion.errors import PromotionError
+from pindet.promotion.errors import PromotionError, unreadable
 from pindet.promotion.objects import Objects
 from pindet.promotion.repository import Repository
 from pindet.promotion.revision import Revision, find_revision, revision_of_commit
@@ -107,8 +108,20 @@ def open_bench(
         objects.close()
 
 
+def experiment_of(root: Path) -> str:
+    """The MLflow experiment that the project's trainings go to; empty if ``params.yaml`` names none."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or str(_tracking(root).get("experiment") or "")
+
+
 def _tracks(root: Path) -> bool:
+    return _tracking(root).get("enabled") is not False
+
+
+def _tracking(root: Path) -> dict[str, Any]:
     params = root / "params.yaml"
-    content = yaml.safe_load(params.read_text("utf-8")) if params.is_file() else None
+    try:
+        content = yaml.safe_load(params.read_text("utf-8")) if params.is_file() else None
+    except yaml.YAMLError as error:
+        raise unreadable(str(params), error) from error
     tracking = content.get("tracking") if isinstance(content, dict) else None
-    return not (isinstance(tracking, dict) and tracking.get("enabled") is False)
+    return tracking if isinstance(tracking, dict) else {}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import yaml
+
 if TYPE_CHECKING:
+    from pindet.promotion.halfway import Halfway
     from pindet.promotion.promote import Outcome
 
 
@@ -26,12 +29,27 @@ class RefusedError(PromotionError):
 
 
 class LostError(PromotionError):
-    """Another promotion was faster; this one changed nothing but, at most, objects added to the remote."""
+    """Another promotion was faster; this one changed nothing but, at most, objects added to the remote.
+
+    Attributes:
+        outcome: what the stage holds now, if that is known.
+    """
 
     exit_code = 4
+    outcome: Halfway | None = None
 
 
 class IncompleteError(PromotionError):
-    """It is tagged, and a later step failed; the same command, or ``pindet reconcile``, finishes it."""
+    """It is tagged, and a later step failed; the same command, or ``pindet reconcile``, finishes it.
+
+    Attributes:
+        outcome: what was tagged, what is done and what is left, if that is known.
+    """
 
     exit_code = 5
+    outcome: Halfway | None = None
+
+
+def unreadable(what: str, error: yaml.YAMLError) -> PromotionError:
+    """The error of a file that is no YAML, in one line."""
+    return PromotionError(f"{what} can not be read: {' '.join(str(error).split())}")

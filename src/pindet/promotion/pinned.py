@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
 
 from pindet.digests import IGNORED_FOLDERS
+from pindet.promotion.errors import unreadable
 from pindet.promotion.repository import Repository
 from pindet.promotion.revision import Revision
 
@@ -19,19 +20,25 @@ def stale(repository: Repository, revision: Revision) -> list[str]:
 
     A dependency that neither git nor a stage keeps (raw data outside the project) can not be checked here.
     """
-    tree = tree_of(repository, revision.commit)
-    made = {str(out["path"]): out.get("md5") for stage in revision.lock.values() for out in stage.get("outs", [])}
-    made |= added(revision, tree)
+    deps = {str(dep["path"]) for stage in revision.lock.values() for dep in stage.get("deps", [])}
+    now = md5s_now(repository, revision, deps)
     found: list[str] = []
     for name, stage in revision.lock.items():
         for dep in stage.get("deps", []):
             path = str(dep["path"])
-            now = made[path] if path in made else _md5(repository, tree, path)
-            if now is not None and now != dep.get("md5"):
+            if now[path] is not None and now[path] != dep.get("md5"):
                 found.append(f"{name}: {path}")
         for path, values in (stage.get("params") or {}).items():
             found += [f"{name}: {path}:{key}" for key in _changed(revision, path, values)]
     return found
+
+
+def md5s_now(repository: Repository, revision: Revision, paths: Iterable[str]) -> dict[str, str | None]:
+    """DVC's md5 of each path as the commit has it; ``None`` for what neither git, a stage nor ``dvc add`` keeps."""
+    tree = tree_of(repository, revision.commit)
+    made = {str(out["path"]): out.get("md5") for stage in revision.lock.values() for out in stage.get("outs", [])}
+    made |= added(revision, tree)
+    return {path: made[path] if path in made else _md5(repository, tree, path) for path in paths}
 
 
 def tree_of(repository: Repository, commit: str) -> dict[str, str]:
@@ -42,10 +49,17 @@ def tree_of(repository: Repository, commit: str) -> dict[str, str]:
 
 
 def added(revision: Revision, tree: Mapping[str, str]) -> dict[str, Any]:
-    """The md5 of what ``dvc add`` keeps, by path."""
+    """The md5 of what ``dvc add`` keeps, by path.
+
+    Raises:
+        PromotionError: a file of DVC's can not be read.
+    """
     result = {}
     for path in (path for path in tree if path.endswith(".dvc") and not path.startswith(".dvc/")):
-        content = yaml.safe_load(revision.read(path) or b"") or {}
+        try:
+            content = yaml.safe_load(revision.read(path) or b"") or {}
+        except yaml.YAMLError as error:
+            raise unreadable(f"{path} of {revision.shown}", error) from error
         folder = path.rpartition("/")[0]
         for out in content.get("outs", []) if isinstance(content, dict) else []:
             result["/".join(part for part in (folder, str(out["path"])) if part)] = out.get("md5")

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pindet.promotion.errors import PromotionError
+from pindet.promotion.errors import PromotionError, unreadable
 from pindet.promotion.repository import Repository
 from pindet.promotion.truth import Truth
 
@@ -89,7 +89,7 @@ class Revision:
         try:
             return None if content is None else yaml.load(content, Loader=_Loader)
         except yaml.YAMLError as error:
-            raise PromotionError(f"{path} of {self.shown} can not be read: {error}") from error
+            raise unreadable(f"{path} of {self.shown}", error) from error
 
 
 def revision_of_commit(repository: Repository, commit: str, shown: str = "") -> Revision:

@@ -8,7 +8,7 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from pindet.promotion.errors import PromotionError
+from pindet.promotion.errors import PromotionError, unreadable
 
 FILE = Path("promotion.yaml")
 
@@ -51,7 +51,7 @@ def read_settings(root: Path) -> PromotionSettings:
         content = yaml.safe_load(path.read_text("utf-8")) or {}
         return TypeAdapter(PromotionSettings).validate_python(content)
     except yaml.YAMLError as error:
-        raise PromotionError(f"{path} can not be read: {error}") from error
+        raise unreadable(str(path), error) from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "its content"

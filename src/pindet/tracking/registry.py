@@ -30,6 +30,7 @@ class TrackedRun:
         tags: all of its tags.
         params: its parameters, ``training.lr`` and so on, as text.
         metrics: the last value of each of its metrics.
+        status: ``RUNNING``, ``FINISHED``, ``FAILED``, …
     """
 
     run_id: str
@@ -38,6 +39,7 @@ class TrackedRun:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: Mapping[str, float]
+    status: str = ""
 
 
 class ModelRegistry:
@@ -67,6 +69,14 @@ class ModelRegistry:
             if md5 and (found := self._asked(lambda tag=tag, md5=md5: self._search(tag, md5))):  # type: ignore[misc]
                 return found
         return None
+
+    def newest_run(self, experiment: str) -> TrackedRun | None:
+        """The training that began last, whatever became of it.
+
+        Args:
+            experiment: that is looked through; empty for all.
+        """
+        return self._asked(lambda: self._newest("", experiment))
 
     def version_of(self, model: str, version: str) -> str | None:
         """MLflow's number of a released version; ``None`` if it has none, or it was deleted."""
@@ -137,20 +147,21 @@ class ModelRegistry:
         return _within(ANSWER_WITHIN, ask)
 
     def _search(self, tag: str, md5: str) -> TrackedRun | None:
-        experiments = {e.experiment_id: e.name for e in self._client.search_experiments()}
-        if not experiments:
+        return self._newest(f"tags.`{tag}` = '{md5}'", "")
+
+    def _newest(self, wanted: str, experiment: str) -> TrackedRun | None:
+        experiments = {e.experiment_id: str(e.name) for e in self._client.search_experiments()}
+        among = [number for number, name in experiments.items() if experiment in ("", name)]
+        if not among:
             return None
-        runs = self._client.search_runs(
-            list(experiments), f"tags.`{tag}` = '{md5}'", max_results=1, order_by=["attributes.start_time DESC"]
-        )
+        runs = self._client.search_runs(among, wanted, max_results=1, order_by=["attributes.start_time DESC"])
         if not runs:
             return None
-        run = runs[0]
-        experiment = str(experiments[run.info.experiment_id])
-        named = str(run.info.run_name or "")
+        info, data = runs[0].info, runs[0].data
         return TrackedRun(
-            str(run.info.run_id), named, experiment, dict(run.data.tags), dict(run.data.params), dict(run.data.metrics)
-        )
+            str(info.run_id), str(info.run_name or ""), experiments[info.experiment_id],
+            dict(data.tags), dict(data.params), dict(data.metrics), str(info.status),
+        )  # fmt: skip
 
     def _create_model(self, model: str) -> None:
         from mlflow.exceptions import MlflowException

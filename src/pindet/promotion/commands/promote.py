@@ -46,6 +46,7 @@ def promote_command(
     promotion was faster, 5 when it is tagged but a later step failed (pindet reconcile finishes it), 1 otherwise.
     """
     from pindet.promotion.bench import open_bench
+    from pindet.promotion.halfway import telling_how_far
     from pindet.promotion.promote import Wish, promote
 
     output = Output(json)
@@ -53,8 +54,9 @@ def promote_command(
     with (
         exiting("promote", output, outcome_of),
         open_bench(Path.cwd(), access(git_remote, remote, mlflow)) as bench,
+        telling_how_far(bench, stage, output.step) as say,
     ):
-        outcome = promote(bench, wish, output.verdict, output.step, dry_run=dry_run)
+        outcome = promote(bench, wish, output.verdict, say, dry_run=dry_run)
         output.line(outcome.shown(bench.settings.artifact))
         output.json(outcome.to_dict())
 

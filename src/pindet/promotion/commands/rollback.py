@@ -39,13 +39,15 @@ def rollback_command(
     Exit statuses are those of pindet promote.
     """
     from pindet.promotion.bench import open_bench
+    from pindet.promotion.halfway import telling_how_far
     from pindet.promotion.rollback import rollback
 
     output = Output(json)
     with (
         exiting("rollback", output, outcome_of),
         open_bench(Path.cwd(), access(git_remote, remote, mlflow)) as bench,
+        telling_how_far(bench, stage, output.step) as say,
     ):
-        outcome = rollback(bench, stage, output.verdict, output.step, to=to, message=message, dry_run=dry_run)
+        outcome = rollback(bench, stage, output.verdict, say, to=to, message=message, dry_run=dry_run)
         output.line(outcome.shown(bench.settings.artifact))
         output.json(outcome.to_dict())

@@ -22,9 +22,10 @@ def status_command(
     fetch: Annotated[bool, typer.Option(help="Ask the git remote which versions there are.")] = True,
     json: Json = False,
 ) -> None:
-    """Show where things stand: workspace, last run, releases, servers, and the drift between them.
+    """Show where things stand: workspace, runs, releases, servers, and the drift between them.
 
-    The exit status is 0 when everything is as the tags say, 3 when something drifts, 1 when it can not be found out.
+    The exit status is 0 when everything is as the tags say, 3 when something drifts, 1 when nothing is seen to
+    drift but something could not be found out, as with a DVC remote or a server out of reach.
     """
     from pindet.promotion.bench import open_bench
     from pindet.promotion.status.screen import show
@@ -41,3 +42,5 @@ def status_command(
         output.json(state.to_dict())
         if state.drifts:
             raise typer.Exit(3)
+        if state.unknown:
+            raise typer.Exit(1)

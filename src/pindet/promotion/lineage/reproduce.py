@@ -69,7 +69,7 @@ def _clone(bench: Bench, revision: Revision) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="pindet-reproduce-") as folder:
         root = Path(folder) / "project"
         bench.repository.run("clone", "--quiet", "--shared", "--no-checkout", str(bench.root), str(root))
-        Repository(root).run("checkout", "--quiet", "--detach", revision.commit)
+        _check_out(bench, root, revision.commit)
         local = bench.root / ".dvc/config.local"
         if local.is_file():
             shutil.copy(local, root / ".dvc/config.local")
@@ -77,6 +77,21 @@ def _clone(bench: Bench, revision: Revision) -> Iterator[Path]:
         _run(root, ["cache", "dir", "--local", str(Path(folder) / "cache")], lambda _: None)
         _run(root, ["remote", "modify", "--local", bench.objects.remote_name, "url", bench.objects.url], lambda _: None)
         yield root
+
+
+def _check_out(bench: Bench, root: Path, commit: str) -> None:
+    """Check a commit out, fetched by name where git cloned branches alone, as it does from a shallow clone."""
+    clone = Repository(root)
+    try:
+        if clone.commit(commit) is None:
+            clone.run("fetch", "--quiet", "--depth=1", "--no-tags", "origin", commit)
+        clone.run("checkout", "--quiet", "--detach", commit)
+    except PromotionError as error:
+        if not bench.repository.is_shallow():
+            raise
+        raise PromotionError(
+            f"commit {commit[:10]} can not be had from this clone, which is shallow: git fetch --unshallow ({error})"
+        ) from error
 
 
 def _added_files(bench: Bench, revision: Revision) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pindet.promotion.bench import Bench
+from pindet.promotion.errors import PromotionError
 from pindet.promotion.lineage.link import Link, State
 from pindet.promotion.pinned import added, tree_of
 from pindet.promotion.revision import Revision
@@ -24,5 +25,39 @@ def raw_source(bench: Bench, revision: Revision) -> Link:
         return Link(_ABOUT, found, State.holds, "git has it")
     if kept is None:
         return Link(_ABOUT, found, State.unknown, "neither git nor DVC keeps it; dvc add would pin it")
-    state = State.holds if kept == deps.get(root, kept) else State.broken
-    return Link(_ABOUT, found, state, f"DVC keeps {kept}")
+    if kept != deps.get(root, kept):
+        return Link(_ABOUT, found, State.broken, f"DVC keeps {kept}")
+    return _kept(bench, found, str(kept))
+
+
+def _kept(bench: Bench, found: str, md5: str) -> Link:
+    """Whether each object is in the cache here, where it is read and hashed, or else in the remote, as it lists it.
+
+    What only the remote has is not fetched: raw data are large.
+    """
+    objects = bench.objects
+    broken, unknown = State.broken, State.unknown
+    try:
+        there = objects.cached(md5) is not None or objects.sizes([md5])[md5] is not None
+    except PromotionError as error:
+        return Link(_ABOUT, found, unknown, f"DVC should keep {md5}: {error}")
+    if not there:
+        return Link(_ABOUT, found, broken, f"DVC should keep {md5}; it is missing here and in {objects.address}")
+    try:
+        names = {entry.md5: entry.path for entry in objects.listing(md5)} if md5.endswith(".dir") else {md5: md5}
+        elsewhere = [name for name in names if objects.cached(name) is None]
+    except PromotionError as error:
+        return Link(_ABOUT, found, broken, f"DVC should keep {md5}: {error}")
+    try:
+        sizes = objects.sizes(elsewhere) if elsewhere else {}
+    except PromotionError as error:
+        return Link(_ABOUT, found, unknown, f"DVC should keep {md5}: {error}")
+    missing = sorted(names[name] for name, size in sizes.items() if size is None)
+    if missing:
+        return Link(
+            _ABOUT, found, broken,
+            f"DVC should keep {md5}; {len(missing)} of {len(names)} objects are missing here and in {objects.address}, "
+            f"the first is {missing[0]}",
+        )  # fmt: skip
+    where = f"{len(elsewhere)} of {len(names)} objects only in {objects.address}, not read" if elsewhere else "intact"
+    return Link(_ABOUT, found, State.holds, f"DVC keeps {md5}, {where}")

@@ -13,6 +13,7 @@ from pindet.promotion.errors import PromotionError
 from pindet.promotion.revision import BUNDLE, WORKSPACE, Revision, workspace_revision
 
 _MD5 = re.compile(r"[0-9a-f]{8,32}(\.dir)?")
+_WHOLE_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _ALLOWED = "workspace, a version, a stage, any revision of git, an md5 that dvc.lock pins, or a server's answer as JSON"
 
 
@@ -60,6 +61,10 @@ def _from_answer(bench: Bench, path: Path) -> Subject:
         raise PromotionError(
             f"{path} names no model ({error!r}); allowed is what POST /v1/detect or GET /v1/model answers"
         ) from error
+    if not _WHOLE_MD5.fullmatch(md5):
+        raise PromotionError(
+            f"{path} names a bundle by the md5 {md5!r}; a server answers with 32 hexadecimal digits and .dir"
+        )
     found = _from_md5(bench, md5)
     if version in bench.truth.versions:
         commit = bench.truth.versions[version].commit

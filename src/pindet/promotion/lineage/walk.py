@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pindet_serve.manifest import BundleError
+from pindet_serve.serving.release import Release
 
 from pindet.promotion.bench import Bench
 from pindet.promotion.errors import PromotionError
+from pindet.promotion.lineage.bundle import judge_kept_bundle
 from pindet.promotion.lineage.link import Link, State
 from pindet.promotion.lineage.sources import raw_source
-from pindet.promotion.lineage.stages import locked_stage_key
+from pindet.promotion.lineage.stages import judge_stage_key, locked_stage_key
 from pindet.promotion.lineage.subject import Subject
 from pindet.promotion.pinned import stale
-from pindet.promotion.proof import prove_cached
-from pindet.promotion.release_file import read_release
-from pindet.promotion.revision import BUNDLE, PREPARED, WEIGHTS
+from pindet.promotion.release_file import read_release, says
+from pindet.promotion.revision import BUNDLE, PREPARED, WEIGHTS, Revision
+from pindet.promotion.truth import Placement
 
 _SHORT = 10
 
@@ -36,10 +37,10 @@ def walk(bench: Bench, subject: Subject) -> Iterator[Link]:
         )  # fmt: skip
     yield from _releases(bench, subject)
     yield _commit(bench, subject)
-    yield _bundle(bench, bundle, revision.outs.get(PREPARED, ""))
+    yield judge_kept_bundle(bench, revision)
     yield _kept(bench, "weights", revision.outs.get(WEIGHTS, ""))
     yield _run(bench, subject)
-    yield Link("stage key", locked_stage_key(revision, "train"), State.holds, "of command, dependencies and parameters")
+    yield judge_stage_key(bench.repository, revision, "train")
     yield _kept(bench, "prepared data", revision.outs.get(PREPARED, ""))
     yield raw_source(bench, revision)
 
@@ -58,11 +59,25 @@ def _releases(bench: Bench, subject: Subject) -> Iterator[Link]:
         if placed is None or placed.version != version:
             continue
         release = read_release(bench.objects, bench.settings.artifact, stage)
-        served = release is not None and release.version == version
+        wrong = _differs(release, placed, bench.at(placed.commit, version))
         yield Link(
-            "release", f"{stage}, by {placed.tag.who}", State.holds if served else State.broken,
-            f"its release file says {release.version if release else 'nothing'}",
+            "release", f"{stage}, by {placed.tag.who}", State.broken if wrong else State.holds,
+            f"its release file says {wrong or version}",
         )  # fmt: skip
+
+
+def _differs(release: Release | None, placed: Placement, revision: Revision) -> str:
+    """What a release file says that the tag does not; empty if they agree."""
+    if says(release, placed, revision):
+        return ""
+    if release is None:
+        return "nothing that a server would load"
+    if release.version != placed.version:
+        return release.version
+    if release.bundle_md5 != revision.outs.get(BUNDLE):
+        return f"{release.version} with bundle {release.bundle_md5}; its commit pins {revision.outs.get(BUNDLE)}"
+    told = f"tag {release.lineage.get('git_tag')} on {release.lineage.get('git_commit')}"
+    return f"{release.version} from {told}, or lists objects elsewhere; pindet reconcile writes it again"
 
 
 def _commit(bench: Bench, subject: Subject) -> Link:
@@ -73,16 +88,6 @@ def _commit(bench: Bench, subject: Subject) -> Link:
     if changed:
         return Link("commit", revision.commit[:_SHORT], State.broken, f"dvc.lock was made of other: {changed[0]}")
     return Link("commit", revision.commit, State.holds, "dvc.lock describes its code, parameters and data")
-
-
-def _bundle(bench: Bench, bundle: str, data_md5: str) -> Link:
-    try:
-        manifest = prove_cached(bench.objects, bundle)
-    except (BundleError, PromotionError) as error:
-        return Link("bundle", bundle, State.broken, str(error))
-    if manifest.data_md5 != data_md5:
-        return Link("bundle", bundle, State.broken, f"it names other data, {manifest.data_md5}")
-    return Link("bundle", bundle, State.holds, f"{len(manifest.files) + 1} files intact, golden images pass")
 
 
 def _kept(bench: Bench, about: str, md5: str) -> Link:

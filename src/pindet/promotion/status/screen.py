@@ -31,8 +31,10 @@ def _rows(state: ProjectState) -> list[tuple[str, str, str]]:
         ("parameters", state.overrides, "default"),
         ("pipeline", stale, _tone(bool(state.stale or state.absent))),
         ("bundle", state.bundle_md5 or "none; dvc repro", "default"),
-        ("last run", state.run or "MLflow knows none of this bundle", "default"),
+        ("its run", state.run or "MLflow knows none of this bundle", "default"),
     ]
+    if state.newest_run:
+        rows.append(("newest run", state.newest_run, "default"))
     for each in state.stages:
         before = f"; before: {each.before}" if each.before else ""
         rows.append((each.stage, f"{each.version} since {each.since}, by {each.by}{before}", "green"))
@@ -47,6 +49,9 @@ def _rows(state: ProjectState) -> list[tuple[str, str, str]]:
         rows.append((server.url, f"{text}{f'; {problem}' if problem else ''}", tone))
     if state.out_of_line:
         rows.append(("drift", f"{', '.join(state.out_of_line)}; pindet reconcile", "red"))
+    for stage in state.untagged:
+        rows.append(("drift", f"{stage} has a release file, and no tag; remove it, or promote to it", "red"))
+    rows += [("unknown", text, "yellow") for text in state.unknown]
     return rows + [("note", note, "yellow") for note in state.notes]
 
 

@@ -57,8 +57,11 @@ def _ask(bench: Bench, url: str) -> ServerState:
         return ServerState(url, False, problem=str(error) or type(error).__name__)
     placed = bench.truth.placed(stage) if stage else None
     drift = ""
-    if placed is not None and bench.at(placed.commit).outs.get(BUNDLE) != md5:
+    pinned = bench.at(placed.commit).outs.get(BUNDLE) if placed else None
+    if placed is not None and version != placed.version:
         drift = f"serves {version}, {stage} holds {placed.version}"
+    elif placed is not None and md5 != pinned:
+        drift = f"serves bundle {md5} as {version}, whose commit pins {pinned}"
     elif stage and placed is None:
         drift = f"serves {version}, {stage} holds nothing"
     return ServerState(url, True, version, md5, stage, drift, refused)

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pindet.promotion.bench import Bench
+from pindet.promotion.bench import Bench, experiment_of
 from pindet.promotion.errors import PromotionError
-from pindet.promotion.reconcile import ignored_tags, reconcile
+from pindet.promotion.reconcile import Reconciled, ignored_tags, reconcile
 from pindet.promotion.revision import BUNDLE, workspace_revision
 from pindet.promotion.status.pipeline import stale_stages
 from pindet.promotion.status.servers import ServerState, ask_servers
@@ -40,10 +40,13 @@ class ProjectState:
         bundle_md5: of the workspace's bundle; empty if there is none.
         version: that the workspace's commit is released as.
         run: the run of the workspace's bundle, as MLflow calls it.
+        newest_run: the newest training and its status, as MLflow calls them, where that is another run.
         stages: what is released.
         out_of_line: steps that ``pindet reconcile`` would take.
+        untagged: stages that have a release file which no tag ever filled.
         servers: what they serve.
-        notes: what could not be found out, and tags that do not count.
+        unknown: what of the releases and servers could not be found out, and why.
+        notes: what else there is to say, and tags that do not count.
     """
 
     commit: str
@@ -54,15 +57,18 @@ class ProjectState:
     bundle_md5: str
     version: str
     run: str
+    newest_run: str = ""
     stages: list[Holding] = field(default_factory=list)
     out_of_line: list[str] = field(default_factory=list)
+    untagged: list[str] = field(default_factory=list)
     servers: list[ServerState] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def drifts(self) -> bool:
         """Whether anything is not as the tags say."""
-        return bool(self.out_of_line) or any(server.drift for server in self.servers)
+        return bool(self.out_of_line or self.untagged) or any(server.drift for server in self.servers)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -80,6 +86,10 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
     bundle = _bundle(bench, notes)
     stale, absent = stale_stages(bench)
     run = bench.registry.find_run(bundle) if bench.registry and bundle else None
+    newest = bench.registry.newest_run(experiment_of(bench.root)) if bench.registry else None
+    asked = ask_servers(bench, servers)
+    in_line, unknown = _in_line(bench)
+    unknown += [f"what {each.url} serves: {each.problem}" for each in asked if not each.is_reachable]
     return ProjectState(
         commit=revision.commit,
         uncommitted=bench.repository.changed(),
@@ -91,9 +101,14 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
         bundle_md5=bundle,
         version=bench.truth.version_of(revision.commit) or "",
         run="" if run is None else f"{run.run_id} ({run.name})",
+        newest_run=""
+        if newest is None or (run is not None and newest.run_id == run.run_id)
+        else f"{newest.run_id} ({newest.name}), {newest.status}",
         stages=[holding for stage in bench.truth.stages if (holding := _holding(bench, stage))],
-        out_of_line=_out_of_line(bench, notes),
-        servers=ask_servers(bench, servers),
+        out_of_line=in_line.changed,
+        untagged=in_line.untagged,
+        servers=asked,
+        unknown=unknown,
         notes=notes,
     )
 
@@ -115,11 +130,9 @@ def _holding(bench: Bench, stage: str) -> Holding | None:
     return Holding(stage, placed.version, since, placed.tag.who, bundle, earlier.version if earlier else "")
 
 
-def _out_of_line(bench: Bench, notes: list[str]) -> list[str]:
+def _in_line(bench: Bench) -> tuple[Reconciled, list[str]]:
+    """What a reconciliation would do, and what keeps that from being known."""
     try:
-        found = reconcile(bench, lambda *_: None, check=True)
+        return reconcile(bench, lambda *_: None, check=True), []
     except (ValueError, OSError) as error:
-        notes.append(f"whether releases are in line is unknown: {error}")
-        return []
-    notes += [f"{stage} has a release file, and no tag" for stage in found.untagged]
-    return found.changed
+        return Reconciled(), [f"whether releases are in line: {error}"]
