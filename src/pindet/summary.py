@@ -77,7 +77,7 @@ def reproduced(root: Path = Path()) -> str | None:
         return f"dvc.lock: all {len(now)} results are byte for byte those of the last commit"
     return (
         f"dvc.lock: {len(now) - len(differ)} of {len(now)} results are byte for byte those of the last commit; not the "
-        f"same: {', '.join(differ)} (another kind of processor, or another number of threads, rounds in another order)"
+        f"same: {', '.join(differ)} (another kind of processor, or another OMP_NUM_THREADS, rounds in another order)"
     )
 
 

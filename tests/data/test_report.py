@@ -42,8 +42,13 @@ def rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
 
 
-def test_every_rejection_is_named(tmp_path: Path, writers: Any, bad_samples: Any, classes: Any) -> None:
-    output = made(tmp_path, writers, bad_samples, classes)
+def test_every_rejection_is_named(
+    tmp_path: Path, writers: Any, bad_samples: Any, classes: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        output = made(tmp_path, writers, bad_samples, classes)
+    said = "not all was as it should be: 1 zero_area (dropped), 1 outside (clipped); each is in "
+    assert any(record.message.startswith(said) for record in caplog.records)
     found = [(r["item"], r["reason"], r["action"]) for r in rows(output / "rejections.csv")]
     assert found == [("a b.png", "zero_area", "dropped"), ("nested/é.PNG", "outside", "clipped")]
     summary = json.loads((output / "summary.json").read_text("utf-8"))

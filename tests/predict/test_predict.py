@@ -85,7 +85,7 @@ def test_threshold_and_number_of_detections(picture, answers, run, tmp_path):
         (("--every", 0), "every is 0"),
         (("--format", "image"), "give one with --out"),
         (("--out", path), "is a file; --out takes a folder"),
-        (("--bundle", tmp_path), "holds no manifest"),
+        (("--bundle", tmp_path), "holds no bundle; run `make repro`"),
     ]:
         code, lines, said = run(*arguments, path)
         assert (code, lines) == (2, [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,12 +19,15 @@ from pindet.data.prepared import PreparedSplit
 from pindet.data.records import SPLITS
 from pindet.data.workspace import workspace
 
+logger = logging.getLogger(__name__)
+
 
 def write_report(report: Report, prepared: Path, output: Path) -> None:
     """Write the folder ``output``, replacing one that exists; equal data give equal bytes.
 
     It holds ``summary.json`` (images, boxes, box sizes in pixels, what was rejected and why, by count),
-    ``class_balance.csv``, ``rejections.csv`` (every item with its reason) and ``contact_sheet.jpg``.
+    ``class_balance.csv``, ``rejections.csv`` (every item with its reason) and ``contact_sheet.jpg``. How many were
+    rejected and why is logged, too.
 
     Args:
         report: what :func:`pindet.data.prepare.prepare` returned.
@@ -43,6 +47,10 @@ def write_report(report: Report, prepared: Path, output: Path) -> None:
         if output.exists():
             output.rename(work / "old")
         made.rename(output)
+    counts = Counter((r.reason.value, r.action) for r in report.rejections).most_common()
+    if counts:
+        said = ", ".join(f"{count} {reason} ({action})" for (reason, action), count in counts)
+        logger.info("not all was as it should be: %s; each is in %s", said, (output / "rejections.csv").as_posix())
 
 
 def _summary(report: Report, splits: dict[str, PreparedSplit]) -> dict[str, Any]:

@@ -67,6 +67,8 @@ def predict(
         ValueError: the bundle is refused, an option is impossible, or an input would be overwritten.
     """
     _check_options(out, format, batch_size, every)
+    if not (bundle / "manifest.json").is_file():
+        raise ValueError(f"{bundle} holds no bundle; run `make repro`, which exports one, or name one with --bundle")
     detector = load_proven(bundle)
     detector.limits(score_threshold, max_detections)
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
