@@ -98,7 +98,7 @@ def _explained(error: Exception, conf: Path, overrides: list[str]) -> str:
     if not unknown:
         return str(error)
     key = unknown.group(1)
-    options = [each for each in overrides if _chooses_option(each, conf)]
+    options = [each for each in overrides if chooses_option(each, conf)]
     known = [name for name, _ in leaves(compose(conf, options))]
     near = difflib.get_close_matches(key, known, n=1)
     hint = f", did you mean {near[0]!r}?" if near else ""
@@ -106,7 +106,8 @@ def _explained(error: Exception, conf: Path, overrides: list[str]) -> str:
     return f"there is no key {key!r}{hint}; allowed are {', '.join(of_group or known)}"
 
 
-def _chooses_option(override: str, conf: Path) -> bool:
+def chooses_option(override: str, conf: Path) -> bool:
+    """Whether an override chooses one of a group's files, rather than setting a value."""
     group, _, option = override.removeprefix("+").partition("=")
     return (conf / group / f"{option}.yaml").is_file()
 

@@ -37,9 +37,20 @@ def dvc_md5(path: Path) -> str:
     """
     if not path.is_dir():
         return _file_md5(path)
-    entries = [{"md5": _file_md5(path / relative), "relpath": relative} for relative in sorted(_files(path))]
+    return folder_md5({relative: _file_md5(path / relative) for relative in _files(path)})
+
+
+def folder_md5(files: Mapping[str, str]) -> str:
+    """Return what DVC 3 records for a folder, from the md5 of each of its files by path below it."""
+    entries = [{"md5": files[relative], "relpath": relative} for relative in sorted(files)]
     listing = json.dumps(entries, sort_keys=True).encode()
     return f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
+
+
+def is_left_out(relative: str) -> bool:
+    """Whether DVC leaves a file out of its folder, by its ``/``-separated path below that."""
+    *folders, name = relative.split("/")
+    return not IGNORED_FOLDERS.isdisjoint(folders) or any(fnmatch.fnmatchcase(name, each) for each in IGNORED_FILES)
 
 
 def stage_key(stage: str, root: Path) -> str:
@@ -57,16 +68,18 @@ def stage_key(stage: str, root: Path) -> str:
         FileNotFoundError: a dependency is missing.
     """
     definition = stage_definition(stage, root)
-    given = {
-        "cmd": definition["cmd"],
-        "deps": {dependency: dvc_md5(root / dependency) for dependency in definition["deps"]},
-        "params": tracked_params(stage, root),
-    }
+    deps = {dependency: dvc_md5(root / dependency) for dependency in definition["deps"]}
+    return key_of(definition["cmd"], deps, definition["params"])
+
+
+def key_of(cmd: str | None, deps: Mapping[str, str | None], params: Mapping[str, Any]) -> str:
+    """Return the key of a stage from its command, its dependencies' md5s by path and its parameters by ``file:key``."""
+    given = {"cmd": cmd, "deps": deps, "params": params}
     return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
 
 
 def stage_definition(stage: str, root: Path) -> dict[str, Any]:
-    """Return ``cmd``, the sorted paths ``deps``, and ``params`` of a stage, with ``${…}`` resolved.
+    """Return ``cmd``, the sorted paths ``deps``, and the values ``params`` by ``file:key``, with ``${…}`` resolved.
 
     Raises:
         ValueError: as :func:`stage_key`.
@@ -76,16 +89,8 @@ def stage_definition(stage: str, root: Path) -> dict[str, Any]:
         raise ValueError(f"dvc.yaml has no stage {stage!r}; its stages are {', '.join(stages)}")
     definition = _resolve(stages[stage], OmegaConf.load(root / "params.yaml"))
     dependencies = sorted(dep if isinstance(dep, str) else next(iter(dep)) for dep in definition.get("deps", []))
-    return {"cmd": definition.get("cmd"), "deps": dependencies, "params": definition.get("params", [])}
-
-
-def tracked_params(stage: str, root: Path) -> dict[str, Any]:
-    """Return the parameters that a stage tracks, by ``file:key``.
-
-    Raises:
-        ValueError: as :func:`stage_key`.
-    """
-    return dict(_tracked(stage_definition(stage, root)["params"], root))
+    params = dict(_tracked(definition.get("params", []), root))
+    return {"cmd": definition.get("cmd"), "deps": dependencies, "params": params}
 
 
 def files_below(path: Path) -> Iterator[Path]:
@@ -107,9 +112,8 @@ def _file_md5(path: Path) -> str:
 def _files(folder: Path) -> Iterator[str]:
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if name not in IGNORED_FOLDERS]
-        for name in names:
-            if not any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORED_FILES):
-                yield (Path(parent) / name).relative_to(folder).as_posix()
+        inside = ((Path(parent) / name).relative_to(folder).as_posix() for name in names)
+        yield from (relative for relative in inside if not is_left_out(relative))
 
 
 def _resolve(value: Any, params: Any) -> Any:

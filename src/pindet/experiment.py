@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pindet.compose import EXPERIMENT, Differences, compose
+from pindet.compose import EXPERIMENT, Differences, chooses_option, compose
 from pindet.files import write_text
 from pindet.params import ParamsError, leaves
 
@@ -28,7 +28,7 @@ def save_experiment(name: str, found: Differences, params: Path, conf: Path, *, 
     path = conf / EXPERIMENT / f"{name}.yaml"
     _check(name, found, params, path, replace)
     wanted: dict[str, Any] = yaml.safe_load(params.read_text(encoding="utf-8"))
-    groups = [override for override in found.overrides if _chooses_group(override, conf)]
+    groups = [override for override in found.overrides if chooses_option(override, conf)]
     experiments = [override.partition("=")[2] for override in groups if override.startswith("+")]
     options = [override.partition("=")[::2] for override in groups if not override.startswith("+")]
     base = dict(leaves(compose(conf, groups)))
@@ -54,11 +54,6 @@ def _check(name: str, found: Differences, params: Path, path: Path, replace: boo
         raise ParamsError(f"no override explains {', '.join(found.structure)}; compose {params} anew, or edit conf/")
     if not found.overrides:
         raise ParamsError(f"{params} is what conf/ composes; there is nothing to save")
-
-
-def _chooses_group(override: str, conf: Path) -> bool:
-    key = override.partition("=")[0].removeprefix("+")
-    return (conf / key).is_dir()
 
 
 def _put(tree: dict[str, Any], keys: list[str], value: object) -> None:

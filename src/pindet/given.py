@@ -20,7 +20,7 @@ import yaml
 from filelock import FileLock, Timeout
 from omegaconf.errors import OmegaConfBaseException
 
-from pindet.digests import files_below, stage_definition, tracked_params
+from pindet.digests import files_below, stage_definition
 from pindet.params import load_params, load_tree, unequal
 from pindet.project import PARAMS, SCRATCH
 
@@ -59,8 +59,9 @@ class Given:
     def now(cls, stage: str) -> Given:
         """Look at what the stage is given in the working directory."""
         text = PARAMS.read_text("utf-8")
-        deps = tuple(stage_definition(stage, Path())["deps"])
-        return cls(stage, text, tracked_params(stage, Path()), deps, _marks(deps))
+        definition = stage_definition(stage, Path())
+        deps = tuple(definition["deps"])
+        return cls(stage, text, definition["params"], deps, _marks(deps))
 
     def check(self) -> None:
         """Compare with what is there now.
@@ -83,7 +84,7 @@ class Given:
         whose = kept.with_name("dvc")
         if kept.is_file() and whose.is_file() and whose.read_text("utf-8") == dvc:
             begun = _tracked(load_tree(kept))
-            _hold("the pipeline", lambda: _said(begun, _tracked(yaml.safe_load(PARAMS.read_text("utf-8")))))
+            _hold("the pipeline", lambda: _said(begun, _tracked(load_tree(PARAMS))))
             return
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(self.text, "utf-8")
@@ -92,7 +93,7 @@ class Given:
     def _changed(self) -> list[str]:
         files = _marks(self.deps)
         paths = sorted(self.files.keys() | files.keys())
-        changed = _said(self.params, tracked_params(self.stage, Path()))
+        changed = _said(self.params, stage_definition(self.stage, Path())["params"])
         return changed + [path for path in paths if self.files.get(path) != files.get(path)]
 
 

@@ -58,7 +58,7 @@ def _run_for_dvc(given: Given, work: Callable[[Params], None], params: Params) -
         given.check()
 
 
-def check_later_stages(params: Path = PARAMS) -> None:
+def check_later_stages() -> None:
     """Check every group, in a process of its own, so that the stage depends on no other stage's code.
 
     Raises:
@@ -69,7 +69,7 @@ def check_later_stages(params: Path = PARAMS) -> None:
         "try: check_params(Path(sys.argv[1]), build_model=True)\n"
         "except ParamsError as error: print(error); sys.exit(1)"
     )
-    done = subprocess.run([sys.executable, "-c", code, params], capture_output=True, text=True, encoding="utf-8")
+    done = subprocess.run([sys.executable, "-c", code, PARAMS], capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
         raise ParamsError(done.stdout.strip() or done.stderr.strip())
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
 
-from pindet.digests import IGNORED_FOLDERS
+from pindet.digests import folder_md5, is_left_out
 from pindet.promotion.errors import unreadable
 from pindet.promotion.repository import Repository
 from pindet.promotion.revision import Revision
@@ -73,13 +72,11 @@ def _md5(repository: Repository, tree: Mapping[str, str], path: str) -> str | No
     inside = {
         name.removeprefix(f"{path}/"): blob
         for name, blob in tree.items()
-        if name.startswith(f"{path}/") and not IGNORED_FOLDERS.intersection(name.split("/"))
+        if name.startswith(f"{path}/") and not is_left_out(name)
     }
     if not inside:
         return None
-    entries = [{"md5": _blob_md5(repository, inside[name]), "relpath": name} for name in sorted(inside)]
-    listing = json.dumps(entries, sort_keys=True).encode()
-    return f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
+    return folder_md5({name: _blob_md5(repository, blob) for name, blob in inside.items()})
 
 
 def _blob_md5(repository: Repository, blob: str) -> str:

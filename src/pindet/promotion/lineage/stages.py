@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from pindet.digests import stage_definition, tracked_params
+from pindet.digests import key_of, stage_definition
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.lineage.link import Link, State
 from pindet.promotion.pinned import md5s_now
@@ -32,7 +30,7 @@ def locked_stage_key(revision: Revision, stage: str) -> str:
     params = {
         f"{file}:{key}": value for file, values in (locked.get("params") or {}).items() for key, value in values.items()
     }
-    return _key(locked.get("cmd"), deps, params)
+    return key_of(locked.get("cmd"), deps, params)
 
 
 def judge_stage_key(repository: Repository, revision: Revision, stage: str) -> Link:
@@ -52,7 +50,7 @@ def judge_stage_key(repository: Repository, revision: Revision, stage: str) -> L
     outside = sorted(path for path, md5 in deps.items() if md5 is None)
     if outside:
         return Link("stage key", locked, State.unknown, f"neither git nor a stage keeps {', '.join(outside)}")
-    key = _key(cmd, deps, params)
+    key = key_of(cmd, deps, params)
     if key != locked:
         return Link("stage key", locked, State.broken, f"command, dependencies and parameters of the commit give {key}")
     return Link("stage key", locked, State.holds, "command, dependencies and parameters of the commit give the same")
@@ -70,13 +68,4 @@ def _given(
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 (root / name).write_bytes(content)
         definition = stage_definition(stage, root)
-        return (
-            definition["cmd"],
-            md5s_now(repository, revision, definition["deps"]),
-            tracked_params(stage, root),
-        )
-
-
-def _key(cmd: str | None, deps: dict[str, Any], params: dict[str, Any]) -> str:
-    given = {"cmd": cmd, "deps": deps, "params": params}
-    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+        return definition["cmd"], md5s_now(repository, revision, definition["deps"]), definition["params"]
