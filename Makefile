@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # DVC starts the stages' `python` by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test test-slow test-interrupted test-containers ui serve params lint bench fuzz lock up down clean help
+.PHONY: repro test test-slow test-interrupted test-models test-containers ui serve params lint bench fuzz lock up down clean help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -47,6 +47,9 @@ test-slow: $(VENV)/.dev  ## run those tests that make test leaves out because th
 
 test-interrupted: $(VENV)/.dev  ## kill the pipeline at twenty moments, fill its disk: the result stays the same
 	PINDET_TEST_INTERRUPTED=1 $(BIN)/python -m pytest -x tests/pipelines/test_interrupted.py
+
+test-models: $(VENV)/.dev  ## every model of conf/model/ through the four stages
+	PINDET_TEST_MODELS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/pipelines/test_families.py
 
 test-containers: $(VENV)/.dev  ## the production stack in real containers: start, kills, upgrade, backup, restore
 	PINDET_TEST_CONTAINERS=1 $(BIN)/python -m pytest -x tests/deployment/test_containers.py

@@ -20,7 +20,6 @@ from pindet_serve.onnx_engine import MODEL, OnnxRuntimeEngine
 __all__ = ["MODEL", "Detector", "decode_answer"]
 
 
-
 class Detector:
     """Answers with the model of a verified bundle.
 
@@ -98,5 +97,6 @@ def decode_answer(
     """One image's raw answer, in letterboxed pixels, as detections in pixels of the image."""
     # A score of exactly 0 is padding, whatever the threshold.
     kept = np.flatnonzero((scores > 0) & (scores >= threshold))
-    kept = kept[np.argsort(-scores[kept], kind="stable")][:limit]
-    return Detections(placement.to_image(boxes[kept]), scores[kept], labels[kept])
+    kept = kept[np.argsort(-scores[kept], kind="stable")]
+    found = Detections.in_image(boxes[kept], scores[kept], labels[kept], placement)
+    return Detections(found.boxes[:limit], found.scores[:limit], found.labels[:limit])

@@ -30,6 +30,9 @@ SOURCES: dict[str, Any] = {"voc": VocSource, "coco": CocoSource, "yolo": YoloSou
 BCCD = Path(os.environ.get("PINDET_BCCD", Path(__file__).parents[3] / "shared" / "datasets" / "bccd"))
 
 
+BOX = RawBox("a", 1, 1, 9, 9)
+
+
 class Listed:
     """A source of given items."""
 
@@ -139,8 +142,10 @@ def test_adding_data_moves_nothing(tmp_path: Path, make_picture: Any) -> None:
     for count in (20, 40):
         for i in range(count):
             make_picture(tmp_path / "images" / f"{i:02d}.png", i)
+            (tmp_path / "labels").mkdir(exist_ok=True)
+            (tmp_path / "labels" / f"{i:02d}.txt").write_text("0 0.5 0.5 0.2 0.2")
         output = tmp_path / f"out{count}"
-        run(YoloSource(tmp_path, unlabelled="background"), output)
+        run(YoloSource(tmp_path), output)
         indexes = {s: json.loads((output / s / "index.json").read_text()) for s in ("train", "val", "test")}
         places.append({n: (s, v["shard"]) for s, index in indexes.items() for n, v in index.items()})
     assert (len(places[0]), len(places[1])) == (20, 40)
@@ -214,15 +219,29 @@ def test_a_split_that_stays_empty_is_said(
     tmp_path: Path, make_picture: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_picture(tmp_path / "a.png", 0)
-    run(Listed([Item("a.png", (tmp_path / "a.png").read_bytes, [], "train")]), tmp_path / "out")
-    assert [r.message.split()[0] for r in caplog.records if r.levelname == "WARNING"] == ["val", "test"]
+    make_picture(tmp_path / "b.png", 1)
+    items = [
+        Item("a.png", (tmp_path / "a.png").read_bytes, [BOX], "train"),
+        Item("b.png", (tmp_path / "b.png").read_bytes, [], "val"),
+    ]
+    run(Listed(items), tmp_path / "out")
+    warned = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert [text.split(":")[0] for text in warned] == ["val has images and no box", "test has no image"]
+
+
+def test_nothing_to_find_in_the_images_to_train_on(tmp_path: Path, make_picture: Any) -> None:
+    make_picture(tmp_path / "a.png", 0)
+    item = Item("a.png", (tmp_path / "a.png").read_bytes, [], "train")
+    with pytest.raises(SourceError, match="train has 1 images and no box"):
+        run(Listed([item]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_images_that_all_fall_to_one_split_still_give_something_to_train_on(tmp_path: Path, make_picture: Any) -> None:
     items = []
     for number in range(3):
         make_picture(tmp_path / f"{number}.png", number)
-        items.append(Item(f"{number}.png", (tmp_path / f"{number}.png").read_bytes, []))
+        items.append(Item(f"{number}.png", (tmp_path / f"{number}.png").read_bytes, [BOX]))
     shares = {"val_fraction": 0.5, "test_fraction": 0.49999}
     assert run(Listed(items), tmp_path / "out", **shares).images == {"train": 1, "val": 1, "test": 1}
 
@@ -266,7 +285,7 @@ def test_few_images_still_give_every_split_one(
     items = []
     for number in range(6):
         make_picture(tmp_path / f"{number}.png", number % 3)  # each picture twice: one picture stays in one split
-        items.append(Item(f"{number}.png", (tmp_path / f"{number}.png").read_bytes, [], listed))
+        items.append(Item(f"{number}.png", (tmp_path / f"{number}.png").read_bytes, [BOX], listed))
     few = {"val_fraction": 1e-6, "test_fraction": 1e-6}
     assert run(Listed(items), tmp_path / "out", **few).images == {"train": 2, "val": 2, "test": 2}
     said = [r.message for r in caplog.records if r.levelname == "WARNING"]
@@ -279,7 +298,7 @@ def test_a_split_that_the_source_lacks_is_taken_from_its_training_images(tmp_pat
     for number in range(60):
         path = tmp_path / f"{number}.png"
         make_picture(path, number)
-        items.append(Item(path.name, path.read_bytes, [], "val" if number < 10 else "train"))
+        items.append(Item(path.name, path.read_bytes, [BOX], "val" if number < 10 else "train"))
     images = run(Listed(items), tmp_path / "out").images
     assert images["val"] == 10
     assert 4 <= images["test"] <= 16
@@ -305,7 +324,7 @@ def test_few_images_are_in_memory_at_a_time(tmp_path: Path) -> None:
             for i in range(100):
                 picture = Picture(i)
                 held.add(picture)
-                yield Item(f"{i}.png", picture.read, [], "train")
+                yield Item(f"{i}.png", picture.read, [BOX], "train")
                 del picture
                 counts.append(len(held))
 

@@ -82,7 +82,7 @@ def test_unlabelled_is_read(
 ) -> None:
     writers[kind.lower()](tmp_path, samples, classes)
     make_picture(tmp_path / {"Voc": "JPEGImages", "Coco": "images", "Yolo": "images"}[kind] / "more.png", 77)
-    with pytest.raises(SourceError, match="has no label"):
+    with pytest.raises(SourceError, match="without a label"):
         list(built(folder(kind, tmp_path)).source(0).read())
     items = list(built(folder(kind, tmp_path, unlabelled="background")).source(0).read())
     assert len(items) == len(samples) + 1

@@ -71,8 +71,11 @@ class Site:
         """The released version behind MLflow's alias."""
         registry = ModelRegistry(self.project.root)
         number = registry.aliases(self.model).get("champion")
-        found = [v for v in ("v1.0.0", "v1.1.0") if registry.version_of(self.model, v) == number]
-        return found[0] if number and found else None
+        if not number:
+            return None
+        told = registry._client.get_model_version(self.model, number).tags
+        assert told["pindet.bundle_md5"] == self.project.pinned(rev=told["git.commit"])
+        return told["pindet.version"]
 
     def check_tagged(self, folder):
         """What is served is tagged, whatever happened."""
@@ -165,14 +168,56 @@ def test_a_cut_between_the_remote_s_tags_and_this_clone_s_is_mended_by_fetching(
     assert set(site.tagged()) == site.project.tags()
 
 
-def test_a_promotion_that_is_killed_is_finished_by_reconcile_in_another_clone(site, clone, tmp_path):
+def killed(site, *arguments):
+    """Run a promotion or a rollback in a process that is killed at a point."""
     done = subprocess.run(
-        [sys.executable, str(CHILD), "promote", "push", "after"],
-        cwd=site.project.root,
-        capture_output=True,
-        timeout=240,
-    )
+        [sys.executable, str(CHILD), *arguments], cwd=site.project.root, capture_output=True, timeout=240
+    )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+@pytest.mark.slow
+def test_a_promotion_that_is_killed_goes_on_when_it_is_typed_again(site, tmp_path):
+    for point, moment in [("upload last", "after"), ("push", "before"), ("model version", "after"), ("alias", "after"),
+                          ("release", "before"), ("release", "after")]:  # fmt: skip
+        killed(site, "promote", point, moment)
+        release = site.check_tagged(tmp_path / "store")
+        assert (release is not None) == ((point, moment) == ("release", "after"))
+    with open_bench(site.project.root) as bench:
+        assert promote(bench, Wish(), quiet, quiet).version == "v1.0.0"
+        site.project.train(score=0.8, tracked=True)
+        assert promote(bench, Wish(), quiet, quiet).version == "v1.1.0"
+    for point in ("alias", "release"):
+        killed(site, "rollback", point, "before")
+        assert site.check_tagged(tmp_path / "store").version == "v1.1.0"
+    with open_bench(site.project.root) as bench:
+        assert rollback(bench, "production", quiet, quiet).version == "v1.0.0"
+    assert site.check_tagged(tmp_path / "store").version == "v1.0.0" == site.champion()
+
+
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_a_remote_that_fails_in_the_middle_of_uploading_releases_nothing(site, tmp_path, monkeypatch, count):
+    """The disk of the S3 server is full, or the network goes."""
+    with open_bench(site.project.root) as bench:
+        real, puts = bench.objects._fs.put_file, []
+
+        def failing(*arguments):
+            puts.append(arguments)
+            if len(puts) > count:
+                raise OSError("No space left on device")
+            return real(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(bench.objects._fs, "put_file", failing)
+            with pytest.raises(PromotionError, match=r"the DVC remote .* can not be used: No space left on device"):
+                promote(bench, Wish(), quiet, quiet)
+        assert len(puts) == count + 1 and site.tagged() == {} and site.served(tmp_path / "store") is None
+        assert promote(bench, Wish(), quiet, quiet).version == "v1.0.0"
+    assert site.check_tagged(tmp_path / "store").version == "v1.0.0" == site.champion()
+
+
+def test_a_promotion_that_is_killed_is_finished_by_reconcile_in_another_clone(site, clone, tmp_path):
+    killed(site, "promote", "push", "after")
     site.check_tagged(tmp_path / "store")
     site.project.git("push", "-q", "origin", "main")
     other = clone(site.project)

@@ -30,9 +30,9 @@ def released(project):
     return project
 
 
-def states(project, subject):
+def states(project, subject, **options):
     with open_bench(project.root) as bench:
-        return {link.about: link.state for link in walk(bench, find_subject(bench, subject))}
+        return {link.about: link.state for link in walk(bench, find_subject(bench, subject), **options)}
 
 
 def answer(project, version, md5):
@@ -122,6 +122,24 @@ def test_a_bundle_that_only_the_cache_has_intact_is_broken_once_it_is_released(r
     assert states(released, "HEAD")["bundle"] is State.holds
 
 
+def test_weights_and_prepared_data_of_a_release_are_kept_where_others_take_them_from(released):
+    weights = released.object(released.pinned("models/weights.safetensors"), released.remote)
+    content = weights.read_bytes()
+    weights.write_bytes(content[::-1])  # as long as before: only reading it tells
+    assert states(released, "v1.0.0")["weights"] is State.holds
+    said = json.loads(released.pindet("lineage", "v1.0.0", "--thorough", "--json", status=3))
+    (wrong,) = [link for link in said["links"] if link["state"] == "broken"]
+    assert wrong["about"] == "weights" and "it is damaged" in wrong["check"]
+    weights.unlink()
+    assert "1 of 1 objects are missing" in broken(released)["weights"]
+    weights.write_bytes(content)
+    listing = released.object(released.pinned("data/prepared"), released.remote)
+    listing.rename(listing.with_suffix(".away"))
+    assert "dvc push brings them" in broken(released)["prepared data"]
+    released.train(score=0.8)  # not released: the remote need not have it
+    assert states(released, "HEAD")["weights"] is State.holds
+
+
 def test_an_answer_without_a_whole_md5_is_refused(released):
     for md5 in ("", released.pinned()[:8], "None"):
         with open_bench(released.root) as bench, pytest.raises(PromotionError, match="32 hexadecimal digits"):
@@ -153,7 +171,10 @@ def test_raw_data_are_looked_for_where_dvc_should_keep_them(released):
     kept = released.object(b, released.remote)
     kept.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(released.object(b), kept)
-    assert states(released, "HEAD")["raw source"] is State.holds  # the remote has it
+    assert states(released, "HEAD")["raw source"] is State.unknown  # the remote lists it
+    assert states(released, "HEAD", thorough=True)["raw source"] is State.holds
+    kept.write_text("B")
+    assert states(released, "HEAD", thorough=True)["raw source"] is State.broken
     kept.unlink()
     assert "1 of 2 objects are missing" in broken(released, "HEAD")["raw source"]
     released.object(md5).unlink()

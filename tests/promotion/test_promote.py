@@ -408,11 +408,23 @@ def test_a_rollback_goes_to_nothing_but_what_the_stage_held(project):
     assert project.release()["version"] == "v1.0.0"
 
 
+def test_a_card_of_another_bundle_is_written_again(project):
+    path = project.remote / "releases/detector/v1.0.0.md"
+    run(project)
+    card = path.read_text()
+    path.write_text(card.replace(project.pinned(), "0" * 32 + ".dir"))
+    run(project)
+    assert path.read_text() == card
+
+
 def test_each_rollback_goes_further_back_and_none_forward(project):
     for score in (0.9, 0.8, 0.7):
         project.train(score=score)
         run(project)
-    assert [back(project)[0], back(project)[0]] == ["v1.1.0", "v1.0.0"]
+    assert back(project)[0] == "v1.1.0"
+    with open_bench(project.root) as bench:
+        assert bench.truth.before("production") == ["v1.0.0", "v1.2.0"]  # what was rolled back comes last
+    assert back(project)[0] == "v1.0.0"
     nothing = r"it holds v1\.0\.0, and there is nothing before it.*--to: v1\.1\.0, v1\.2\.0"
     with pytest.raises(PromotionError, match=nothing):
         back(project)

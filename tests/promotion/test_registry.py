@@ -49,6 +49,19 @@ def test_a_version_points_to_dvc_s_object_and_its_run(tracked):
     assert tracked.run.info.run_id in release and "lucky" in release
 
 
+def test_another_project_s_version_of_the_same_name_is_left_alone(tracked):
+    """Two projects whose artifact is called the same share a server."""
+    elsewhere = ModelRegistry(tracked.root)
+    theirs = elsewhere.register(tracked.model, "v1.0.0", "0" * 32 + ".dir", "dvc://files/md5/00/00.dir", None, {})
+    elsewhere.point(tracked.model, "champion", theirs)
+    with open_bench(tracked.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+        assert reconcile(bench, quiet, check=True).changed == []
+    assert champion(tracked).version != theirs
+    assert champion(tracked).tags["pindet.bundle_md5"] == tracked.pinned()
+    assert tracked.client.get_model_version(tracked.model, theirs).source == "dvc://files/md5/00/00.dir"
+
+
 def test_deleted_versions_and_moved_aliases_are_mended(tracked):
     with open_bench(tracked.root) as bench:
         promote(bench, Wish(), quiet, quiet)
@@ -61,7 +74,7 @@ def test_deleted_versions_and_moved_aliases_are_mended(tracked):
         assert reconcile(bench, quiet, check=True).changed == [wanted, "MLflow alias champion"]
         reconcile(bench, quiet)
         assert champion(tracked).tags["pindet.version"] == "v1.1.0"
-        first = bench.registry.version_of(tracked.model, "v1.0.0")
+        first = bench.registry.version_of(tracked.model, "v1.0.0", tracked.pinned(rev="HEAD~1"))
         tracked.client.set_registered_model_alias(tracked.model, "champion", first)
         reconcile(bench, quiet)
         assert champion(tracked).tags["pindet.version"] == "v1.1.0"
@@ -116,8 +129,8 @@ def test_of_two_promotions_at_once_the_alias_and_the_release_file_follow_the_lat
 def test_the_project_s_own_sqlite_store_serves_as_well(tmp_path):
     (tmp_path / "params.yaml").touch()
     registry = ModelRegistry(tmp_path)
-    number = registry.register("detector", "v1.0.0", "dvc://files/md5/ab/cd.dir", None, {})
-    assert registry.register("detector", "v1.0.0", "dvc://files/md5/ab/cd.dir", None, {}) == number
+    number = registry.register("detector", "v1.0.0", "abcd.dir", "dvc://files/md5/ab/cd.dir", None, {})
+    assert registry.register("detector", "v1.0.0", "abcd.dir", "dvc://files/md5/ab/cd.dir", None, {}) == number
     registry.point("detector", "champion", number)
     assert registry.aliases("detector") == {"champion": number}
     registry.drop("detector", "champion")

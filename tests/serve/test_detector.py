@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 from pindet_serve.detections import Detections
-from pindet_serve.detector import Detector
+from pindet_serve.detector import Detector, decode_answer
+from pindet_serve.letterbox import Letterbox
 from pindet_serve.manifest import BundleError, read_manifest, verify_files
 
 WHITE = np.full((64, 128, 3), 255, np.uint8)  # letterboxed: half its size, with 16 rows of border above and below
@@ -22,6 +23,18 @@ def test_boxes_are_in_pixels_of_the_image_best_first(bundle):
 def test_padding_is_never_an_answer(bundle):
     (found,) = Detector(bundle).detect([WHITE], score_threshold=0)
     assert len(found) == 2
+
+
+def test_a_box_of_which_the_image_has_nothing_is_no_answer():
+    placement = Letterbox(64, 64).place(64, 128)  # 16 rows of border above and below
+    boxes = np.array(
+        [[4, 4, 40, 15], [4, 20, 4, 40], [4, 20, 40, 20], [4, 4, 40, 20], [8, 20, 40, 40], [9, 20, 40, 40]], np.float32
+    )
+    scores, labels = np.linspace(0.9, 0.4, 6, dtype=np.float32), np.arange(6)
+    found = decode_answer(boxes, scores, labels, placement, 0.1, 2)
+    assert found.labels.tolist() == [3, 4]  # what is left out takes no place of the limit
+    np.testing.assert_allclose(found.boxes[0], [8, 0, 80, 8])
+    np.testing.assert_allclose(found.scores, scores[3:5])
 
 
 def test_the_bundle_s_own_threshold_is_the_default(bundle):

@@ -143,8 +143,8 @@ class CocoSource:
         """Images that no file lists; the most specific folder says their split and where their name begins."""
         splits = {folder: file.split for file in self._files for folder in file.folders}
         splits |= {f"images/{split}": split for split in SPLITS} | _BESIDE | {"images": None}
+        check_unlabelled(paths, self._unlabelled)
         for place, path in paths.items():
-            check_unlabelled(place, self._unlabelled)
             folder = max((f for f in splits if place.startswith(f"{f}/")), key=len)
             yield Item(place.removeprefix(f"{folder}/"), Path(path).read_bytes, [], splits[folder])
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
-from pindet.data.records import SourceError, nfc
+from pindet.data.records import SourceError, nfc, shortened
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
@@ -58,9 +59,11 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def check_unlabelled(name: str, unlabelled: str) -> None:
-    """Refuse an image without a label file unless ``unlabelled`` is ``background``."""
-    if unlabelled != "background":
+def check_unlabelled(names: Collection[str], unlabelled: str) -> None:
+    """Refuse the images ``names`` that have no label, if there are any, unless ``unlabelled`` is ``background``."""
+    if names and unlabelled != "background":
+        which = shortened(map(repr, sorted(names)))
         raise SourceError(
-            f"image {name!r} has no label; add one (an empty one for background) or set `-S data.unlabelled=background`"
+            f"images without a label: {which} ({len(names)} in all); add labels (empty ones for background) or set "
+            "`-S data.unlabelled=background`"
         )

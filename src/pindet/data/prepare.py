@@ -86,6 +86,11 @@ def _check_left(report: Report) -> None:
             f"no image is left for train, of {report.images}; allowed is at least one; see what was dropped, check the "
             "source's split lists, or add images"
         )
+    if not report.boxes["train"]:
+        raise SourceError(
+            f"train has {report.images['train']} images and no box, of {report.boxes} per split; allowed is at least "
+            "one; see what was dropped, or label objects"
+        )
     for split in SPLITS[1:]:
         if not report.images[split]:
             logger.warning(
@@ -94,6 +99,8 @@ def _check_left(report: Report) -> None:
                 split,
                 split,
             )
+        elif not report.boxes[split]:
+            logger.warning("%s has images and no box: no mAP can be measured on it; label objects there", split)
 
 
 def _write(result: Path, entries: list[Entry], report: Report, shard_count: int, spool: BinaryIO) -> None:

@@ -66,8 +66,9 @@ class VocSource:
         return len(self._images)
 
     def read(self) -> Iterator[Item | Rejection]:
-        """Yield items by name; raises SourceError for an image without a label unless it is background."""
+        """Yield items by name; raises SourceError for images without a label unless they are background."""
         images = self._images
+        check_unlabelled([stem for stem in images if stem not in self._labels], self._unlabelled)
         lists = {s: self._listed(s) for s in SPLITS}
         for stem in sorted(self._labels.keys() | images.keys() | set().union(*lists.values())):
             if stem not in images:
@@ -85,7 +86,6 @@ class VocSource:
     def _item(self, stem: str, path: Path, split: str | None) -> Iterator[Item | Rejection]:
         name = nfc(path.relative_to(self._root / "JPEGImages").as_posix())
         if stem not in self._labels:
-            check_unlabelled(name, self._unlabelled)
             yield Item(name, path.read_bytes, [], split)
             return
         label = nfc(self._labels[stem].relative_to(self._root).as_posix())
@@ -124,8 +124,11 @@ class VocSource:
 
 
 def _box(node: ElementTree.Element) -> RawBox:
-    values = [float(node.findtext(f"bndbox/{k}") or "missing") for k in ("xmin", "ymin", "xmax", "ymax")]
-    return RawBox(_label(node), *values)
+    found = {key: node.findtext(f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax")}
+    missing = [key for key, text in found.items() if not (text and text.strip())]
+    if missing:
+        raise ValueError(f"an object {_label(node)!r} has no {', '.join(missing)} in its bndbox")
+    return RawBox(_label(node), *(float(text or "") for text in found.values()))
 
 
 def _label(node: ElementTree.Element) -> str:

@@ -57,8 +57,10 @@ class YoloSource:
         return list(self._config.names)
 
     def read(self) -> Iterator[Item | Rejection]:
-        """Yield items by path; raises SourceError for an image without a label unless it is background."""
-        for pair in self._pairs():
+        """Yield items by path; raises SourceError for images without a label unless they are background."""
+        pairs = list(self._pairs())
+        check_unlabelled([p.name for p in pairs if p.image is not None and p.label is None], self._unlabelled)
+        for pair in pairs:
             if pair.image is not None:
                 yield from self._item(pair, pair.image)
             elif pair.name != "classes":  # some tools leave the list of names beside the labels
@@ -106,7 +108,6 @@ class YoloSource:
 
     def _item(self, pair: _Pair, path: Path) -> Iterator[Item | Rejection]:
         if pair.label is None:
-            check_unlabelled(pair.name, self._unlabelled)
             yield Item(pair.name, path.read_bytes, [], pair.split)
             return
         label = nfc(pair.label.relative_to(self._root).as_posix())

@@ -11,7 +11,7 @@ from PIL import Image as Picture
 from PIL import ImageDraw
 from pindet_serve.images import Image
 
-from pindet.data.letters import letters, written
+from pindet.data.letters import fitted, letters, written
 from pindet.evaluation.comparison import KINDS, ImageComparison, Kind
 from pindet.evaluation.errors import MISSED
 
@@ -160,12 +160,12 @@ def _draw_text(pen: ImageDraw.ImageDraw, mark: _Mark, zoom: float, size: tuple[i
     if not mark.text:
         return
     x1, y1 = (value * zoom for value in mark.box[:2])
-    font = letters(13)
-    wide, high = font.getlength(mark.text) + 6, 17
+    font, text = letters(13), fitted(mark.text, 13, size[0] - 6)
+    wide, high = font.getlength(text) + 6, 17
     left = min(max(0.0, x1), max(0.0, size[0] - wide))
     top = y1 - high if y1 >= high else min(y1, size[1] - high)
     pen.rectangle((left, top, left + wide, top + high), fill=COLORS[mark.kind])
-    pen.text((left + 3, top + 1), mark.text, fill=ink(mark.kind), font=font)
+    pen.text((left + 3, top + 1), text, fill=ink(mark.kind), font=font)
 
 
 def _legend(kinds: set[str], width: int) -> list[list[_Entry]]:

@@ -59,4 +59,4 @@ def to_batch(images: Sequence[Image]) -> Tensor:
 def to_detections(selection: Selection, placement: Placement) -> Detections:
     """One image's selection, in letterboxed pixels, as detections in pixels of the image."""
     boxes, scores, labels = (values.cpu().numpy() for values in selection)
-    return Detections(placement.to_image(boxes), scores.astype(np.float32), labels.astype(np.int64))
+    return Detections.in_image(boxes, scores.astype(np.float32), labels.astype(np.int64), placement)

@@ -39,6 +39,11 @@ def write_card(bench: Bench, placement: Placement) -> str:
     return "\n".join(lines) + "\n"
 
 
+def bundle_line(revision: Revision) -> str:
+    """The line of a card that tells which bundle it is about."""
+    return f"- bundle: `{revision.out(BUNDLE)}`"
+
+
 def _manifest(bench: Bench, revision: Revision) -> dict[str, Any]:
     entries = {entry.path: entry.md5 for entry in bench.objects.listing(revision.out(BUNDLE))}
     content: dict[str, Any] = json.loads(bench.objects.read(entries["manifest.json"]).read_text("utf-8"))
@@ -119,7 +124,7 @@ def _lineage(bench: Bench, placement: Placement, revision: Revision) -> list[str
     lines = [
         "## Lineage", "",
         f"- commit: `{placement.commit}`, tag `{registered.name}`",
-        f"- bundle: `{revision.out(BUNDLE)}`",
+        bundle_line(revision),
         f"- weights: `{revision.outs.get(WEIGHTS, 'unknown')}`",
         f"- prepared data: `{revision.outs.get(PREPARED, 'unknown')}`",
         f"- released by {placement.tag.who}, {moment}",

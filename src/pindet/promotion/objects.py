@@ -163,6 +163,15 @@ class Objects:
                 )
             new.replace(target)
 
+    def check(self, md5: str) -> None:
+        """Read an object of the remote and hold it to its md5, without keeping it.
+
+        Raises:
+            ObjectError: it is not there, or its bytes have another md5.
+        """
+        with tempfile.TemporaryDirectory(prefix="pindet-") as folder:
+            self.download(md5, Path(folder) / "object")
+
     def read(self, md5: str) -> Path:
         """An object's file: from the cache, else fetched from the remote and kept.
 

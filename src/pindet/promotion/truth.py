@@ -120,6 +120,20 @@ class Truth:
 
     def earlier(self, stage: str) -> Placement | None:
         """What a stage held before the version that it holds; what was rolled back counts as never held."""
+        way = self._way(stage)
+        return way[-2] if len(way) > 1 else None
+
+    def before(self, stage: str) -> list[str]:
+        """The versions that a stage held before the one that it holds, each once.
+
+        First those that a rollback goes back to, latest first, then those that were rolled back.
+        """
+        held = [placement.version for placement in self.history(stage)]
+        way = [placement.version for placement in self._way(stage)]
+        return list(dict.fromkeys(version for version in [*way[::-1], *held[::-1]] if version != held[-1]))
+
+    def _way(self, stage: str) -> list[Placement]:
+        """How a stage came to what it holds: without what was rolled back, and no version twice in a row."""
         way: list[Placement] = []
         for placement in self.history(stage):
             versions = [each.version for each in way]
@@ -127,12 +141,7 @@ class Truth:
                 del way[len(way) - versions[::-1].index(placement.version) :]
             elif versions[-1:] != [placement.version]:
                 way.append(placement)
-        return way[-2] if len(way) > 1 else None
-
-    def before(self, stage: str) -> list[str]:
-        """The versions that a stage held before the one that it holds, latest first, each once."""
-        held = [placement.version for placement in self.history(stage)]
-        return list(dict.fromkeys(version for version in held[::-1] if version != held[-1]))
+        return way
 
     def commit_of(self, version: str) -> str:
         """The commit of a version.

@@ -14,7 +14,7 @@ from pindet.tracking.store import ANSWER_WITHIN, Store, TrackingError, _within, 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_VERSION_TAG = "pindet.version"
+_VERSION_TAG, _BUNDLE_TAG = "pindet.version", "pindet.bundle_md5"
 _ALIAS = re.compile(r"[A-Za-z0-9_-]+")
 _T = TypeVar("_T")
 
@@ -65,7 +65,7 @@ class ModelRegistry:
 
     def find_run(self, bundle_md5: str, weights_md5: str = "") -> TrackedRun | None:
         """The newest run whose bundle, else whose weights, have this md5; ``None`` if the store has none."""
-        for tag, md5 in (("pindet.bundle_md5", bundle_md5), ("pindet.weights_md5", weights_md5)):
+        for tag, md5 in ((_BUNDLE_TAG, bundle_md5), ("pindet.weights_md5", weights_md5)):
             if md5 and (found := self._asked(lambda tag=tag, md5=md5: self._search(tag, md5))):  # type: ignore[misc]
                 return found
         return None
@@ -78,29 +78,36 @@ class ModelRegistry:
         """
         return self._asked(lambda: self._newest("", experiment))
 
-    def version_of(self, model: str, version: str) -> str | None:
-        """MLflow's number of a released version; ``None`` if it has none, or it was deleted."""
+    def version_of(self, model: str, version: str, bundle_md5: str) -> str | None:
+        """MLflow's number of a released version; ``None`` if it has none, or it was deleted.
+
+        A version of the same name with another bundle is another project's, which shares the store.
+        """
         found = self._asked(lambda: self._client.search_model_versions(f"name='{model}'"))
-        numbers = [int(each.version) for each in found if each.tags.get(_VERSION_TAG) == version]
+        wanted = {_VERSION_TAG: version, _BUNDLE_TAG: bundle_md5}
+        numbers = [int(each.version) for each in found if wanted.items() <= each.tags.items()]
         return str(min(numbers)) if numbers else None
 
     def source_of(self, model: str, number: str) -> str:
         """Where a model version says that its files are."""
         return str(self._asked(lambda: self._client.get_model_version(model, number)).source)
 
-    def register(self, model: str, version: str, source: str, run_id: str | None, tags: Mapping[str, str]) -> str:
+    def register(
+        self, model: str, version: str, bundle_md5: str, source: str, run_id: str | None, tags: Mapping[str, str]
+    ) -> str:
         """Register a released version, unless it is there; return MLflow's number of it.
 
         Args:
+            bundle_md5: of its bundle.
             source: where its files are; MLflow copies nothing.
             run_id: of its training.
             tags: what else there is to say.
         """
         self._asked(lambda: self._create_model(model))
-        known = self.version_of(model, version)
+        known = self.version_of(model, version, bundle_md5)
         if known is not None:
             return known
-        every = {**tags, _VERSION_TAG: version}
+        every = {**tags, _VERSION_TAG: version, _BUNDLE_TAG: bundle_md5}
         made = self._asked(
             lambda: self._client.create_model_version(
                 model, source, run_id=run_id, tags=every, await_creation_for=0, description=f"{model} {version}"

@@ -26,6 +26,9 @@ def lineage_command(
     reproduce: Annotated[
         bool, typer.Option("--reproduce", help="Run the pipeline of the commit in a temporary clone and compare.")
     ] = False,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Read and hash what the DVC remote has, instead of looking it up.")
+    ] = False,
     remote: DvcRemote = None,
     git_remote: GitRemote = None,
     mlflow: Mlflow = True,
@@ -44,11 +47,11 @@ def lineage_command(
         exiting("lineage", output),
         open_bench(Path.cwd(), access(git_remote, remote, mlflow), refresh=fetch) as bench,
     ):
-        if not _walk(bench, subject, output, reproduce):
+        if not _walk(bench, subject, output, reproduce=reproduce, thorough=thorough):
             raise typer.Exit(3)
 
 
-def _walk(bench: Bench, subject: str, output: Output, reproduce: bool) -> bool:
+def _walk(bench: Bench, subject: str, output: Output, *, reproduce: bool, thorough: bool) -> bool:
     """Walk and say it; return whether nothing is broken and the same bundle comes out."""
     from pindet.promotion.lineage.link import State
     from pindet.promotion.lineage.reproduce import reproduce as make_again
@@ -58,7 +61,7 @@ def _walk(bench: Bench, subject: str, output: Output, reproduce: bool) -> bool:
     start = find_subject(bench, subject)
     output.line(start.said)
     links = []
-    for link in walk(bench, start):
+    for link in walk(bench, start, thorough=thorough):
         links.append(link)
         output.link(link)
     content: dict[str, Any] = {"subject": start.said, "links": [link.to_dict() for link in links]}

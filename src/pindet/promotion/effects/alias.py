@@ -43,7 +43,7 @@ class PointAlias:
         version = RegisterVersion(self._bench, placed)
         if not version.done():  # another promotion may have tagged it, and not come to this yet
             version.do()
-        number = registry.version_of(model, placed.version)
+        number = version.number()
         assert number is not None
         registry.point(model, self._alias, number)
 
@@ -51,4 +51,4 @@ class PointAlias:
         registry, placed = self._bench.registry, self._bench.truth.placed(self._stage)
         if registry is None or placed is None:
             return None
-        return registry.version_of(self._bench.settings.artifact, placed.version)
+        return RegisterVersion(self._bench, placed).number()

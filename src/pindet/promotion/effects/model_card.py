@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pindet.promotion.bench import Bench
-from pindet.promotion.card import write_card
+from pindet.promotion.card import bundle_line, write_card
 from pindet.promotion.release_file import card_key
 from pindet.promotion.truth import Placement
 
@@ -16,8 +16,9 @@ class WriteCard:
         self.name = f"model card of {placement.version}"
 
     def done(self) -> bool:
-        """Whether there is one."""
-        return self._bench.objects.texts.read(self._key) is not None
+        """Whether there is one, and it is of this version's bundle."""
+        card = self._bench.objects.texts.read(self._key)
+        return card is not None and bundle_line(self._bench.at(self._placement.commit)) in card.splitlines()
 
     def do(self) -> None:
         """Write it."""

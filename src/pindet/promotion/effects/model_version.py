@@ -17,10 +17,14 @@ class RegisterVersion:
 
     def done(self) -> bool:
         """Whether MLflow has it."""
-        registry = self._bench.registry
-        return (
-            registry is None or registry.version_of(self._bench.settings.artifact, self._placement.version) is not None
-        )
+        return self._bench.registry is None or self.number() is not None
+
+    def number(self) -> str | None:
+        """MLflow's number of the version; ``None`` if it has none."""
+        registry, placement = self._bench.registry, self._placement
+        assert registry is not None
+        bundle = self._bench.at(placement.commit).out(BUNDLE)
+        return registry.version_of(self._bench.settings.artifact, placement.version, bundle)
 
     def do(self) -> None:
         """Register it, unless it is there."""
@@ -31,8 +35,7 @@ class RegisterVersion:
         revision = self._bench.at(placement.commit)
         bundle = revision.out(BUNDLE)
         run = registry.find_run(bundle, revision.outs.get(WEIGHTS, ""))
-        tags = {"pindet.bundle_md5": bundle, "git.commit": placement.commit}
         registry.register(
-            self._bench.settings.artifact, placement.version, registry_source(key_of(bundle)),
-            None if run is None else run.run_id, tags,
+            self._bench.settings.artifact, placement.version, bundle, registry_source(key_of(bundle)),
+            None if run is None else run.run_id, {"git.commit": placement.commit},
         )  # fmt: skip

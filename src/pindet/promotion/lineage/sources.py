@@ -11,8 +11,12 @@ from pindet.promotion.revision import Revision
 _ABOUT = "raw source"
 
 
-def raw_source(bench: Bench, revision: Revision) -> Link:
-    """The last step: the folder that ``data.root`` names, and whether git or DVC has it as it was."""
+def raw_source(bench: Bench, revision: Revision, *, thorough: bool = False) -> Link:
+    """The last step: the folder that ``data.root`` names, and whether git or DVC has it as it was.
+
+    Args:
+        thorough: read and hash what only the DVC remote has of it, instead of looking whether it lists it.
+    """
     data = revision.params.get("data")
     root = str(data.get("root", "")) if isinstance(data, dict) else ""
     if not root:
@@ -27,14 +31,11 @@ def raw_source(bench: Bench, revision: Revision) -> Link:
         return Link(_ABOUT, found, State.unknown, "neither git nor DVC keeps it; dvc add would pin it")
     if kept != deps.get(root, kept):
         return Link(_ABOUT, found, State.broken, f"DVC keeps {kept}")
-    return _kept(bench, found, str(kept))
+    return _kept(bench, found, str(kept), thorough)
 
 
-def _kept(bench: Bench, found: str, md5: str) -> Link:
-    """Whether each object is in the cache here, where it is read and hashed, or else in the remote, as it lists it.
-
-    What only the remote has is not fetched: raw data are large.
-    """
+def _kept(bench: Bench, found: str, md5: str, thorough: bool) -> Link:
+    """Whether each object is in the cache here, where it is read and hashed, or else in the remote."""
     objects = bench.objects
     broken, unknown = State.broken, State.unknown
     try:
@@ -59,5 +60,14 @@ def _kept(bench: Bench, found: str, md5: str) -> Link:
             f"DVC should keep {md5}; {len(missing)} of {len(names)} objects are missing here and in {objects.address}, "
             f"the first is {missing[0]}",
         )  # fmt: skip
-    where = f"{len(elsewhere)} of {len(names)} objects only in {objects.address}, not read" if elsewhere else "intact"
-    return Link(_ABOUT, found, State.holds, f"DVC keeps {md5}, {where}")
+    if not elsewhere:
+        return Link(_ABOUT, found, State.holds, f"DVC keeps {md5}, intact")
+    where = f"{len(elsewhere)} of {len(names)} objects only in {objects.address}"
+    if not thorough:
+        return Link(_ABOUT, found, State.unknown, f"DVC keeps {md5}, {where}, not read: --thorough reads them")
+    try:
+        for each in elsewhere:
+            objects.check(each)
+    except PromotionError as error:
+        return Link(_ABOUT, found, broken, f"DVC keeps {md5}, {where}: {error}")
+    return Link(_ABOUT, found, State.holds, f"DVC keeps {md5}, intact, {where}")

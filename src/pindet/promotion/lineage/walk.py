@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pindet_serve.serving.release import Release
 
 from pindet.promotion.bench import Bench
-from pindet.promotion.errors import PromotionError
 from pindet.promotion.lineage.bundle import judge_kept_bundle
 from pindet.promotion.lineage.link import Link, State
+from pindet.promotion.lineage.outs import judge_out
 from pindet.promotion.lineage.sources import raw_source
 from pindet.promotion.lineage.stages import judge_stage_key, locked_stage_key
 from pindet.promotion.lineage.subject import Subject
@@ -21,14 +21,17 @@ from pindet.promotion.truth import Placement
 _SHORT = 10
 
 
-def walk(bench: Bench, subject: Subject) -> Iterator[Link]:
+def walk(bench: Bench, subject: Subject, *, thorough: bool = False) -> Iterator[Link]:
     """Yield each step, nearest to the answer first; a step that breaks does not end the walk.
+
+    Args:
+        thorough: read and hash what the DVC remote has of weights, prepared and raw data, however much it is.
 
     Raises:
         PromotionError: the revision pins no bundle at all.
     """
     revision = subject.revision
-    bundle = revision.out(BUNDLE)
+    bundle, is_released = revision.out(BUNDLE), bench.truth.version_of(revision.commit) is not None
     if subject.bundle_md5:
         same = subject.bundle_md5 == bundle
         yield Link(
@@ -38,11 +41,12 @@ def walk(bench: Bench, subject: Subject) -> Iterator[Link]:
     yield from _releases(bench, subject)
     yield _commit(bench, subject)
     yield judge_kept_bundle(bench, revision)
-    yield _kept(bench, "weights", revision.outs.get(WEIGHTS, ""))
+    weights, prepared = revision.outs.get(WEIGHTS, ""), revision.outs.get(PREPARED, "")
+    yield judge_out(bench, "weights", weights, is_released=is_released, thorough=thorough)
     yield _run(bench, subject)
     yield judge_stage_key(bench.repository, revision, "train")
-    yield _kept(bench, "prepared data", revision.outs.get(PREPARED, ""))
-    yield raw_source(bench, revision)
+    yield judge_out(bench, "prepared data", prepared, is_released=is_released, thorough=thorough)
+    yield raw_source(bench, revision, thorough=thorough)
 
 
 def _releases(bench: Bench, subject: Subject) -> Iterator[Link]:
@@ -88,19 +92,6 @@ def _commit(bench: Bench, subject: Subject) -> Link:
     if changed:
         return Link("commit", revision.commit[:_SHORT], State.broken, f"dvc.lock was made of other: {changed[0]}")
     return Link("commit", revision.commit, State.holds, "dvc.lock describes its code, parameters and data")
-
-
-def _kept(bench: Bench, about: str, md5: str) -> Link:
-    """An out, each object of which is read and hashed."""
-    if not md5:
-        return Link(about, "none", State.broken, "dvc.lock pins none")
-    try:
-        entries = [entry.md5 for entry in bench.objects.listing(md5)] if md5.endswith(".dir") else [md5]
-        for entry in entries:
-            bench.objects.read(entry)
-    except PromotionError as error:
-        return Link(about, md5, State.broken, str(error))
-    return Link(about, md5, State.holds, f"{len(entries)} objects intact" if len(entries) > 1 else "intact")
 
 
 def _run(bench: Bench, subject: Subject) -> Link:
