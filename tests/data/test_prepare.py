@@ -229,12 +229,13 @@ def test_a_split_that_stays_empty_is_said(
     assert [text.split(":")[0] for text in warned] == ["val has images and no box", "test has no image"]
 
 
-def test_nothing_to_find_in_the_images_to_train_on(tmp_path: Path, make_picture: Any) -> None:
+def test_nothing_to_find_in_the_images_to_train_on(
+    tmp_path: Path, make_picture: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     make_picture(tmp_path / "a.png", 0)
-    item = Item("a.png", (tmp_path / "a.png").read_bytes, [], "train")
-    with pytest.raises(SourceError, match="train has 1 images and no box"):
-        run(Listed([item]), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    run(Listed([Item("a.png", (tmp_path / "a.png").read_bytes, [], "train")]), tmp_path / "out")
+    warned = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert warned[0].startswith("train has images and no box: nothing can be learnt")
 
 
 def test_images_that_all_fall_to_one_split_still_give_something_to_train_on(tmp_path: Path, make_picture: Any) -> None:

@@ -135,6 +135,7 @@ def rows(text, column):
     return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in body.split("</tr>") if "<td>" in row]
 
 
+@pytest.mark.slow
 def test_the_released_model_is_shown_whatever_the_workspace_holds(project, execute_notebook):
     for tag in ("detector@v1.0.0", "detector#production#1"):
         project.run("git", "tag", "-a", tag, "-m", "release")

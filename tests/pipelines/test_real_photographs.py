@@ -31,6 +31,7 @@ def few(tmp_path):
     return few
 
 
+@pytest.mark.slow
 def test_the_experiment_runs_all_stages_and_names_the_boxes_of_zero_area(project, few):
     said = project.dvc(
         "exp", "run", "-S", "+experiment=bccd", "-S", f"data.root={few}", "-S", "training.epochs=1",

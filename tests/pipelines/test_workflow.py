@@ -111,6 +111,7 @@ def test_where_a_stage_runs_makes_no_stage_run_again(project):
     assert not changed_stages(project.dvc("exp", "run", "-S", "+experiment=tiny", "-S", "runtime.workers=1"))
 
 
+@pytest.mark.slow
 def test_an_experiment_in_a_temporary_copy_uses_the_copys_code_and_the_projects_store(project):
     before = project.outs()
     said = project.dvc(
@@ -152,6 +153,7 @@ def answers(port):
         return False
 
 
+@pytest.mark.slow
 def test_forced_runs_in_two_places_give_the_same_bytes_whoever_watches(project, finished, status_bus):
     project.run("pindet", "params", "+experiment=tiny", "tracking=off")
     said = project.dvc("repro", "--force", REDIS_URL=status_bus)
@@ -345,6 +347,7 @@ def staying_shell(tmp_path):
     return shell
 
 
+@pytest.mark.slow
 def test_a_stage_does_not_outlive_its_dvc(project, staying_shell):
     project.run("pindet", "params", "+experiment=tiny", "training.weight_decay=0.02", "training.epochs=600")
     started = subprocess.Popen(

@@ -109,15 +109,17 @@ class Project:
         return md5
 
     def train(
-        self, *, score=0.9, miss=(), wrong=(), test_seed=0, train_note="", lr=0.01, tracked=False, message="train"
-    ):
+        self, *, score=0.9, miss=(), wrong=(), test_seed=0, train_note="", learnt=0, lr=0.01, tracked=False,
+        message="train",
+    ):  # fmt: skip
         """Pretend a run of the pipeline and commit it.
 
         ``miss``: test images on which class ``nut`` is not found; ``wrong``: images with a needless detection;
-        ``test_seed``: another test split; ``train_note``: other training data; ``score``: another model.
+        ``test_seed``: another test split; ``train_note``: other training data; ``score``: another model;
+        ``learnt``: how many images of the next test split are among the training images.
         """
         self.write("params.yaml", yaml.safe_dump(parameters(lr, tracked)))
-        self._prepared(test_seed, train_note)
+        self._prepared(test_seed, train_note, learnt)
         metrics = {"test/map": 0.9 - 0.01 * len(miss), "test/map/bolt": 0.9, "test/map/nut": 0.9 - 0.02 * len(miss)}
         self.write("metrics.json", json.dumps(metrics, sort_keys=True, indent=1) + "\n")
         write_json(self.root / "reports/evaluate/per_image.json", per_image(score, miss, wrong, test_seed))
@@ -181,10 +183,12 @@ class Project:
         self.said = done.stderr
         return done.stdout
 
-    def _prepared(self, test_seed, train_note):
+    def _prepared(self, test_seed, train_note, learnt):
         folder = self.root / "data/prepared"
         shutil.rmtree(folder, ignore_errors=True)
         write_json(folder / "train/annotations.json", {"note": train_note})
+        index = {name(i): {"size": len(png((test_seed + 1) * 1000 + i))} for i in range(learnt)}
+        write_json(folder / "train/index.json", index)
         index, shard = {}, b""
         for i in range(IMAGES):
             data = png(test_seed * 1000 + i)

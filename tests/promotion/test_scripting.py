@@ -107,6 +107,18 @@ def test_the_ci_examples_use_commands_and_options_that_there_are(name):
     assert {"compare", "promote"} <= jobs.keys()
 
 
+def test_both_ci_examples_type_the_same():
+    """One of them is run for real, with the pipeline's tests."""
+    typed = [
+        re.findall(r"(?m)(?:pindet|dvc) (?:[a-z]+ ).*", "\n".join(
+            line for line in (EXAMPLES / name).read_text("utf-8").splitlines() if not line.lstrip().startswith("#")
+        ))
+        for name in ("github-actions.yml", "gitlab-ci.yml")
+    ]  # fmt: skip
+    said = [[re.sub(r'-m "[^"]*"', "-m", line) for line in lines] for lines in typed]
+    assert said[0] == said[1] and len(said[0]) > 5
+
+
 @pytest.fixture
 def redis_url(free_port, tmp_path):
     if not shutil.which("redis-server"):

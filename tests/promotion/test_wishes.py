@@ -133,6 +133,7 @@ def tagged(shared):
     return shared
 
 
+@pytest.mark.slow
 def test_a_wish_is_carried_out_with_every_gate_and_rolled_back(staged, bus, start_agent):
     start_agent(staged)
     said = bus.wait("agent", carries_out=True)

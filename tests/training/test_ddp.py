@@ -96,6 +96,7 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"} | more
 
 
+@pytest.mark.slow
 def test_the_first_gradient_is_that_of_one_process(alone_and_together: list[Made]) -> None:
     """Holds normalisers, BatchNorm's statistics and its gradient to what one process computes of the whole batch."""
     (_, alone), (_, together) = alone_and_together

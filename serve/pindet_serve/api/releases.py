@@ -45,7 +45,9 @@ class ReleaseAnswer(BaseModel):
     choices: list[ChoiceAnswer] = Field(
         default=[], description="versions that it may be given, latest first: of the other stages, and tagged ones"
     )
-    before: list[str] = Field(default=[], description="versions that it held before, latest first: for a rollback")
+    before: list[str] = Field(
+        default=[], description="versions that it held before: first, latest first, those that were not rolled back"
+    )
     closed: str = Field(
         default="", description="why POST /v1/releases/{stage} would refuse now, and what to do; else empty"
     )

@@ -33,7 +33,7 @@ class AgentSaid:
     Attributes:
         heard_s: seconds since then.
         carries_out: whether it carries wishes out.
-        stages: what each stage held before what it holds now, latest first.
+        stages: what each stage held before what it holds now: first, latest first, what was not rolled back.
         versions: that are tagged, newest first.
     """
 

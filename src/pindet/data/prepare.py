@@ -87,10 +87,7 @@ def _check_left(report: Report) -> None:
             "source's split lists, or add images"
         )
     if not report.boxes["train"]:
-        raise SourceError(
-            f"train has {report.images['train']} images and no box, of {report.boxes} per split; allowed is at least "
-            "one; see what was dropped, or label objects"
-        )
+        logger.warning("train has images and no box: nothing can be learnt; see what was dropped, or label objects")
     for split in SPLITS[1:]:
         if not report.images[split]:
             logger.warning(

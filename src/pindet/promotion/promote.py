@@ -31,6 +31,7 @@ class Wish:
         version: its new version; empty for the next one.
         bump: which number of the version grows.
         message: what the tag says.
+        again: let the champion's bundle answer the test images where it was measured on others.
         override: a reason to promote whatever the comparison says.
     """
 
@@ -39,6 +40,7 @@ class Wish:
     version: str = ""
     bump: Bump = Bump.minor
     message: str = ""
+    again: bool = False
     override: str = ""
 
 
@@ -109,7 +111,7 @@ def promote(bench: Bench, wish: Wish, show: Show, say: Say, *, dry_run: bool = F
         raise _refusal(outcome)
     judged(judge_tracking(bench, revision))
     champion = bench.truth.placed(wish.stage)
-    judged(judge_comparison(bench, revision, champion, override=wish.override))
+    judged(judge_comparison(bench, revision, champion, again=wish.again, override=wish.override))
     objects, inventory = judge_objects(bench, revision)
     if judged(objects) and (dry_run or inventory.to_upload):
         judged(judge_bundle(bench, revision, in_remote=not inventory.to_upload))

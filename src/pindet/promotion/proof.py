@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from pindet_serve.detector import Detector
 from pindet_serve.golden import load_proven
 from pindet_serve.manifest import BundleError, Manifest
 
@@ -37,20 +39,31 @@ def prove_remote(objects: Objects, md5: str) -> Manifest:
     """
     with tempfile.TemporaryDirectory() as folder:
         objects.download(md5, Path(folder) / "listing")
-        return _prove(objects.listing(md5), objects.download, Path(folder) / "bundle")
+        return _prove(objects.listing(md5), objects.download, Path(folder) / "bundle").manifest
 
 
 def prove_cached(objects: Objects, md5: str) -> Manifest:
     """The same with what the cache has; only what it lacks is fetched."""
+    with cached_bundle(objects, md5) as detector:
+        return detector.manifest
+
+
+@contextmanager
+def cached_bundle(objects: Objects, md5: str) -> Iterator[Detector]:
+    """The detector of a bundle from the cache, proven; only what the cache lacks is fetched.
+
+    Raises:
+        ObjectError, BundleError: as of :func:`prove_remote`.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        return _prove(objects.listing(md5), _link(objects), Path(folder) / "bundle")
+        yield _prove(objects.listing(md5), _link(objects), Path(folder) / "bundle")
 
 
-def _prove(entries: list[Entry], fetch: Fetch, folder: Path) -> Manifest:
+def _prove(entries: list[Entry], fetch: Fetch, folder: Path) -> Detector:
     for entry in entries:
         fetch(entry.md5, folder / entry.path)
     try:
-        return load_proven(folder).manifest
+        return load_proven(folder)
     except BundleError:
         raise
     except Exception as error:  # the engine has errors of its own for a model that it can not load

@@ -188,7 +188,7 @@ def never_held(stage: str, version: str, before: Sequence[str]) -> str:
     """Why a stage can not be rolled back to a version; empty when it can.
 
     Args:
-        before: the versions that the stage held before, latest first.
+        before: the versions that the stage held before.
     """
     if version in before:
         return ""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pindet.promotion.commands.options import DvcRemote, GitRemote, Json, Mlflow, access, complete_revs
+from pindet.promotion.commands.options import DvcRemote, GitRemote, Json, MeasureAgain, Mlflow, access, complete_revs
 from pindet.promotion.commands.output import Output, exiting
 
 if TYPE_CHECKING:
     from pindet.promotion.bench import Bench
+    from pindet.promotion.comparison.sides import Sides
 
 
 class Format(StrEnum):
@@ -33,6 +34,7 @@ def compare_command(
     ] = None,
     format: Annotated[Format, typer.Option(help="What is printed.")] = Format.table,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a page with pictures.")] = None,
+    measure_again: MeasureAgain = False,
     pictures: Annotated[int, typer.Option(help="Most images that the page shows of each.")] = 12,
     remote: DvcRemote = None,
     git_remote: GitRemote = None,
@@ -45,24 +47,24 @@ def compare_command(
     The exit status is 0 when all could be compared, 3 when some were measured on other test data, 1 otherwise.
     """
     from pindet.promotion.bench import open_bench
+    from pindet.promotion.comparison.sides import compare_sides
 
     output = Output(json)
     with (
         exiting("compare", output),
         open_bench(Path.cwd(), access(git_remote, remote, mlflow), refresh=fetch) as bench,
     ):
-        if not _compare(bench, revs or _default(bench), output, format, html, pictures):
+        sides = compare_sides(bench, [bench.revision(rev) for rev in revs or _default(bench)], again=measure_again)
+        _say(bench, sides, output, format, html, pictures)
+        if any(side.problem for side in sides.sides):
             raise typer.Exit(3)
 
 
-def _compare(bench: Bench, revs: list[str], output: Output, format: Format, html: Path | None, pictures: int) -> bool:
-    """Compare and say it; return whether all could be compared."""
+def _say(bench: Bench, sides: Sides, output: Output, format: Format, html: Path | None, pictures: int) -> None:
     from pindet.files import write_text
     from pindet.promotion.comparison.page import to_page
-    from pindet.promotion.comparison.sides import compare_sides
     from pindet.promotion.comparison.text import show, to_markdown
 
-    sides = compare_sides(bench, [bench.revision(rev) for rev in revs])
     if html is not None:
         write_text(html, to_page(bench, sides, pictures))
         output.step(f"page written to {html}", "done")
@@ -72,7 +74,6 @@ def _compare(bench: Bench, revs: list[str], output: Output, format: Format, html
         typer.echo(to_markdown(sides), nl=False)
     else:
         show(sides, output.result)
-    return not any(side.problem for side in sides.sides)
 
 
 def _default(bench: Bench) -> list[str]:

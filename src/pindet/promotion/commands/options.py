@@ -40,6 +40,9 @@ GitRemote = Annotated[
 ]
 Mlflow = Annotated[bool, typer.Option("--mlflow/--no-mlflow", help="Register versions and aliases in MLflow.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what every gate says; change nothing.")]
+MeasureAgain = Annotated[
+    bool, typer.Option("--measure-again", help="Let what was measured on other test images answer the new ones.")
+]
 Message = Annotated[str, typer.Option("--message", "-m", help="What the tag says.")]
 
 

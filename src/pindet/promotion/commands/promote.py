@@ -12,6 +12,7 @@ from pindet.promotion.commands.options import (
     DvcRemote,
     GitRemote,
     Json,
+    MeasureAgain,
     Message,
     Mlflow,
     Stage,
@@ -31,6 +32,7 @@ def promote_command(
     bump: Annotated[Bump, typer.Option(help="Which number of the version grows.")] = Bump.minor,
     version: Annotated[str, typer.Option(help="The new version, as v2.0.0; by default the next one.")] = "",
     message: Message = "",
+    measure_again: MeasureAgain = False,
     override_comparison: Annotated[
         str, typer.Option(metavar="REASON", help="Promote whatever the comparison says; the tag keeps the reason.")
     ] = "",
@@ -50,7 +52,7 @@ def promote_command(
     from pindet.promotion.promote import Wish, promote
 
     output = Output(json)
-    wish = Wish(stage, rev, version, bump, message, override_comparison)
+    wish = Wish(stage, rev, version, bump, message, measure_again, override_comparison)
     with (
         exiting("promote", output, outcome_of),
         open_bench(Path.cwd(), access(git_remote, remote, mlflow)) as bench,

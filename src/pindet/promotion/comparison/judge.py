@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pindet_serve.manifest import BundleError
+
 from pindet.evaluation.answers import Answers
 from pindet.evaluation.bootstrap import ALL, Draws
 from pindet.promotion.bench import Bench
+from pindet.promotion.comparison.again import answers_on, learnt_from
 from pindet.promotion.comparison.answers import read_answers
 from pindet.promotion.comparison.bootstrap import resample
 from pindet.promotion.comparison.difference import Difference, difference
@@ -22,13 +25,16 @@ FORM = "+.4f"
 """Of a difference, for a reader."""
 
 
-def judge_comparison(bench: Bench, revision: Revision, champion: Placement | None, *, override: str = "") -> Verdict:
+def judge_comparison(
+    bench: Bench, revision: Revision, champion: Placement | None, *, again: bool = False, override: str = ""
+) -> Verdict:
     """Compare a candidate with what the stage holds.
 
     Args:
+        again: let the champion's bundle answer the candidate's test images, where it was measured on others.
         override: a reason to promote whatever the comparison says; it goes into the tag.
     """
-    verdict = _judge(bench, revision, champion)
+    verdict = _judge(bench, revision, champion, again)
     if not verdict.is_open and override:
         return warned(GATE, f"overridden ({override}): {verdict.reason}")
     return verdict
@@ -51,7 +57,7 @@ def draws_of(settings: PromotionSettings) -> Draws:
     return Draws(settings.resamples, settings.confidence, settings.seed)
 
 
-def _judge(bench: Bench, revision: Revision, champion: Placement | None) -> Verdict:
+def _judge(bench: Bench, revision: Revision, champion: Placement | None, again: bool) -> Verdict:
     if champion is None:
         return _first(revision)
     if champion.commit == revision.commit:
@@ -61,12 +67,19 @@ def _judge(bench: Bench, revision: Revision, champion: Placement | None) -> Verd
         return passed(GATE, f"the bundle is the very one of {champion.version}")
     try:
         reason = incomparable(bench.objects, revision, before)
-        if reason:
-            return refused(GATE, f"{reason}; evaluate both on the same test data, or override with a reason")
-        found = compare_pair(bench, revision, before)
-    except PromotionError as error:
+        if reason and not again:
+            return refused(
+                GATE,
+                f"{reason}; --measure-again lets {champion.version} answer the new test images, "
+                "--override-comparison promotes with a reason",
+            )
+        own = answers_of(bench.objects, revision)
+        other = answers_on(bench.objects, before, own, revision) if reason else answers_of(bench.objects, before)
+        seen = learnt_from(bench.objects, before, revision) if reason else 0
+    except (PromotionError, BundleError) as error:
         return refused(GATE, f"it can not be made: {error}")
-    return weigh(found, bench.settings, champion.version)
+    found = _difference(bench, revision, before, own, other)
+    return weigh(found, bench.settings, champion.version, _how(len(own.names), seen, bool(reason)))
 
 
 def _first(revision: Revision) -> Verdict:
@@ -90,19 +103,23 @@ def incomparable(objects: Objects, revision: Revision, other: Revision) -> str:
     return ""
 
 
-def compare_pair(bench: Bench, revision: Revision, other: Revision) -> Difference:
-    """The first revision minus the second, which were measured on the same test data."""
+def _difference(bench: Bench, revision: Revision, before: Revision, own: Answers, other: Answers) -> Difference:
     draws = draws_of(bench.settings)
-    one, two = (
-        resample(answers_of(bench.objects, side), draws, f"comparing {side.shown}") for side in (revision, other)
-    )
-    return difference(one, two, draws)
+    one = resample(own, draws, f"comparing {revision.shown}")
+    return difference(one, resample(other, draws, f"comparing {before.shown}"), draws)
 
 
-def weigh(found: Difference, settings: PromotionSettings, version: str) -> Verdict:
-    """Whether a difference to the champion ``version`` is one to promote with."""
+def _how(images: int, seen: int, is_again: bool) -> str:
+    if not is_again:
+        return ""
+    flattered = f", {seen} of which it had learnt from or was chosen with" if seen else ""
+    return f" (measured again, on {images} new test images{flattered})"
+
+
+def weigh(found: Difference, settings: PromotionSettings, version: str, how: str = "") -> Verdict:
+    """Whether a difference to the champion ``version`` is one to promote with; ``how`` says how it was measured."""
     total = found.map[ALL]
-    said = f"mAP {total.shown(FORM)} against {version}"
+    said = f"mAP {total.shown(FORM)} against {version}{how}"
     reasons = []
     if total.has_width and total.high < 0:
         reasons.append(f"worse beyond chance: {said}")

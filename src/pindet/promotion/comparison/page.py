@@ -12,7 +12,6 @@ from pindet.evaluation.answers import Answers
 from pindet.evaluation.gallery import draw
 from pindet.promotion.bench import Bench
 from pindet.promotion.comparison.changes import Change, find_changes, read_pixels
-from pindet.promotion.comparison.judge import answers_of
 from pindet.promotion.comparison.rows import facts, heading, measures, problems
 from pindet.promotion.comparison.sides import Sides
 from pindet.promotion.progress import each
@@ -46,12 +45,12 @@ def to_page(bench: Bench, sides: Sides, pictures: int = MOST_PICTURES) -> str:
 
 
 def _galleries(bench: Bench, sides: Sides, pictures: int) -> list[dict[str, Any]]:
-    baseline = answers_of(bench.objects, sides.revisions[0])
+    baseline = sides.answers[0]
     galleries = []
-    for side, revision in list(zip(sides.sides, sides.revisions, strict=True))[1:]:
+    for side, revision, other in list(zip(sides.sides, sides.revisions, sides.answers, strict=True))[1:]:
         if side.problem:
             continue
-        other = answers_of(bench.objects, revision)
+        pictured = sides.revisions[-1] if side.is_again else revision
         changes = find_changes(baseline, other)
         gallery = {
             "name": heading(side),
@@ -59,7 +58,7 @@ def _galleries(bench: Bench, sides: Sides, pictures: int) -> list[dict[str, Any]
             "better": sum(change.fewer > 0 for change in changes),
             "images": len(other.names),
             "figures": [
-                _figure(bench, revision, (baseline, other), change)
+                _figure(bench, pictured, (baseline, other), change)
                 for change in each(_chosen(changes, pictures), "drawing")
             ],
         }

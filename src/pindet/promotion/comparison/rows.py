@@ -27,7 +27,7 @@ class Row:
 def heading(side: Side) -> str:
     """How a side is called."""
     version = f" {side.version}" if side.version and side.version not in side.shown else ""
-    return f"{side.shown}{version}"
+    return f"{side.shown}{version}{' (measured again)' if side.is_again else ''}"
 
 
 def facts(sides: Sides) -> list[Row]:

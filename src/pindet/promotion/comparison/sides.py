@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pindet.evaluation.answers import Answers
 from pindet.evaluation.bootstrap import ALL, Estimate
 from pindet.project import scratch
 from pindet.promotion.bench import Bench
+from pindet.promotion.comparison.again import answers_on
 from pindet.promotion.comparison.bootstrap import Resampled, resample
 from pindet.promotion.comparison.difference import Difference, difference
 from pindet.promotion.comparison.judge import answers_of, draws_of, incomparable
@@ -39,6 +40,7 @@ class Side:
         f1: at its operating point.
         difference: to the baseline on the same draws; ``None`` for the baseline, and where ``problem`` says why not.
         problem: why it can not be compared with the baseline.
+        is_again: whether its bundle was measured again, on the test images of the last side.
     """
 
     shown: str
@@ -53,14 +55,22 @@ class Side:
     f1: Estimate
     difference: Difference | None = None
     problem: str = ""
+    is_again: bool = False
 
 
 @dataclass(frozen=True)
 class Sides:
-    """A comparison; the first side is the baseline of all others."""
+    """A comparison; the first side is the baseline of all others.
+
+    Attributes:
+        sides: what is compared.
+        revisions: of the sides.
+        answers: of the sides, on the images that they are compared on.
+    """
 
     sides: list[Side]
     revisions: list[Revision] = field(repr=False)
+    answers: list[Answers] = field(repr=False)
 
     @property
     def baseline(self) -> Side:
@@ -84,8 +94,11 @@ class Sides:
         return defined
 
 
-def compare_sides(bench: Bench, revisions: Sequence[Revision]) -> Sides:
+def compare_sides(bench: Bench, revisions: Sequence[Revision], *, again: bool = False) -> Sides:
     """Compare revisions with the first of them.
+
+    Args:
+        again: let the bundles of those that were measured on other test images than the last one answer its images.
 
     Raises:
         PromotionError: one of them pins nothing to compare.
@@ -93,14 +106,35 @@ def compare_sides(bench: Bench, revisions: Sequence[Revision]) -> Sides:
     draws = draws_of(bench.settings)
     measured: list[Resampled] = []
     sides: list[Side] = []
-    for revision in revisions:
-        measured.append(resample(_answers(bench, revision), draws, f"comparing {revision.shown}"))
+    answers = [_answers(bench, revision) for revision in revisions]
+    problems = _measured_again(bench, revisions, answers) if again else {}
+    for i, revision in enumerate(revisions):
+        measured.append(resample(answers[i], draws, f"comparing {revision.shown}"))
         found, problem = None, ""
         if sides:
-            problem = incomparable(bench.objects, revision, revisions[0])
+            problem = problems.get(i) or problems.get(0) or ""
+            problem = problem if again else incomparable(bench.objects, revision, revisions[0])
             found = None if problem else difference(measured[-1], measured[0], draws)
-        sides.append(_side(bench, revision, measured[-1], found, problem))
-    return Sides(sides, list(revisions))
+        side = _side(bench, revision, measured[-1], found, problem)
+        sides.append(replace(side, is_again=problems.get(i) == ""))
+    return Sides(sides, list(revisions), answers)
+
+
+def _measured_again(bench: Bench, revisions: Sequence[Revision], answers: list[Answers]) -> dict[int, str]:
+    """Put the answers on the last revision's test images in place of those on others.
+
+    Returns:
+        for each revision that was measured on others, by position, why it could not be asked; empty if it was.
+    """
+    problems = {}
+    for i, revision in enumerate(revisions):
+        if incomparable(bench.objects, revision, revisions[-1]):
+            try:
+                answers[i] = answers_on(bench.objects, revision, answers[-1], revisions[-1])
+                problems[i] = ""
+            except PromotionError as error:
+                problems[i] = str(error)
+    return problems
 
 
 def _answers(bench: Bench, revision: Revision) -> Answers:
