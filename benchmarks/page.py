@@ -69,7 +69,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=options.chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
         page.route("**/v1/detect*", lambda route: route.fulfill(json=answer()))
-        page.goto(f"{address}/#try")
+        page.goto(f"{address}/#/try")
         picture = Path(folder) / "picture.jpg"
         cv2.imwrite(str(picture), np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), np.uint8))
         page.set_input_files("input[type=file]", str(picture))
@@ -102,7 +102,8 @@ def served(folder: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "pindet_serve", "--source", str(ROOT), "--port", str(port), "--state", str(folder)]
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT / "serve")})
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "serve")}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         address = f"http://127.0.0.1:{port}"
         for _ in range(300):

@@ -9,6 +9,7 @@ from pindet_serve.detections import Detections
 from pindet_serve.detector import Detector, decode_answer
 from pindet_serve.letterbox import Letterbox
 from pindet_serve.manifest import BundleError, read_manifest, verify_files
+from pindet_serve.onnx_engine import OnnxRuntimeEngine
 
 WHITE = np.full((64, 128, 3), 255, np.uint8)  # letterboxed: half its size, with 16 rows of border above and below
 
@@ -50,6 +51,17 @@ def test_an_image_has_the_same_answer_in_any_batch(bundle, size):
         (alone,) = detector.detect([image], score_threshold=0.1)
         np.testing.assert_array_equal(together.boxes, alone.boxes)
         np.testing.assert_array_equal(together.scores, alone.scores)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_images_of_a_batch_run_beside_each_other_and_keep_their_order(bundle, threads):
+    engine = OnnxRuntimeEngine(bundle, read_manifest(bundle), threads=threads)
+    images = np.stack([np.full((64, 64, 3), 10 * i + 40, np.uint8) for i in range(7)])
+    together = engine.infer(images)
+    for i in range(len(images)):
+        for one, every in zip(engine.infer(images[i : i + 1]), together, strict=True):
+            np.testing.assert_array_equal(every[i], one[0])
+    assert len(np.unique(together[1][:, 0])) == len(images)  # each its own
 
 
 def test_no_images_no_answers(bundle):
