@@ -73,3 +73,4 @@ def test_compare_measures_again_what_it_is_asked_to(grown):
     page = (grown.root / "a.html").read_text("utf-8")
     assert "v1.0.0 (production) (measured again)" in page and page.count("<figure>") == 1
     assert "different test data" in grown.pindet("compare", "champion", "HEAD", status=3)
+    assert "--measure-again lets the bundles answer" in grown.said

@@ -57,6 +57,8 @@ def compare_command(
         sides = compare_sides(bench, [bench.revision(rev) for rev in revs or _default(bench)], again=measure_again)
         _say(bench, sides, output, format, html, pictures)
         if any(side.problem for side in sides.sides):
+            if not measure_again:
+                output.step("--measure-again lets the bundles answer the test images of the last revision", "hint")
             raise typer.Exit(3)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from pindet_serve.manifest import BundleError
+
 from pindet.evaluation.answers import Answers
 from pindet.evaluation.bootstrap import ALL, Estimate
 from pindet.project import scratch
@@ -132,7 +134,7 @@ def _measured_again(bench: Bench, revisions: Sequence[Revision], answers: list[A
             try:
                 answers[i] = answers_on(bench.objects, revision, answers[-1], revisions[-1])
                 problems[i] = ""
-            except PromotionError as error:
+            except (PromotionError, BundleError) as error:
                 problems[i] = str(error)
     return problems
 
