@@ -17,26 +17,37 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 TESTS = Path(__file__).parent
+SLOW_TOO = bool(os.environ.get("PINDET_TEST_SLOW"))
+LAST_START = time.monotonic() + float(os.environ.get("PINDET_TEST_SECONDS", "inf"))
 
 
 def pytest_collection_modifyitems(items):
     """The pipelines come first: they take as long as half of the rest, with real stages that all import torch."""
     items.sort(key=lambda item: TESTS / "pipelines" not in item.path.parents)
-    slow_too = os.environ.get("PINDET_TEST_SLOW")
     for item in items:
         if TESTS / "pipelines" in item.path.parents and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(900))
-        if item.get_closest_marker("slow") and not slow_too:
+        if item.get_closest_marker("slow") and not SLOW_TOO:
             item.add_marker(pytest.mark.skip(reason="slow: make test-slow runs it"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Begin nothing more when the time is up that ``PINDET_TEST_SECONDS`` gives."""
+    if time.monotonic() > LAST_START:
+        pytest.skip("no time is left: make test-slow runs it")
+
+
 def pytest_xdist_make_scheduler(config, log):
-    """Processes share the suite by its folders, so that each server and each trained model is made once."""
+    """Processes share the suite by its folders, so that each server and each trained model is made once.
+
+    The slow tests are shared by files, for those of one folder take longer than all others together.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFolder(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            return "/".join(nodeid.partition("::")[0].split("/")[:2])
+            return "/".join(nodeid.partition("::")[0].split("/")[: 3 if SLOW_TOO else 2])
 
     return ByFolder(config, log)
 
