@@ -161,6 +161,6 @@ def test_the_next_command_gives_the_overrides_in_force_again(folder, monkeypatch
     (folder / "models/bundle").mkdir(parents=True)
     (folder / "models/bundle/manifest.json").write_text(json.dumps({"classes": ["nut"]}), encoding="utf-8")
     (folder / "metrics.json").write_text("{}", encoding="utf-8")
-    assert pindet("params", "training.lr=0.01", cwd=folder).returncode == 0
+    assert pindet("params", "training.lr=0.01", "training.epochs=3", cwd=folder).returncode == 0
     monkeypatch.setenv("COLUMNS", "120")
     assert "dvc exp run -S training.lr=0.01 -S training.epochs=40" in pindet("summary", cwd=folder).stdout

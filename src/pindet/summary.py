@@ -24,11 +24,12 @@ REPORT = Path("reports/evaluate/report.html")
 BUNDLE = Path("models/bundle")
 LOCK = Path("dvc.lock")
 MANIFEST = BUNDLE / "manifest.json"
+ANOTHER = "training.epochs=40"
 NEXT = (
     ("source .venv/bin/activate", "once in a new shell; then:"),
     ("pindet predict PATH… --format image --out output", "try the detector on images: yours, or models/bundle/golden"),
     ("make ui", "compare this run with others in MLflow"),
-    ("dvc exp run OVERRIDES-S training.epochs=40", "try another setting, then compare: dvc exp show"),
+    (f"dvc exp run OVERRIDES-S {ANOTHER}", "try another setting, then compare: dvc exp show"),
 )
 COLUMN = 48  # a longer command pushes its own remark to the right, not those of the others
 
@@ -99,7 +100,8 @@ def _overrides(root: Path) -> str:
         found = differences(load_tree(root / PARAMS), root / CONF)
     except ParamsError:
         return ""
-    return "".join(f"-S {shlex.quote(override)} " for override in found.overrides)
+    kept = [override for override in found.overrides if not override.startswith(f"{ANOTHER.partition('=')[0]}=")]
+    return "".join(f"-S {shlex.quote(override)} " for override in kept)
 
 
 def _scores(metrics: dict[str, float], classes: list[str]) -> Table:

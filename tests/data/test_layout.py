@@ -32,13 +32,13 @@ def test_the_other_layout_is_named(
         return
     with pytest.raises(SourceError, match=re.escape(MISSING[own].format(tmp_path))) as caught:
         SOURCES[own](tmp_path)
-    assert f"; this looks like data={kind};" in str(caught.value)
+    assert f"; this looks like data={kind}: run it with `-S data={kind}`;" in str(caught.value)
 
 
 def test_images_of_yolo_are_missing(tmp_path: Path, writers: Any, samples: Any, classes: Any) -> None:
     writers["voc"](tmp_path, samples, classes)
     (tmp_path / "data.yaml").write_text("names: [a]")
-    with pytest.raises(SourceError, match=r"no images in .* this looks like data=voc; expected are"):
+    with pytest.raises(SourceError, match=r"no images in .* looks like data=voc: run it with `-S data=voc`; expected"):
         list(YoloSource(tmp_path).read())
 
 
@@ -90,7 +90,7 @@ def test_layouts_in_all_their_forms(
     writers[kind](tmp_path, samples, classes)
     change(tmp_path)
     for own in SOURCES.keys() - {kind}:
-        assert other_layout(tmp_path, own).endswith(f"; this looks like data={kind}")
+        assert other_layout(tmp_path, own).endswith(f"; this looks like data={kind}: run it with `-S data={kind}`")
     assert "looks like" not in other_layout(tmp_path, kind)
 
 

@@ -55,6 +55,7 @@ def test_a_first_promotion_is_what_a_server_loads(project, tmp_path):
     assert release.lineage["git_commit"] == project.git("rev-parse", "HEAD")
     assert release.lineage["promoted_by"] == "Tester <tester@localhost>"
     assert "first light" in release.lineage["message"]
+    assert "production is already detector v1.0.0" in project.pindet("promote", "--dry-run")
     assert detector.manifest.data_md5 == project.pinned("data/prepared") == release.lineage["data_md5"]
     assert project.tags() == {"detector@v1.0.0", "detector#production#1"}
     card = (project.remote / release.lineage["card"]).read_text("utf-8")

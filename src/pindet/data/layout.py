@@ -18,14 +18,14 @@ def other_layout(root: Path, own: str) -> str:
         own: the ``data`` setting in force: ``voc``, ``coco`` or ``yolo``.
 
     Returns:
-        A clause such as ``seen there: images/, labels/; this looks like data=yolo``.
+        A clause such as ``seen there: images/, labels/; this looks like data=yolo: run it with `-S data=yolo```.
     """
     paths = sorted(path for path in root.iterdir() if not path.name.startswith("."))
     # A name that is not UTF-8 could not be logged.
     names = [path.name.encode("utf-8", "replace").decode() + "/" * path.is_dir() for path in paths]
     looks = next((kind for kind, fits in _LAYOUTS.items() if kind != own and fits(root)), None)
     seen = f"seen there: {shortened(names, _MOST_SEEN) or 'nothing'}"
-    return f"{seen}; this looks like data={looks}" if looks else seen
+    return f"{seen}; this looks like data={looks}: run it with `-S data={looks}`" if looks else seen
 
 
 def _is_voc(root: Path) -> bool:

@@ -164,11 +164,13 @@ def _spooled(cleaned: Cleaned, split: str, official: bool, spool: BinaryIO) -> E
 
 def _without_leaks(entries: list[Entry], rejections: list[Rejection]) -> list[Entry]:
     best = winning_splits((e.digest, e.split) for e in entries)
+    winners = {entry.digest: entry.name for entry in reversed(entries) if best[entry.digest] == entry.split}
     kept: list[Entry] = []
     first: dict[str, Entry] = {}
     for entry in entries:
         if best[entry.digest] != entry.split:
-            detail = f"same pixels in {best[entry.digest]}; dropped from {entry.split}"
+            other = f"{winners[entry.digest]} in {best[entry.digest]}"
+            detail = f"same pixels as {other}; dropped from {entry.split}"
             rejections.append(Rejection(entry.name, Reason.LEAK, detail, "dropped"))
             continue
         kept.append(entry)

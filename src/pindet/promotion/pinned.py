@@ -13,6 +13,8 @@ from pindet.promotion.errors import unreadable
 from pindet.promotion.repository import Repository
 from pindet.promotion.revision import Revision
 
+_PARAMS = "params.yaml"
+
 
 def stale(repository: Repository, revision: Revision) -> list[str]:
     """Say what each stage of ``dvc.lock`` was made of that the commit does not have; empty if nothing.
@@ -27,9 +29,13 @@ def stale(repository: Repository, revision: Revision) -> list[str]:
             path = str(dep["path"])
             if now[path] is not None and now[path] != dep.get("md5"):
                 found.append(f"{name}: {path}")
-        for path, values in (stage.get("params") or {}).items():
-            found += [f"{name}: {path}:{key}" for key in _changed(revision, path, values)]
+        found += [f"{name}: {key}" for key in _changed(revision, stage)]
     return found
+
+
+def params_not_run(revision: Revision) -> list[str]:
+    """The parameters, ``params.yaml:training`` and so on, that are not those which ``dvc.lock`` was made with."""
+    return sorted({key for stage in revision.lock.values() for key in _changed(revision, stage)})
 
 
 def md5s_now(repository: Repository, revision: Revision, paths: Iterable[str]) -> dict[str, str | None]:
@@ -83,12 +89,13 @@ def _blob_md5(repository: Repository, blob: str) -> str:
     return hashlib.md5(repository.blob(blob), usedforsecurity=False).hexdigest()
 
 
-def _changed(revision: Revision, path: str, values: Any) -> Iterator[str]:
-    if path != "params.yaml" or not isinstance(values, Mapping):
+def _changed(revision: Revision, stage: Mapping[str, Any]) -> Iterator[str]:
+    values = (stage.get("params") or {}).get(_PARAMS)
+    if not isinstance(values, Mapping):
         return
     for key, value in values.items():
         now: Any = revision.params
         for part in str(key).split("."):
             now = now.get(part) if isinstance(now, Mapping) else None
         if now != value:
-            yield str(key)
+            yield f"{_PARAMS}:{key}"

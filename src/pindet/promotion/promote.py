@@ -72,7 +72,7 @@ class Outcome:
     def shown(self, artifact: str) -> str:
         """The end of it in a line."""
         if self.holds in (None, self.version):
-            verb = "would be" if self.dry_run else "is"
+            verb = "is already" if self.dry_run and self.holds else "would be" if self.dry_run else "is"
             return f"{self.stage} {verb} {artifact} {self.version} ({self.bundle_md5})"
         after = f"the tag of {self.version} was followed by another promotion's"
         return f"{self.stage} is {artifact} {self.holds or 'nothing'}: {after}"
@@ -118,6 +118,7 @@ def promote(bench: Bench, wish: Wish, show: Show, say: Say, *, dry_run: bool = F
     if not all(verdict.is_open for verdict in outcome.verdicts):
         raise _refusal(outcome)
     if dry_run:
+        outcome.holds = champion.version if champion and champion.commit == revision.commit else None
         return outcome
     if inventory.to_upload:
         outcome.changed = carry_out([UploadObjects(bench, inventory.to_upload)], say, is_tagged=False)

@@ -48,12 +48,17 @@ def compare_command(
     """
     from pindet.promotion.bench import open_bench
     from pindet.promotion.comparison.sides import compare_sides
+    from pindet.promotion.pinned import params_not_run
 
     output = Output(json)
     with (
         exiting("compare", output),
         open_bench(Path.cwd(), access(git_remote, remote, mlflow), refresh=fetch) as bench,
     ):
+        for revision in map(bench.revision, revs or _default(bench)):
+            if revision.is_workspace and (changed := params_not_run(revision)):
+                said = f"workspace: not made with {', '.join(changed)} as it is now; dvc repro runs it"
+                output.step(said, "hint")
         sides = compare_sides(bench, [bench.revision(rev) for rev in revs or _default(bench)], again=measure_again)
         _say(bench, sides, output, format, html, pictures)
         if any(side.problem for side in sides.sides):

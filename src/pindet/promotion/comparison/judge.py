@@ -21,6 +21,8 @@ from pindet.promotion.verdict import Verdict, passed, refused, warned
 
 GATE = "comparison"
 PER_IMAGE = "per_image.json"
+_LITTLE = 0.1
+"""A mAP below which a first release is warned of."""
 FORM = "+.4f"
 """Of a difference, for a reader."""
 
@@ -85,8 +87,9 @@ def _judge(bench: Bench, revision: Revision, champion: Placement | None, again: 
 def _first(revision: Revision) -> Verdict:
     said = "nothing is released there yet; there is nothing to compare with"
     value = revision.metrics.get("test/map")
-    if not value:
-        return warned(GATE, f"{said}, and its mAP is {'unknown' if value is None else 'zero: it finds nothing'}")
+    if value is None or value < _LITTLE:
+        seen = "unknown" if value is None else f"{value:.3f}: it finds {'next to ' if value else ''}nothing"
+        return warned(GATE, f"{said}, and its mAP is {seen}")
     return passed(GATE, f"{said}; its mAP is {value:.3f}")
 
 

@@ -30,4 +30,5 @@ def _only_deleted(change: Any) -> bool:
     """Whether a change of a stage is that an out, or an out of an earlier stage, is not checked out."""
     if not isinstance(change, dict):
         return False
-    return all(isinstance(paths, dict) and set(paths.values()) == {"deleted"} for paths in change.values())
+    states = [state for paths in change.values() for state in (paths.values() if isinstance(paths, dict) else [paths])]
+    return all(state == "deleted" for state in states)  # that of a parameters file is a mapping of its own
