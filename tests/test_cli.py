@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pindet.compose import compose_into
 from pindet.params import ParamsError, check_params
-from pindet.summary import NothingToSummarizeError, reproduced, show_summary
+from pindet.summary import NothingToSummarizeError, outdated, reproduced, show_summary
 
 ROOT = Path(__file__).parents[1]
 
@@ -103,6 +103,25 @@ def test_the_summary_says_whether_the_committed_results_came_out_again(reproduct
     assert reproduction(lambda stages: stages["train"].update(params={"params.yaml": {"seed": 1}})) is None
     assert reproduction(lambda stages: stages["prepare"]["deps"][0].update(md5="t")) is None
     assert reproduction(lambda stages: stages.pop("train")) is None
+
+
+def test_a_summary_of_other_parameters_or_without_its_files_says_so(tmp_path):
+    (tmp_path / "params.yaml").write_text("seed: 1\ndata: {root: raw}\n", encoding="utf-8")
+    (tmp_path / "metrics.json").write_text("{}", encoding="utf-8")
+    stage = {"cmd": "x", "params": {"params.yaml": {"seed": 1, "data": {"root": "raw"}}}}
+
+    def said(**changes):
+        stages = {"train": stage | {"outs": [{"path": "metrics.json", "md5": "x"}]} | changes}
+        (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
+        return list(outdated(tmp_path))
+
+    assert said() == []
+    (missing,) = said(outs=[{"path": "models/weights.safetensors", "md5": "x"}])
+    assert missing.startswith("not here: models/weights.safetensors; `dvc checkout`")
+    (other,) = said(params={"params.yaml": {"seed": 2, "data": {"root": "raw"}}})
+    assert other.startswith("of other parameters: seed of params.yaml changed since; `dvc repro`")
+    (tmp_path / "dvc.lock").unlink()
+    assert list(outdated(tmp_path)) == []
 
 
 def test_a_summary_of_nothing_says_what_to_run(tmp_path):

@@ -52,6 +52,8 @@ def show_summary(console: Console, root: Path = Path()) -> None:
     console.print(_scores(metrics, classes))
     if line := reproduced(root):
         console.print(line, soft_wrap=True, highlight=False)
+    for line in outdated(root):
+        console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True, highlight=False)
     # Never broken at the width of the terminal: paths and commands are there to be copied.
     console.print(_places(_overrides(root)), soft_wrap=True, highlight=False)
 
@@ -80,6 +82,23 @@ def reproduced(root: Path = Path()) -> str | None:
         f"dvc.lock: {len(now) - len(differ)} of {len(now)} results are byte for byte those of the last commit; not the "
         f"same: {', '.join(differ)} (another kind of processor, or another OMP_NUM_THREADS, rounds in another order)"
     )
+
+
+def outdated(root: Path = Path()) -> Iterator[str]:
+    """Yield why what is shown is not what ``params.yaml`` and the folder have now, and what to do about it."""
+    path = root / LOCK
+    lock: Mapping[str, Any] = (yaml.safe_load(path.read_bytes()) if path.is_file() else None) or {}
+    absent = sorted(out for out, _ in _outs(lock) if not (root / out).exists())
+    if absent:
+        yield f"not here: {', '.join(absent)}; `dvc checkout` brings it back, `dvc repro` makes it anew"
+    try:
+        params = load_tree(root / PARAMS)
+    except ParamsError:
+        return
+    given = [stage.get("params", {}).get(str(PARAMS), {}) for stage in lock.get("stages", {}).values()]
+    other = sorted({key for values in given for key, value in values.items() if params.get(key) != value})
+    if other:
+        yield f"of other parameters: {', '.join(other)} of {PARAMS} changed since; `dvc repro` runs it as it is now"
 
 
 def _outs(lock: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
