@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +82,13 @@ class OnnxRuntimeEngine:
         if self._pool is None or len(images) == 1:
             boxes, scores, labels = self._session.run(OUTPUTS, {"images": images})
             return boxes, scores, labels
-        runs = (partial(self._each.run, OUTPUTS, {"images": images[i : i + 1]}) for i in range(len(images)))
-        answers = self._pool.map(lambda run: run(), runs)
+        answers = self._pool.map(self._infer_one, images)
         boxes, scores, labels = (np.concatenate(each) for each in zip(*answers, strict=True))
         return boxes, scores, labels
+
+    def _infer_one(self, image: NDArray[Any]) -> list[NDArray[Any]]:
+        answer: list[NDArray[Any]] = self._each.run(OUTPUTS, {"images": image[None]})
+        return answer
 
     def _check_shapes(self, manifest: Manifest) -> None:
         (images,) = self._session.get_inputs()

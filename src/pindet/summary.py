@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pindet.compose import differences
+from pindet.locked import changed_params
 from pindet.params import ParamsError, load_tree
 from pindet.project import PARAMS
 from pindet.stage import CONF
@@ -95,8 +96,7 @@ def outdated(root: Path = Path()) -> Iterator[str]:
         params = load_tree(root / PARAMS)
     except ParamsError:
         return
-    given = [stage.get("params", {}).get(str(PARAMS), {}) for stage in lock.get("stages", {}).values()]
-    other = sorted({key for values in given for key, value in values.items() if params.get(key) != value})
+    other = sorted({key for stage in lock.get("stages", {}).values() for key in changed_params(stage, params)})
     if other:
         yield f"of other parameters: {', '.join(other)} of {PARAMS} changed since; `dvc repro` runs it as it is now"
 

@@ -28,8 +28,6 @@ from pindet.data.yolo import YoloSource
 
 SOURCES: dict[str, Any] = {"voc": VocSource, "coco": CocoSource, "yolo": YoloSource}
 BCCD = Path(os.environ.get("PINDET_BCCD", Path(__file__).parents[3] / "shared" / "datasets" / "bccd"))
-
-
 BOX = RawBox("a", 1, 1, 9, 9)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 
 from pindet.digests import folder_md5, is_left_out
+from pindet.locked import changed_params
+from pindet.project import PARAMS
 from pindet.promotion.errors import unreadable
 from pindet.promotion.repository import Repository
 from pindet.promotion.revision import Revision
-
-_PARAMS = "params.yaml"
 
 
 def stale(repository: Repository, revision: Revision) -> list[str]:
@@ -29,13 +29,14 @@ def stale(repository: Repository, revision: Revision) -> list[str]:
             path = str(dep["path"])
             if now[path] is not None and now[path] != dep.get("md5"):
                 found.append(f"{name}: {path}")
-        found += [f"{name}: {key}" for key in _changed(revision, stage)]
+        found += [f"{name}: {PARAMS}:{key}" for key in changed_params(stage, revision.params)]
     return found
 
 
 def params_not_run(revision: Revision) -> list[str]:
     """The parameters, ``params.yaml:training`` and so on, that are not those which ``dvc.lock`` was made with."""
-    return sorted({key for stage in revision.lock.values() for key in _changed(revision, stage)})
+    keys = {key for stage in revision.lock.values() for key in changed_params(stage, revision.params)}
+    return sorted(f"{PARAMS}:{key}" for key in keys)
 
 
 def md5s_now(repository: Repository, revision: Revision, paths: Iterable[str]) -> dict[str, str | None]:
@@ -87,15 +88,3 @@ def _md5(repository: Repository, tree: Mapping[str, str], path: str) -> str | No
 
 def _blob_md5(repository: Repository, blob: str) -> str:
     return hashlib.md5(repository.blob(blob), usedforsecurity=False).hexdigest()
-
-
-def _changed(revision: Revision, stage: Mapping[str, Any]) -> Iterator[str]:
-    values = (stage.get("params") or {}).get(_PARAMS)
-    if not isinstance(values, Mapping):
-        return
-    for key, value in values.items():
-        now: Any = revision.params
-        for part in str(key).split("."):
-            now = now.get(part) if isinstance(now, Mapping) else None
-        if now != value:
-            yield f"{_PARAMS}:{key}"

@@ -55,11 +55,12 @@ def compare_command(
         exiting("compare", output),
         open_bench(Path.cwd(), access(git_remote, remote, mlflow), refresh=fetch) as bench,
     ):
-        for revision in map(bench.revision, revs or _default(bench)):
+        revisions = [bench.revision(rev) for rev in revs or _default(bench)]
+        for revision in revisions:
             if revision.is_workspace and (changed := params_not_run(revision)):
                 said = f"workspace: not made with {', '.join(changed)} as it is now; dvc repro runs it"
                 output.step(said, "hint")
-        sides = compare_sides(bench, [bench.revision(rev) for rev in revs or _default(bench)], again=measure_again)
+        sides = compare_sides(bench, revisions, again=measure_again)
         _say(bench, sides, output, format, html, pictures)
         if any(side.problem for side in sides.sides):
             if not measure_again:

@@ -75,13 +75,16 @@ def _judge(bench: Bench, revision: Revision, champion: Placement | None, again: 
                 f"{reason}; --measure-again lets {champion.version} answer the new test images, "
                 "--override-comparison promotes with a reason",
             )
-        own = answers_of(bench.objects, revision)
-        other = answers_on(bench.objects, before, own, revision) if reason else answers_of(bench.objects, before)
-        seen = learnt_from(bench.objects, before, revision) if reason else 0
+        own, how = answers_of(bench.objects, revision), ""
+        if reason:
+            other = answers_on(bench.objects, before, own, revision)
+            how = _how(len(own.names), learnt_from(bench.objects, before, revision))
+        else:
+            other = answers_of(bench.objects, before)
     except (PromotionError, BundleError) as error:
         return refused(GATE, f"it can not be made: {error}")
     found = _difference(bench, revision, before, own, other)
-    return weigh(found, bench.settings, champion.version, _how(len(own.names), seen, bool(reason)))
+    return weigh(found, bench.settings, champion.version, how)
 
 
 def _first(revision: Revision) -> Verdict:
@@ -112,9 +115,7 @@ def _difference(bench: Bench, revision: Revision, before: Revision, own: Answers
     return difference(one, resample(other, draws, f"comparing {before.shown}"), draws)
 
 
-def _how(images: int, seen: int, is_again: bool) -> str:
-    if not is_again:
-        return ""
+def _how(images: int, seen: int) -> str:
     flattered = f", {seen} of which it had learnt from or was chosen with" if seen else ""
     return f" (measured again, on {images} new test images{flattered})"
 

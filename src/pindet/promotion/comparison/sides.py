@@ -114,8 +114,10 @@ def compare_sides(bench: Bench, revisions: Sequence[Revision], *, again: bool = 
         measured.append(resample(answers[i], draws, f"comparing {revision.shown}"))
         found, problem = None, ""
         if sides:
-            problem = problems.get(i) or problems.get(0) or ""
-            problem = problem if again else incomparable(bench.objects, revision, revisions[0])
+            if again:
+                problem = problems.get(i) or problems.get(0) or ""
+            else:
+                problem = incomparable(bench.objects, revision, revisions[0])
             found = None if problem else difference(measured[-1], measured[0], draws)
         side = _side(bench, revision, measured[-1], found, problem)
         sides.append(replace(side, is_again=problems.get(i) == ""))
