@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import http.client
 import importlib.util
+import itertools
 import json
 import os
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,7 +26,8 @@ import cv2
 import numpy as np
 import psutil
 from http_load import Load, free_ports, load, serving
-from pindet_serve.images import decode_image
+from pindet_serve.images import Image, decode_image
+from pindet_serve.letterbox import Placement
 from pindet_serve.serving.batcher import Batcher
 from pindet_serve.serving.model import Model
 from pindet_serve.serving.service import Service
@@ -47,11 +50,18 @@ def photographs(count: int = 24) -> list[bytes]:
 
 
 def batcher_share(model: Model, settings: Settings, seconds: float) -> float:
-    """Images a second through the batcher, always full, over those of the bare engine on the same batches."""
+    """Images a second through the batcher, always full, over those of the bare engine on the same batches.
+
+    The bare engine has as many threads as it has streams, and nothing to hand over between them.
+    """
     sizes: list[int] = []
     canvas, _ = model.letterboxed(decode_image(photographs(1)[0]))
     batcher = Batcher(
-        max_batch=settings.max_batch, max_wait_s=0, capacity=64, observe=lambda size, _: sizes.append(size)
+        streams=model.streams,
+        max_batch=settings.max_batch,
+        max_wait_s=0,
+        capacity=64,
+        observe=lambda size, _: sizes.append(size),
     )
     batcher.start()
     started = time.perf_counter()
@@ -64,17 +74,31 @@ def batcher_share(model: Model, settings: Settings, seconds: float) -> float:
         left.result()
     batcher.stop()
     through = sum(sizes) / (time.perf_counter() - started)
-    started = time.perf_counter()
-    for size in sizes:
-        model.infer([canvas] * size)
+    with ThreadPoolExecutor(model.streams) as pool:
+        started = time.perf_counter()
+        list(pool.map(lambda size: model.infer([canvas] * size), sizes))
     return through * (time.perf_counter() - started) / sum(sizes)
 
 
 def bare_rate(model: Model, settings: Settings, files: list[bytes], seconds: float) -> float:
-    """Images a second of decoding in a pool and inferring in one thread, and nothing else."""
+    """Images a second of decoding and inferring, and nothing else.
 
-    def prepared(number: int) -> object:
+    An engine with streams has a thread for each that does all of an image; else a pool decodes and one thread infers.
+    """
+
+    def prepared(number: int) -> tuple[Image, Placement]:
         return model.letterboxed(decode_image(files[number % len(files)]))
+
+    def whole(number: int) -> None:
+        canvas, placement = prepared(number)
+        model.answer(model.infer([canvas])[0], placement, Wanted())
+
+    if model.streams > 1:
+        until = time.perf_counter() + seconds
+        counts = itertools.count()
+        with ThreadPoolExecutor(model.streams) as pool:
+            list(pool.map(lambda _: _repeat(whole, counts, until), range(model.streams)))
+        return next(counts) / seconds
 
     count = 0
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -83,11 +107,16 @@ def bare_rate(model: Model, settings: Settings, files: list[bytes], seconds: flo
         while time.perf_counter() - started < seconds:
             batch = [pending.pop(0).result() for _ in range(settings.max_batch)]
             pending += [pool.submit(prepared, count + number) for number in range(settings.max_batch)]
-            raws = model.infer([canvas for canvas, _ in batch])  # type: ignore[attr-defined]
-            for raw, (_, placement) in zip(raws, batch, strict=True):  # type: ignore[misc]
+            raws = model.infer([canvas for canvas, _ in batch])
+            for raw, (_, placement) in zip(raws, batch, strict=True):
                 model.answer(raw, placement, Wanted())
             count += settings.max_batch
         return count / (time.perf_counter() - started)
+
+
+def _repeat(work: Callable[[int], None], counts: Iterator[int], until: float) -> None:
+    while time.perf_counter() < until:
+        work(next(counts))
 
 
 def idle_overhead_ms(port: int, model: Model, files: list[bytes], seconds: float) -> float:

@@ -16,18 +16,21 @@ class DeviceMissingError(ValueError):
 
 
 class Engine(Protocol):
-    """Runs the model of one bundle on letterboxed images. One thread at a time may call it.
+    """Runs the model of one bundle on letterboxed images.
 
     Attributes:
         name: of the runtime: ``onnxruntime``, ``openvino``, ``torch``.
         device: where it runs: ``cpu``, ``cuda``, ``tensorrt``.
         half: whether it computes in half precision, which has tolerances of its own.
+        streams: how many threads at a time may call it. One: images go faster together, in a batch. More: each image
+            goes on its own, as soon as a stream is free.
         model_format: which format of the bundle's model it runs: ``onnx`` or one of the manifest's formats.
     """
 
     name: str
     device: str
     half: bool
+    streams: int
     model_format: str
 
     def infer(self, images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from pindet_serve.manifest import PLAIN, BundleError, Manifest
 
 MODEL = "model.onnx"
 OUTPUTS = ["boxes", "scores", "labels"]
+Raw = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 INSTALL_FOR_GPU = (
     "pip install 'pindet-serve[gpu]', then pip uninstall onnxruntime and pip install --force-reinstall --no-deps "
     "onnxruntime-gpu: the two overwrite each other's files"
@@ -66,29 +69,40 @@ class OnnxRuntimeEngine:
                 f"device is {device!r}, and ONNX Runtime fell back to {seen}; its log says which library is missing"
             )
         self._check_shapes(manifest)
-        workers = threads or os.cpu_count() or 1
-        self._each, self._pool = self._session, None
-        if device == "cpu":
-            self._pool = ThreadPoolExecutor(workers, "onnx")
-            if workers > 1:
-                self._each = _open(bundle / self._file, _providers(device, manifest, max_batch, cache), 1)
+        self.streams = (threads or os.cpu_count() or 1) if device == "cpu" else 1
+        self._running, self._counting = 0, threading.Lock()
+        self._narrow, self._pool = self._session, None
+        if self.streams > 1:
+            self._narrow = _open(bundle / self._file, _providers(device, manifest, max_batch, cache), 1)
+            self._pool = ThreadPoolExecutor(self.streams, "onnx")
 
-    def infer(self, images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def infer(self, images: NDArray[Any]) -> Raw:
         """Run the model on images uint8 ``[N, H, W, 3]`` RGB.
 
-        On the CPU one image has every core, and of several each has a core of its own: none then waits for another at
-        the end of every layer, which costs most when the machine does other work, too.
+        On the CPU an image that is alone has every core, and of several each has a core of its own: none then waits for
+        another at the end of every layer, which costs most when the machine does other work, too.
         """
-        if self._pool is None or len(images) == 1:
-            boxes, scores, labels = self._session.run(OUTPUTS, {"images": images})
-            return boxes, scores, labels
-        answers = self._pool.map(self._infer_one, images)
+        if self._pool is None:
+            return self._run(self._session, images)
+        if len(images) == 1:
+            return self._run_one(images)
+        answers = self._pool.map(self._run, itertools.repeat(self._narrow), images[:, None])
         boxes, scores, labels = (np.concatenate(each) for each in zip(*answers, strict=True))
         return boxes, scores, labels
 
-    def _infer_one(self, image: NDArray[Any]) -> list[NDArray[Any]]:
-        answer: list[NDArray[Any]] = self._each.run(OUTPUTS, {"images": image[None]})
-        return answer
+    def _run_one(self, image: NDArray[Any]) -> Raw:
+        with self._counting:
+            self._running += 1
+            session = self._session if self._running == 1 else self._narrow
+        try:
+            return self._run(session, image)
+        finally:
+            with self._counting:
+                self._running -= 1
+
+    def _run(self, session: onnxruntime.InferenceSession, images: NDArray[Any]) -> Raw:
+        boxes, scores, labels = session.run(OUTPUTS, {"images": images})
+        return boxes, scores, labels
 
     def _check_shapes(self, manifest: Manifest) -> None:
         (images,) = self._session.get_inputs()

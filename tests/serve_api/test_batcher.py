@@ -15,7 +15,8 @@ FAR = time.monotonic() + 1000
 class Slow:
     """Stands for a model: waits for a gate, remembers its batches, and fails on a canvas that holds 255."""
 
-    def __init__(self):
+    def __init__(self, streams=1):
+        self.streams = streams
         self.batches = []
         self.gate = threading.Event()
         self.threads = set()
@@ -33,6 +34,10 @@ def unheard(*_):
     pass
 
 
+def batching(**options):
+    return Batcher(**({"streams": 2, "max_batch": 4, "max_wait_s": 0, "capacity": 8, "observe": unheard} | options))
+
+
 def canvas(value):
     return np.array([value], np.uint8)
 
@@ -44,7 +49,7 @@ def model():
 
 @pytest.fixture
 def batcher():
-    made = Batcher(max_batch=4, max_wait_s=0, capacity=8, observe=unheard)
+    made = batching()
     made.start()
     yield made
     made.stop()
@@ -58,15 +63,66 @@ def held(batcher, model):
     return first
 
 
-def test_what_waits_is_run_together_and_in_one_thread(batcher, model):
+def test_what_waits_is_run_together_and_by_one_thread_at_a_time(batcher, model):
     first = held(batcher, model)
     answers = [batcher.submit(model, canvas(value), FAR) for value in range(1, 7)]
     model.gate.set()
     assert [int(answer.result(5).raw[0][0]) for answer in answers] == [1, 2, 3, 4, 5, 6]
     assert model.batches == [[0], [1, 2, 3, 4], [5, 6]]
     assert [answer.result().batch for answer in (first, *answers)] == [1, 4, 4, 4, 4, 2, 2]
-    assert len(model.threads) == 1
     assert threading.get_ident() not in model.threads
+
+
+def until(holds):
+    end = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+class Gated:
+    """Stands for a model with streams: each image waits for a gate of its own."""
+
+    def __init__(self, streams):
+        self.streams, self.gates, self.running = streams, [threading.Event() for _ in range(8)], []
+
+    def infer(self, canvases):
+        (number,) = (int(canvas[0]) for canvas in canvases)
+        self.running.append(number)
+        self.gates[number].wait(10)
+        return [(canvas, canvas, canvas) for canvas in canvases]
+
+
+def test_each_stream_takes_the_next_image_when_it_is_free():
+    batcher, model = batching(streams=3), Gated(2)
+    batcher.start()
+    answers = [batcher.submit(model, canvas(value), FAR) for value in range(5)]
+    until(lambda: sorted(model.running) == [0, 1])
+    time.sleep(0.05)
+    assert sorted(model.running) == [0, 1]  # the third thread has no stream
+    model.gates[1].set()
+    assert answers[1].result(5).batch == 1
+    until(lambda: model.running[2:] == [2])
+    assert not answers[0].done()
+    for gate in model.gates:
+        gate.set()
+    assert [int(answer.result(5).raw[0][0]) for answer in answers] == [0, 1, 2, 3, 4]
+    batcher.stop()
+    assert not batcher.alive
+
+
+def test_streams_that_wait_end_when_it_stops():
+    batcher, model = batching(streams=3), Gated(2)
+    batcher.start()
+    answers = [batcher.submit(model, canvas(value), FAR) for value in range(3)]
+    until(lambda: len(model.running) == 2)
+    stopping = threading.Thread(target=batcher.stop)
+    stopping.start()
+    for gate in model.gates:
+        gate.set()
+    stopping.join(5)
+    assert all(answer.done() for answer in answers)
+    assert not any(thread.is_alive() for thread in batcher._threads)
 
 
 def test_nothing_waits_for_company_by_default(batcher, model):
@@ -75,7 +131,7 @@ def test_nothing_waits_for_company_by_default(batcher, model):
 
 
 def test_waiting_for_company_can_be_asked_for(model):
-    batcher = Batcher(max_batch=2, max_wait_s=5, capacity=8, observe=unheard)
+    batcher = batching(max_batch=2, max_wait_s=5)
     batcher.start()
     model.gate.set()
     first = batcher.submit(model, canvas(1), FAR)
@@ -147,7 +203,7 @@ def test_it_lets_go_of_a_model_that_it_ran(batcher):
 
 
 def test_what_would_wait_too_long_is_not_admitted():
-    batcher = Batcher(max_batch=1, max_wait_s=0, capacity=100, observe=unheard, patience_s=1)
+    batcher = batching(max_batch=1, capacity=100, patience_s=1)
     with batcher.admission(10):
         batcher.check_room()
         with batcher.admission(11), pytest.raises(QueueFull):  # 21 images of 50 ms, as is assumed before the first
@@ -155,7 +211,7 @@ def test_what_would_wait_too_long_is_not_admitted():
 
 
 def test_what_waits_when_it_stops_is_answered(model):
-    batcher = Batcher(max_batch=1, max_wait_s=0, capacity=8, observe=unheard)
+    batcher = batching(max_batch=1)
     batcher.start()
     held(batcher, model)
     waiting = batcher.submit(model, canvas(1), FAR)
@@ -168,7 +224,7 @@ def test_what_waits_when_it_stops_is_answered(model):
 
 def test_it_counts_what_it_ran(model):
     seen = []
-    batcher = Batcher(max_batch=4, max_wait_s=0, capacity=8, observe=lambda images, _: seen.append(images))
+    batcher = batching(observe=lambda images, _: seen.append(images))
     batcher.start()
     held(batcher, model)
     answers = [batcher.submit(model, canvas(1), FAR) for _ in range(3)]

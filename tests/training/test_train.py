@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import pickle
 import signal
@@ -202,6 +203,21 @@ def test_a_training_ends_when_its_patience_does(fit: Fit, caplog: pytest.LogCapt
     with pytest.raises(KilledError):
         fit(callbacks=[Kill(2, 0)], patience=3, **still)
     assert same(fit(patience=3, **still), ended)  # how long it has waited is part of the state
+
+
+def test_a_training_of_few_steps_is_said_to_be_one(
+    fit: Fit, splits: Splits, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = math.ceil(len(splits[0]) / 2)
+    monkeypatch.setattr("pindet.training.train.FEW_STEPS", 3 * steps + 1)
+    with caplog.at_level(logging.WARNING, "pindet"):
+        fit(epochs=3)
+    assert f"only {3 * steps} steps (images: {len(splits[0])}, batch size: 2, epochs: 3)" in caplog.text
+    assert "training.epochs=4 or more" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "pindet"):
+        fit(resume="more", epochs=4)
+    assert "steps" not in caplog.text
 
 
 def test_a_damaged_state_is_passed_over(fit: Fit, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""From the bytes of an image to its detections: decode in a pool, infer in the one thread, encode."""
+"""From the bytes of an image to its detections: decode in a pool, infer in the batcher's threads, encode."""
 
 from __future__ import annotations
 

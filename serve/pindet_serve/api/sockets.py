@@ -9,7 +9,11 @@ import socket
 import sys
 from typing import Any
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
+
+from pindet_serve.status.feed import FRAME
 
 PEER_GONE_S = 30.0
 """A peer that acknowledges nothing for so long is gone: a camera without power closes no connection."""
@@ -17,12 +21,27 @@ _log = logging.getLogger(__name__)
 
 
 class WatchedWebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket that the kernel gives up once what was sent stays without acknowledgement."""
+    """A WebSocket that the kernel gives up once what was sent stays without acknowledgement.
+
+    A message that brings its frame along, because thousands get the same, is not framed again for each of them.
+    """
 
     def connection_made(self, transport: Any) -> None:
         """Watch the connection from its first moment on."""
         super().connection_made(transport)
         watch_peer(transport)
+
+    async def send(self, message: Any) -> None:
+        """Send an ASGI message."""
+        frame: bytes | None = message.get(FRAME)
+        if frame is None or self.config.ws_per_message_deflate:
+            await super().send(message)
+            return
+        await self.writable.wait()
+        if self.disconnected:
+            raise ClientDisconnected
+        if self.conn.state is State.OPEN and self.handshake_complete:
+            self.transport.write(frame)
 
 
 def watch_peer(transport: asyncio.Transport, seconds: float = PEER_GONE_S) -> None:

@@ -1,4 +1,4 @@
-"""The one thread that infers, and the bounded queue before it."""
+"""The threads that infer, and the bounded queue before them."""
 
 from __future__ import annotations
 
@@ -50,14 +50,16 @@ class _Item:
 
 
 class Batcher:
-    """Gathers waiting images into batches and runs them, in one thread of its own.
+    """Hands waiting images to the model, in threads of its own.
 
     It is greedy: when the engine is free it takes what waits, at most ``max_batch`` images, and waits for no more
-    unless ``max_wait_s`` says so. Images that expired or were cancelled while waiting are never run. When a batch
-    fails, each of its images is run alone, so that only a bad one fails.
+    unless ``max_wait_s`` says so. A model with several streams is given one image on each, as soon as one is free: no
+    image then waits until others of its batch are done. Images that expired or were cancelled while waiting are never
+    run. When a batch fails, each of its images is run alone, so that only a bad one fails.
 
     Args:
-        max_batch: most images in one inference.
+        streams: most inferences beside each other; a model with fewer runs as many as it has.
+        max_batch: most images in one inference of a model with one stream.
         max_wait_s: how long an incomplete batch waits for more images.
         capacity: most images admitted and not yet answered.
         patience_s: images that would have to wait longer than that, as far as can be told, are not admitted.
@@ -67,6 +69,7 @@ class Batcher:
     def __init__(
         self,
         *,
+        streams: int,
         max_batch: int,
         max_wait_s: float,
         capacity: int,
@@ -77,27 +80,35 @@ class Batcher:
         self._patience_s = patience_s
         self._observe = observe
         self._waiting: deque[_Item] = deque()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._idle, self._arrived = threading.Condition(self._lock), threading.Condition(self._lock)
+        self._running = 0
         self._admitted = 0
         self._seconds_per_image = 0.05
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, name=f"inference-{number}", daemon=True) for number in range(streams)
+        ]
 
     def start(self) -> None:
-        """Start the inference thread."""
-        self._thread.start()
+        """Start the inference threads."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, seconds: float = 10) -> None:
-        """Answer what waits, then end the thread; an engine that hangs is left behind after some seconds."""
-        with self._changed:
+        """Answer what waits, then end the threads; an engine that hangs is left behind after some seconds."""
+        with self._lock:
             self._stopping = True
-            self._changed.notify()
-        self._thread.join(seconds)
+            self._idle.notify_all()
+            self._arrived.notify()
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0, until - time.monotonic()))
 
     @property
     def alive(self) -> bool:
-        """Whether the inference thread runs."""
-        return self._thread.is_alive()
+        """Whether the inference threads run."""
+        return all(thread.is_alive() for thread in self._threads)
 
     @property
     def admitted(self) -> int:
@@ -111,18 +122,18 @@ class Batcher:
         Raises:
             QueueFull: there is no room; nothing is held.
         """
-        with self._changed:
+        with self._lock:
             self._check_room(images)
             self._admitted += images
         try:
             yield
         finally:
-            with self._changed:
+            with self._lock:
                 self._admitted -= images
 
     def check_room(self) -> None:
         """Raise QueueFull when not even one image more would be admitted."""
-        with self._changed:
+        with self._lock:
             self._check_room(1)
 
     def submit(self, model: Model, canvas: Image, deadline: float) -> Future[Inferred]:
@@ -131,11 +142,12 @@ class Batcher:
         The future may be cancelled until the image runs. It fails with :class:`Expired`, or as the engine fails.
         """
         item = _Item(model, canvas, deadline, Future())
-        with self._changed:
+        with self._lock:
             if self._stopping:
                 raise RuntimeError("the batcher is stopped")
             self._waiting.append(item)
-            self._changed.notify()
+            self._idle.notify()
+            self._arrived.notify()
         return item.answer
 
     def _check_room(self, images: int) -> None:
@@ -150,41 +162,48 @@ class Batcher:
                 return
             if batch:
                 self._infer(batch)
+            with self._lock:
+                self._running -= 1
             del batch  # it would hold the model that ran it, perhaps long after another took over
 
     def _next_batch(self) -> list[_Item] | None:
         """Images of one model that are to be run now; ``None`` when the thread is to end."""
-        with self._changed:
-            while not self._waiting:
-                if self._stopping:
+        with self._lock:
+            while not self._waiting or self._running >= self._waiting[0].model.streams:
+                if self._stopping and not self._waiting:
+                    self._idle.notify_all()  # those that waited for others to finish
                     return None
-                self._changed.wait()
-            self._wait_for_more()
+                self._idle.wait()
+            self._running += 1
+            most = self._max_batch if self._waiting[0].model.streams == 1 else 1
+            self._wait_for_more(most)
             batch: list[_Item] = []
-            while self._waiting and len(batch) < self._max_batch:
+            while self._waiting and len(batch) < most:
                 if batch and self._waiting[0].model is not batch[0].model:
                     break
                 item = self._waiting.popleft()
                 if self._is_wanted(item):
                     batch.append(item)
+            if self._waiting:
+                self._idle.notify()
             return batch
 
-    def _wait_for_more(self) -> None:
+    def _wait_for_more(self, most: int) -> None:
         until = self._waiting[0].submitted + self._max_wait_s
-        while len(self._waiting) < self._max_batch and not self._stopping:
+        while len(self._waiting) < most and not self._stopping:
             left = until - time.monotonic()
-            if left <= 0 or not self._changed.wait(left):
+            if left <= 0 or not self._arrived.wait(left):
                 return
 
     def _infer(self, batch: list[_Item]) -> None:
-        started = time.monotonic()
+        started, beside = time.monotonic(), self._running
         try:
             answers = batch[0].model.infer([item.canvas for item in batch])
         except Exception as error:  # an engine's errors have no common type
             self._fail(batch, error)
             return
         seconds = time.monotonic() - started
-        self._seconds_per_image += 0.2 * (seconds / len(batch) - self._seconds_per_image)
+        self._seconds_per_image += 0.2 * (seconds / len(batch) / beside - self._seconds_per_image)
         for item, raw in zip(batch, answers, strict=True):
             item.answer.set_result(Inferred(raw, started - item.submitted, seconds, len(batch)))
         self._observe(len(batch), seconds)
@@ -202,7 +221,9 @@ class Batcher:
         if not item.answer.set_running_or_notify_cancel():
             return False
         # A wrong estimate must not keep everything from running, and so from being corrected.
-        expected_s = min(self._seconds_per_image * self._max_batch, (item.deadline - item.submitted) / 4)
+        streams = item.model.streams
+        at_once = self._max_batch if streams == 1 else streams
+        expected_s = min(self._seconds_per_image * at_once, (item.deadline - item.submitted) / 4)
         if time.monotonic() + expected_s < item.deadline:
             return True
         item.answer.set_exception(Expired())

@@ -45,6 +45,11 @@ class Model:
         return self.detector.engine.device
 
     @property
+    def streams(self) -> int:
+        """How many threads at a time may call :meth:`infer`; with more than one they do for each image."""
+        return self.detector.engine.streams
+
+    @property
     def manifest(self) -> Manifest:
         """What the bundle says of itself."""
         return self.detector.manifest
@@ -100,7 +105,8 @@ class Model:
 def load_model(release: Release, folder: Path, settings: Settings) -> Model:
     """Verify, open, prove and warm the bundle in ``folder``.
 
-    Every batch size is run once, so that no request pays for the engine's first look at a shape.
+    What will be asked for is run once, so that no request pays for the engine's first look at a shape: every batch
+    size, or an image alone and one on each stream.
 
     Raises:
         BundleError: the bundle is not what it says, or does not answer as it says.
@@ -108,7 +114,8 @@ def load_model(release: Release, folder: Path, settings: Settings) -> Model:
     detector = open_detector(folder, settings)
     prove(detector, folder)
     manifest = detector.manifest
-    for size in range(1, settings.max_batch + 1):
+    streams = detector.engine.streams
+    for size in (1, streams) if streams > 1 else range(1, settings.max_batch + 1):
         detector.infer(np.zeros((size, manifest.image_height, manifest.image_width, 3), np.uint8))
     profile = read_profile(folder, manifest.classes)
     return Model(release, detector, None if profile is None else Drift(profile, manifest.classes))

@@ -24,7 +24,7 @@ class OpenVinoEngine:
         BundleError: OpenVINO can not load the model.
     """
 
-    name, device, half = "openvino", "cpu", False
+    name, device, half, streams = "openvino", "cpu", False, 1
 
     def __init__(self, bundle: Path, manifest: Manifest, *, threads: int = 0, model_format: str = PLAIN) -> None:
         self.model_format = model_format

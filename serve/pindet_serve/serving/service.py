@@ -71,6 +71,7 @@ class Service:
         self.publish = publish
         self.refused = ""
         self.batcher = Batcher(
+            streams=settings.threads or os.cpu_count() or 1,
             max_batch=settings.max_batch,
             max_wait_s=settings.max_wait_ms / 1000,
             capacity=settings.queue_size,

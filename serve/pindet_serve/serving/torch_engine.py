@@ -60,7 +60,7 @@ class TorchEngine:
         DeviceMissingError: torch has no GPU.
     """
 
-    name, model_format = "torch", "pt2"
+    name, model_format, streams = "torch", "pt2", 1
 
     def __init__(self, bundle: Path, manifest: Manifest, *, max_batch: int, device: str = "cuda") -> None:
         if device == "cuda" and not torch.cuda.is_available():

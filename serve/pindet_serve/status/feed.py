@@ -19,6 +19,8 @@ from pindet_serve.status.cursor import Cursor, SlowReaderError
 EXPIRED = 4401
 FORBIDDEN = 4403
 TRY_AGAIN_LATER = 1013
+FRAME = "pindet.frame"
+"""A key of ``websocket.send``: the text as a frame, which :class:`~pindet_serve.api.sockets.WatchedWebSocket` sends."""
 _BURST = 32
 _log = logging.getLogger(__name__)
 
@@ -81,19 +83,19 @@ class StatusFeed:
             code, reason = TRY_AGAIN_LATER, "too many clients"
         try:
             if code is None:
-                code, reason = await self._feed(bus, websocket, admission)
+                code, reason = await self._feed(bus, websocket, send, admission)
             async with asyncio.timeout(self._grace_seconds):
                 await websocket.close(code, reason)
         except (WebSocketDisconnect, TimeoutError, OSError) as error:
             _log.debug("a status client left: %r", error)
 
-    async def _feed(self, bus: Bus, websocket: WebSocket, admission: Admission) -> tuple[int, str]:
+    async def _feed(self, bus: Bus, websocket: WebSocket, send: Send, admission: Admission) -> tuple[int, str]:
         remaining = None if admission.expires is None else admission.expires - time.time()
         expiry = asyncio.timeout(remaining)
         try:
             async with expiry, _listening(websocket):
                 with Cursor(bus.hub, websocket.query_params.get("last_id")) as cursor:
-                    await self._send_all(cursor, websocket)
+                    await self._send_all(cursor, send)
         except SlowReaderError as error:
             return TRY_AGAIN_LATER, f"too slow: {error}"
         except TimeoutError:
@@ -102,7 +104,7 @@ class StatusFeed:
             return EXPIRED, "the sign-in expired"
         raise AssertionError("a feed never ends by itself")
 
-    async def _send_all(self, cursor: Cursor, websocket: WebSocket) -> None:
+    async def _send_all(self, cursor: Cursor, send: Send) -> None:
         loop = asyncio.get_running_loop()
         sent = 0
         async with asyncio.timeout(None) as stall:
@@ -113,7 +115,7 @@ class StatusFeed:
                     entry = await cursor.next()
                     sent = 0
                 stall.reschedule(loop.time() + self._stall_seconds)
-                await websocket.send({"type": "websocket.send", "text": entry.text})
+                await send({"type": "websocket.send", "text": entry.text, FRAME: entry.frame})
                 sent += 1
                 if sent % _BURST == 0:
                     await asyncio.sleep(0)  # a long way to catch up must not keep the others waiting

@@ -10,7 +10,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+from websockets.frames import Frame, Opcode
 
 from pindet_serve.status.event import (
     Event,
@@ -29,11 +32,12 @@ COALESCED = frozenset(
 _SNAPSHOT_SECONDS = 1.0
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class Entry:
     """An event in the ring.
 
     Attributes:
+        frame: the text as a WebSocket frame of a server, the same for every reader.
         superseded: a later one tells the same, newer.
         past: it happened before this process followed the bus; only for those who resume from before it.
     """
@@ -43,6 +47,10 @@ class Entry:
     text: str
     superseded: bool = False
     past: bool = False
+
+    @cached_property
+    def frame(self) -> bytes:
+        return Frame(Opcode.TEXT, self.text.encode()).serialize(mask=False)
 
 
 class Hub:

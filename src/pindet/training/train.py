@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -48,6 +49,8 @@ from pindet.training.settings import TrainingSettings
 logger = logging.getLogger(__name__)
 
 VALIDATION_BATCH = 16
+FEW_STEPS = 400
+"""After fewer a model still finds little, whatever the data."""
 DIVERGED = "diverged"
 NOT_APPLICABLE = (
     ".*does not have many workers.*",  # how many is the user's to say
@@ -129,6 +132,7 @@ def _train(
     guard = Guard(settings, resume / DIVERGED, partial(_names, loader, train))
     module = DetectionTraining(model, settings, val, guard, steps=settings.epochs * len(loader), seed=seed)
     identity = _identity(model, settings, train, val, seed)
+    _say_few_steps(settings, len(train), len(loader))
     module.train()
     state = find_resume_state(resume, identity)
     check_alike(identity, state.path.name if state else None)
@@ -182,6 +186,16 @@ def _check(model: DetectionModel, train: PreparedSplit, val: PreparedSplit) -> N
             raise ValueError(f"there are no {name} images; at least 1 is needed: give data.val_fraction a share")
         if len(split.classes) != model.num_classes:
             raise ValueError(f"the model has {model.num_classes} classes, the {name} data {len(split.classes)}")
+
+
+def _say_few_steps(settings: TrainingSettings, images: int, steps_an_epoch: int) -> None:
+    steps = settings.epochs * steps_an_epoch
+    if steps < FEW_STEPS:
+        logger.warning(
+            "the training has only %d steps (images: %d, batch size: %d, epochs: %d); after so few a model finds little. "
+            "For a real training: training.epochs=%d or more",
+            steps, images, settings.batch_size, settings.epochs, math.ceil(FEW_STEPS / steps_an_epoch),
+        )  # fmt: skip
 
 
 def _identity(
