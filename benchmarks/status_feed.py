@@ -23,6 +23,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 from pindet_serve.api.sockets import WatchedWebSocket
+from pindet_serve.serving.memory import collect_rarely
 from pindet_serve.status.bus import Bus
 from pindet_serve.status.feed import Admission, StatusFeed
 from pindet_serve.status.opening import open_bus
@@ -51,6 +52,7 @@ def resident_kib() -> int:
 
 def serve(listener: socket.socket, redis_url: str | None, pipe: Connection) -> None:
     """Serve the feed; publish, and tell memory and tasks, when the pipe says so."""
+    collect_rarely()
     bus = open_bus(redis_url, "replica")
 
     @asynccontextmanager

@@ -14,6 +14,7 @@ from pindet_serve.api import logs
 from pindet_serve.api.app import create_app
 from pindet_serve.api.sockets import WatchedWebSocket, allow_many_sockets
 from pindet_serve.manifest import BundleError
+from pindet_serve.serving.memory import collect_rarely, keep_freed_images
 from pindet_serve.settings import read_settings
 
 
@@ -34,6 +35,8 @@ def main() -> None:
     except ValueError as error:
         _give_up(error, 2)
     allow_many_sockets()
+    keep_freed_images()
+    collect_rarely()
     # What is wrong with an image is said to its sender.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     uvicorn.run(

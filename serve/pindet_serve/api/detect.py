@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
+from starlette.background import BackgroundTask
 
 from pindet_serve.api import pictures
 from pindet_serve.api.detecting import Detecting, Found
@@ -89,13 +90,22 @@ async def detect(
         raise Problem(503, "Overloaded", str(full), headers=headers) from None
     if len(results) == 1 and isinstance(results[0], Problem):
         raise results[0]
-    state.activity.note(started, results)
     images = _images(uploads, results, model)
-    for entry in _records(request, viewer, images, model) if record else ():
-        state.history.record(entry)
     if picture and isinstance(results[0], Found):
-        return await _picture(detecting, results[0], model, picture)
-    return _json(images, model, state.metrics)
+        response = await _picture(detecting, results[0], model, picture)
+    else:
+        response = _json(images, model, state.metrics)
+
+    async def account() -> None:
+        state.activity.note(started, results)
+        for entry in _records(request, viewer, images, model) if record else ():
+            state.history.record(entry)
+        for found in results:
+            if isinstance(found, Found):
+                detecting.follow_drift(found, model)
+
+    response.background = BackgroundTask(account)  # once the client has its answer
+    return response
 
 
 def _picture_type(accept: str, images: int) -> str:

@@ -6,9 +6,8 @@ import asyncio
 import logging
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.problems import Problem
@@ -30,12 +29,24 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Found:
-    """One image's answer, with the decoded image if it was to be kept."""
+    """One image's answer, with the letterboxed image and, if it was to be kept, the decoded one."""
 
     detections: Detections
     placement: Placement
     decode_s: float
     inferred: Inferred
+    canvas: Image
+    image: Image | None
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """An image that waits for its inference, and the seconds that decoding and letterboxing it took."""
+
+    canvas: Image
+    placement: Placement
+    decode_s: float
+    answer: Future[Inferred]
     image: Image | None
 
 
@@ -73,38 +84,57 @@ class Detecting:
         Raises:
             Problem: the image can not be answered.
         """
-        loop = asyncio.get_running_loop()
         if upload.problem is not None:
             self._metrics.refusals.labels(str(upload.problem.status)).inc()
             raise upload.problem
         try:
-            prepared = await loop.run_in_executor(self.pool, self._prepare, upload.data, model, deadline, keep)
-            canvas, placement, decode_s, image = prepared
-            inferred = await asyncio.wrap_future(self.service.batcher.submit(model, canvas, deadline))
+            prepared, inferred = await self._inferred(upload.data, model, deadline, keep)
         except Exception as error:
             problem = _problem(error, self._settings)
             self._metrics.refusals.labels(str(problem.status)).inc()
             raise problem from error
+        placement = prepared.placement
         found = model.answer(inferred.raw, placement, wanted)
-        phases = {"decode": decode_s, "queue": inferred.queue_s, "inference": inferred.inference_s}
+        phases = {"decode": prepared.decode_s, "queue": inferred.queue_s, "inference": inferred.inference_s}
         for phase, seconds in phases.items():
             self._metrics.phases.labels(phase).observe(seconds)
         if self._tracing is not None:
             self._tracing.phases(phases, **{"pindet.batch": inferred.batch})
         self._metrics.observe_answer(model.manifest.classes, found)
-        if model.drift is not None:
-            # At the model's own limits, whatever this request wanted: else the requests would drift, not the world.
-            own = found if wanted == Wanted() else model.answer(inferred.raw, placement, Wanted())
-            model.drift.add(measure(canvas, placement, own))
-        return Found(found, placement, decode_s, inferred, image)
+        return Found(found, placement, prepared.decode_s, inferred, prepared.canvas, prepared.image)
 
-    def _prepare(self, data: bytes, model: Model, deadline: float, keep: bool) -> tuple[Image, Placement, float, Any]:
+    def follow_drift(self, found: Found, model: Model) -> None:
+        """Take an answer into account for how far the model drifts; who waits for the answer need not wait for this."""
+        if model.drift is not None:
+            # At the model's own limits, whatever the request wanted: else the requests would drift, not the world.
+            own = model.answer(found.inferred.raw, found.placement, Wanted())
+            model.drift.add(measure(found.canvas, found.placement, own))
+
+    async def _inferred(self, data: bytes, model: Model, deadline: float, keep: bool) -> tuple[_Prepared, Inferred]:
+        work = self.pool.submit(self._prepare, data, model, deadline, keep)
+        try:
+            prepared = await asyncio.wrap_future(work)
+            return prepared, await asyncio.wrap_future(prepared.answer)
+        except asyncio.CancelledError:
+            work.add_done_callback(_take_back)
+            raise
+
+    def _prepare(self, data: bytes, model: Model, deadline: float, keep: bool) -> _Prepared:
+        """Decode an image and queue it: from the pool, for which the event loop need not be woken in between."""
         started = time.monotonic()
         if started >= deadline:
             raise Expired
         image = decode_checked(data, self._settings.max_pixels)
         canvas, placement = model.letterboxed(image)
-        return canvas, placement, time.monotonic() - started, image if keep else None
+        decode_s = time.monotonic() - started
+        answer = self.service.batcher.submit(model, canvas, deadline)
+        return _Prepared(canvas, placement, decode_s, answer, image if keep else None)
+
+
+def _take_back(work: Future[_Prepared]) -> None:
+    """Nobody waits for the image any more; it may have been queued since."""
+    if not work.cancelled() and work.exception() is None:
+        work.result().answer.cancel()
 
 
 def _problem(error: Exception, settings: Settings) -> Problem:

@@ -11,7 +11,7 @@ from pindet_serve.serving.model import Model
 from pindet_serve.serving.wanted import Wanted
 
 
-def _wanted(
+async def _wanted(  # not for a thread of its own, which costs more than the rest of it
     score_threshold: Annotated[float | None, Query(ge=0, le=1, description="least score; the model's default")] = None,
     max_detections: Annotated[int | None, Query(ge=1, description="most objects an image; the model's default")] = None,
     classes: Annotated[list[str] | None, Query(description="only objects of these classes; repeat it")] = None,

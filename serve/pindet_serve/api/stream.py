@@ -139,6 +139,7 @@ async def _answer(data: bytes, detecting: Detecting, settings: Settings, wanted:
         with detecting.service.batcher.admission(1):
             deadline = time.monotonic() + settings.deadline_s
             found = await detecting.find(Upload("", data), model, wanted, deadline)
+            detecting.follow_drift(found, model)
     except Problem as problem:
         return {"error": problem.body}
     except QueueFull as full:

@@ -29,7 +29,7 @@ Name = Annotated[str, Path(description="of the user")]
 Admin = Annotated[Principal, Depends(require("admin"))]
 
 
-def _sign_in(request: Request) -> SignIn:
+async def _sign_in(request: Request) -> SignIn:
     guard: Guard = request.app.state.auth
     if not isinstance(guard, SignIn):
         raise Problem(409, "Sign-in is off", "this server has no users and needs no token; JWT_SECRET turns sign-in on")

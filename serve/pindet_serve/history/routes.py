@@ -31,7 +31,7 @@ Answering = Annotated[str | None, Query(max_length=64, description="only images 
 Before = Annotated[int | None, Query(ge=1, le=_LARGEST, description="only entries with a smaller id")]
 
 
-def _span(since_ms: Since = None, until_ms: Until = None) -> Span:
+async def _span(since_ms: Since = None, until_ms: Until = None) -> Span:
     until = time.time_ns() // 1_000_000 + 1 if until_ms is None else until_ms
     try:
         return Span(max(0, until - _DAY_MS) if since_ms is None else since_ms, until)
@@ -39,7 +39,7 @@ def _span(since_ms: Since = None, until_ms: Until = None) -> Span:
         raise Problem(422, "Invalid parameters", str(error)) from error
 
 
-def _archive(request: Request) -> Archive:
+async def _archive(request: Request) -> Archive:
     archive: Archive = request.app.state.history.archive
     return archive
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import threading
@@ -16,6 +15,7 @@ from pindet_serve.engine import DeviceMissingError
 from pindet_serve.manifest import BundleError
 from pindet_serve.serving.batcher import Batcher
 from pindet_serve.serving.engines import require_engine
+from pindet_serve.serving.memory import return_freed
 from pindet_serve.serving.model import Model, load_model
 from pindet_serve.serving.record import Record, read_record, write_record
 from pindet_serve.serving.release import Release, ReleasedFile
@@ -224,7 +224,7 @@ class Service:
         write_record(self._path, record)
         kept = [release.bundle_md5 for release in (record.current, record.previous) if release is not None]
         self._store.keep_only(kept)
-        _return_memory()
+        return_freed()
         _log.info("serving %s %s, bundle %s", model.release.name, model.release.version, model.release.bundle_md5)
 
     def _refuse(self, error: BundleError) -> None:
@@ -254,13 +254,6 @@ def _refusing() -> Iterator[None]:
         raise
     except Exception as error:
         raise BundleError(f"it can not be loaded: {error!r}") from error
-
-
-def _return_memory() -> None:
-    """Give the system back what the last model used; glibc keeps it otherwise, and reloads would add up."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim is not None:
-        trim(0)
 
 
 def _named(release: Release) -> dict[str, str]:
