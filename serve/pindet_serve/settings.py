@@ -66,7 +66,7 @@ class Settings:
     device: str = _setting("auto", f"one of {', '.join(DEVICES)}; a device that is missing stops the start")
     precision: str = _setting("full", "full, or int8: the bundle's 8-bit model, with ONNX Runtime on the CPU")
     threads: int = _setting(0, "CPU threads of one inference; 0 takes every core")
-    max_batch: int = _setting(2, "most images in one inference; on a CPU ONNX Runtime takes each on its own, beside each other")
+    max_batch: int = _setting(2, "most images in one inference; ONNX Runtime on a CPU runs each on its own")
     max_wait_ms: float = _setting(0.0, "how long an inference waits for more images")
     queue_size: int = _setting(64, "most images accepted and not yet answered; beyond it 503")
     deadline_s: float = _setting(10.0, "an image still waiting after that is not inferred any more; its answer is 503")

@@ -48,6 +48,15 @@ def run_stage(name: str, work: Callable[[Params], None]) -> None:
         path.write_text(traceback.format_exc(), encoding="utf-8")
         logger.error("%s failed: %s\n(traceback: %s)", name, error, path)
         sys.exit(1)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if not isinstance(ended, KeyboardInterrupt) and not isinstance(ended.__context__, KeyboardInterrupt):
+            raise
+        logger.error(
+            "%s was interrupted. The same command goes on: what was finished is kept, of a training its epochs. "
+            "Or go back to the parameters of the last commit: git checkout params.yaml",
+            name,
+        )
+        sys.exit(130)
 
 
 def _run_for_dvc(given: Given, work: Callable[[Params], None], params: Params) -> None:

@@ -192,10 +192,14 @@ def _say_few_steps(settings: TrainingSettings, images: int, steps_an_epoch: int)
     steps = settings.epochs * steps_an_epoch
     if steps < FEW_STEPS:
         logger.warning(
-            "the training has only %d steps (images: %d, batch size: %d, epochs: %d); after so few a model finds little. "
-            "For a real training: training.epochs=%d or more",
-            steps, images, settings.batch_size, settings.epochs, math.ceil(FEW_STEPS / steps_an_epoch),
-        )  # fmt: skip
+            "the training has only %d steps (images: %d, batch size: %d, epochs: %d); after so few a model finds "
+            "little: training.epochs=%d or more would do",
+            steps,
+            images,
+            settings.batch_size,
+            settings.epochs,
+            math.ceil(FEW_STEPS / steps_an_epoch),
+        )
 
 
 def _identity(
