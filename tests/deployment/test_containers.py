@@ -22,6 +22,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 WORKSPACE = Path(os.environ.get("PINDET_TEST_WORKSPACE", PROJECT))
 SERVICES = ("database", "redis", "api", "frontend", "mlflow", "dvc")
+SHORT = ("data.train_images=24", "data.val_images=8", "data.test_images=8", "training.epochs=2")
 pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(not os.environ.get("PINDET_TEST_CONTAINERS"), reason="runs in make test-containers only"),
@@ -96,6 +97,37 @@ class Stack:
             assert answer.status_code == 200, answer.text
             client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
             yield client
+
+    def give_away(self):
+        """The clone to the user of the containers, as it is an operator's own where no one is root."""
+        user = f"{self.setting('PINDET_UID')}:{self.setting('PINDET_GID')}"
+        subprocess.run(["chown", "-R", user, str(self.root)], check=True)
+
+    def commit(self, message):
+        options = ["-c", "safe.directory=*", "-c", "user.name=operator", "-c", "user.email=operator@localhost"]
+        for command in (["add", "--all"], ["commit", "--quiet", "--message", message]):
+            subprocess.run(["git", *options, *command], cwd=self.root, check=True)
+        self.give_away()
+
+    def release(self, *arguments, expected=0):
+        """What ``release`` says in the agent's container."""
+        command = ["docker", "exec", self.containers("dvc")[0], "release", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == expected, (done.returncode, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+    def wait_served(self, bundles, version, seconds=60):
+        """Wait until every replica serves a version, and return the md5 of its bundle; ``bundles`` if it is known."""
+        until = time.monotonic() + seconds
+        with self.client() as client:
+            while True:
+                models = [client.get("/v1/model").json() for _ in range(8)]
+                if {model["version"] for model in models} == {version}:
+                    served = {model["md5"] for model in models}
+                    assert bundles in (None, served)
+                    return served
+                assert time.monotonic() < until, models
+                time.sleep(1)
 
     def image(self):
         return sorted((self.root / "models" / "bundle" / "golden").glob("*.png"))[0].read_bytes()
@@ -221,6 +253,38 @@ def test_upgrade_leaves_no_gap(stack):
     assert status == 0, said
     assert set(load.answers) == {"found"}, (load.answers, load.bad[:3])
     assert len(stack.containers("api")) == 2 and not before & set(stack.containers("api"))
+
+
+def test_a_day_from_training_to_rollback(stack):
+    """Trained in a container, promoted by the agent, followed by two replicas under load, rolled back on the page."""
+    with stack.client() as client:
+        first = client.get("/v1/model").json()["md5"]
+    shutil.copytree(WORKSPACE / ".dvc" / "cache", stack.root / "dvc_cache", dirs_exist_ok=True)
+    stack.set(RELEASES_FROM_PAGE="on")
+    stack.give_away()
+    stack.compose("up", "--detach", "--wait", "dvc")
+    with Load(stack) as load:
+        stack.release("promote", "--stage", "production")
+        stack.wait_served({first}, "v1.0.0")
+
+        stack.compose("run", "--rm", "training", "dvc", "cache", "dir", "--local", "dvc_cache")
+        stack.compose("run", "--rm", "training", "pindet", "params", *SHORT)
+        stack.compose("run", "--rm", "training", "dvc", "repro")
+        stack.commit("A short training")
+        assert "closed" in stack.release("promote", "--stage", "production", expected=3)
+        stack.release("promote", "--stage", "production", "--override-comparison", "to see it followed and taken back")
+        second = stack.wait_served(None, "v1.1.0")
+        assert first not in second
+        assert "run" in stack.release("lineage", "v1.1.0")
+
+        with stack.client() as client:
+            wish = {"version": "v1.0.0", "kind": "rollback"}
+            answer = client.post("/v1/releases/production", json=wish)
+            assert answer.status_code == 202, answer.text
+        stack.wait_served({first}, "v1.0.0")
+    assert set(load.answers) <= {"found", "200"}, (load.answers, load.bad[:3])
+    status, said = stack.script("deployment/post_deploy_check.sh")
+    assert status == 0, said
 
 
 def test_tls_headers_and_limits(stack):
