@@ -1,16 +1,21 @@
-"""A socket whose peer is gone is given up by the kernel."""
+"""A socket whose peer is gone is given up by the kernel; a message that brings its frame is not framed again."""
 
 import os
 import socket
 import stat
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import uvicorn
 from pindet_serve.api.sockets import WatchedWebSocket
+from pindet_serve.status.feed import FRAME
+from pindet_serve.status.hub import Entry
 from websockets.sync.client import connect
+
+TEXTS = ["", "short", "零件" * 100, "x" * 70_000]
 
 
 async def accept_only(scope, receive, send):
@@ -19,9 +24,19 @@ async def accept_only(scope, receive, send):
         scope["new"] = False
 
 
-@pytest.fixture
-def port():
-    config = uvicorn.Config(accept_only, ws=WatchedWebSocket, lifespan="off", log_level="warning")
+async def framed(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    for text in TEXTS:
+        await send({"type": "websocket.send", "text": "its own", FRAME: Entry((1, 0, 0), None, text).frame})
+    await send({"type": "websocket.send", "text": "without a frame"})
+    await send({"type": "websocket.close", "code": 1000, "reason": ""})
+    await send({"type": "websocket.send", "text": "", FRAME: b"nothing comes after the end"})
+
+
+@contextmanager
+def serving(app):
+    config = uvicorn.Config(app, ws=WatchedWebSocket, ws_per_message_deflate=False, lifespan="off", log_level="warning")
     server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -30,6 +45,17 @@ def port():
     yield listener.getsockname()[1]
     server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture
+def port():
+    with serving(accept_only) as made:
+        yield made
+
+
+def test_a_frame_that_a_message_brings_is_sent_as_it_is():
+    with serving(framed) as port, connect(f"ws://127.0.0.1:{port}", max_size=None) as client:
+        assert list(client) == [*TEXTS, "without a frame"]
 
 
 def served_end(peer):
