@@ -24,7 +24,7 @@ async def accept_only(scope, receive, send):
         scope["new"] = False
 
 
-async def framed(scope, receive, send):
+async def framed(_, receive, send):
     await receive()
     await send({"type": "websocket.accept"})
     for text in TEXTS:
