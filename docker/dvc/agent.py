@@ -22,7 +22,7 @@ from typing import Any
 
 from figures import figures
 from pindet_serve.settings import SettingsError, check_secret
-from project import Project, ProjectError
+from project import Project, ProjectError, open_project
 from released import Verified, release_texts, verify
 from wishes import Wishes
 
@@ -99,16 +99,6 @@ class Agent:
             _log.log(logging.ERROR if damaged else logging.INFO, "released: %s", asdict(self._verified))
             if os.environ.get("REDIS_URL"):
                 announce("release.damaged" if damaged else "release.verified", asdict(self._verified))
-
-
-def open_project() -> Project:
-    """The clone that the environment names."""
-    return Project(
-        Path(os.environ.get("AGENT_PROJECT", "/dvc/work/project")),
-        os.environ.get("PROJECT_GIT", "/source/.git"),
-        os.environ.get("DVC_REMOTE_URL", "/dvc/remote"),
-        Path(os.environ.get("DVC_CACHE_DIR", "/dvc/cache")),
-    )
 
 
 def open_wishes(project: Project, lock: threading.Lock) -> Wishes | None:

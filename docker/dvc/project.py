@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 from pathlib import Path
 
@@ -33,13 +35,18 @@ class Project:
         self.root, self._origin, self._remote, self._cache = root, origin, remote, cache
 
     def follow(self) -> str:
-        """Bring the clone to what origin's head is, with all tags; returns the commit.
+        """Bring the clone to what origin's head is, with all tags; returns the commit. One process at a time.
 
         Raises:
             ProjectError: origin can not be reached, or is no DVC project.
         """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root.parent / f"{self.root.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return self._follow()
+
+    def _follow(self) -> str:
         if not (self.root / ".git").is_dir():
-            self.root.mkdir(parents=True, exist_ok=True)
             self._git("init", "--quiet")
         remotes = self._git("remote").split()
         self._git("remote", "set-url" if "origin" in remotes else "add", "origin", self._origin)
@@ -72,3 +79,13 @@ class Project:
         if done.returncode:
             raise ProjectError(f"git {arguments[0]}: {done.stderr.strip()[:500]}")
         return done.stdout
+
+
+def open_project() -> Project:
+    """The clone that the environment names."""
+    return Project(
+        Path(os.environ.get("AGENT_PROJECT", "/dvc/work/project")),
+        os.environ.get("PROJECT_GIT", "/source/.git"),
+        os.environ.get("DVC_REMOTE_URL", "/dvc/remote"),
+        Path(os.environ.get("DVC_CACHE_DIR", "/dvc/cache")),
+    )

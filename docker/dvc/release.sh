@@ -1,5 +1,6 @@
 #!/bin/sh
-# pindet in the agent's clone of the project: release promote --stage production
+# pindet in the agent's clone of the project, brought up to date: release promote --stage production
 set -eu
+python /opt/pindet/stack/follow.py
 cd "${AGENT_PROJECT:-/dvc/work/project}"
 exec pindet "$@"

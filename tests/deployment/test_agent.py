@@ -211,3 +211,27 @@ def test_a_damaged_object_is_seen_and_makes_the_agent_unhealthy(production, tmp_
         assert production.run(str(AGENT / "healthy.py"), AGENT_STATE=str(state)).returncode == status
     state.write_text(json.dumps({"ts": 0, "damaged": [], "problems": []}))
     assert production.run(str(AGENT / "healthy.py"), AGENT_STATE=str(state)).returncode == 1
+
+
+def test_release_begins_with_what_is_committed_now(production):
+    """Not with what the agent saw last: the old commit would be promoted again, and nothing said."""
+    production.follow()
+    new = production.commit("1" * 32)
+    environment = os.environ | {
+        "AGENT_PROJECT": str(production.clone), "PROJECT_GIT": str(production.origin / ".git"),
+        "DVC_REMOTE_URL": str(production.remote), "DVC_CACHE_DIR": str(production.cache),
+    }  # fmt: skip
+
+    def follow():
+        command = [sys.executable, str(AGENT / "follow.py")]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+
+    def head():
+        command = ["git", "rev-parse", "HEAD"]
+        return subprocess.run(command, cwd=production.clone, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert follow() == ""
+    assert head() == new
+    (production.origin / ".git").rename(production.origin / "gone")
+    assert "going on with what the agent fetched last" in follow()
+    assert head() == new
