@@ -58,7 +58,8 @@ def test_the_summary_shows_each_class_and_a_dash_for_what_is_undefined(tmp_path)
     assert [line.split() for line in text.splitlines() if "人" in line] == [["│", "人", "│", "–", "│", "–", "│"]]
     assert "0.500" in text
     assert "reports/evaluate/report.html" in text
-    for command in ("make ui", "pindet predict models/bundle/golden --format image --out output", "dvc exp run -S training.epochs=40"):
+    predict = "pindet predict models/bundle/golden --format image --out output"
+    for command in ("make ui", predict, "dvc exp run -S training.epochs=40"):
         assert text.count(command) == 1
 
 
