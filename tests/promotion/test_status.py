@@ -80,6 +80,11 @@ def test_a_server_that_serves_another_version_drifts(project, serve):
         assert drifting.stages[0].before == "v1.0.0"
         urllib.request.urlopen(urllib.request.Request(f"{url}/v1/model/reload", method="POST"), timeout=20).close()
         assert not find_state(bench, [url]).drifts
+        urllib.request.urlopen(urllib.request.Request(f"{url}/v1/model/rollback", method="POST"), timeout=20).close()
+        assert find_state(bench, [url]).servers[0].drift == (
+            "serves v1.0.0, production holds v1.1.0: rolled back at the server; "
+            "POST /v1/model/reload serves what is released"
+        )
         rollback(bench, "production", quiet, quiet)
         urllib.request.urlopen(urllib.request.Request(f"{url}/v1/model/reload", method="POST"), timeout=20).close()
         assert find_state(bench, [url]).servers[0].version == "v1.0.0"
