@@ -39,13 +39,14 @@ class ProjectState:
         absent: stages whose outs are not checked out.
         bundle_md5: of the workspace's bundle; empty if there is none.
         version: that the workspace's commit is released as.
-        run: the run of the workspace's bundle, as MLflow calls it.
+        run: the run of the workspace's bundle, as MLflow calls it; empty if it knows none.
+        asked_mlflow: whether MLflow was asked for it.
         newest_run: the newest training and its status, as MLflow calls them, where that is another run.
         stages: what is released.
         out_of_line: steps that ``pindet reconcile`` would take.
         untagged: stages that have a release file which no tag ever filled.
         servers: what they serve.
-        unknown: what of the releases and servers could not be found out, and why.
+        unknown: what of runs, releases and servers could not be found out, and why.
         notes: what else there is to say, and tags that do not count.
     """
 
@@ -57,6 +58,7 @@ class ProjectState:
     bundle_md5: str
     version: str
     run: str
+    asked_mlflow: bool = True
     newest_run: str = ""
     stages: list[Holding] = field(default_factory=list)
     out_of_line: list[str] = field(default_factory=list)
@@ -85,10 +87,11 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
     has_params = (bench.root / PARAMS).is_file()
     bundle = _bundle(bench, notes)
     stale, absent = stale_stages(bench)
-    run = bench.registry.find_run(bundle) if bench.registry and bundle else None
-    newest = bench.registry.newest_run(experiment_of(bench.root)) if bench.registry else None
+    run = bench.ask_mlflow(lambda registry: registry.find_run(bundle))
+    newest = bench.ask_mlflow(lambda registry: registry.newest_run(experiment_of(bench.root)))
     asked = ask_servers(bench, servers)
     in_line, unknown = _in_line(bench)
+    unknown = [*bench.away.values(), *unknown]
     unknown += [f"what {each.url} serves: {each.problem}" for each in asked if not each.is_reachable]
     return ProjectState(
         commit=revision.commit,
@@ -100,6 +103,7 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
         absent=absent,
         bundle_md5=bundle,
         version=bench.truth.version_of(revision.commit) or "",
+        asked_mlflow=bench.registry is not None,
         run="" if run is None else f"{run.run_id} ({run.name})",
         newest_run=""
         if newest is None or (run is not None and newest.run_id == run.run_id)
