@@ -152,4 +152,18 @@ def test_outs_that_are_only_not_checked_out_are_not_stale(project):
         shutil.rmtree(project.root / folder)
     with open_bench(project.root) as bench:
         state = find_state(bench, [])
-    assert state.stale == [] and "export" in state.absent
+    assert state.stale == [] and "export" in state.absent and state.uncached == []
+
+
+def test_outs_that_a_fresh_clone_lacks_are_pulled_and_not_made_again(project):
+    assert "up to date" in project.pindet("status")
+    for folder in ("data", "models", "reports", ".dvc/cache"):
+        shutil.rmtree(project.root / folder)
+    assert "not checked out: evaluate, export, prepare, train; dvc pull" in project.pindet("status")
+    with open_bench(project.root) as bench:
+        state = find_state(bench, [])
+        assert state.stale == [] and state.uncached == state.absent
+        project.write("models/weights.safetensors", "cut short")
+    with open_bench(project.root) as bench:
+        state = find_state(bench, [])
+    assert state.stale == ["export", "train"] and state.absent == ["evaluate", "prepare"]

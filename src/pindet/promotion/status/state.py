@@ -11,7 +11,7 @@ from pindet.promotion.bench import Bench, experiment_of
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.reconcile import Reconciled, ignored_tags, reconcile
 from pindet.promotion.revision import BUNDLE, workspace_revision
-from pindet.promotion.status.pipeline import stale_stages
+from pindet.promotion.status.pipeline import pipeline_state
 from pindet.promotion.status.servers import ServerState, ask_servers
 
 
@@ -36,7 +36,8 @@ class ProjectState:
         uncommitted: paths that differ from it.
         overrides: how ``params.yaml`` differs from ``conf/``, a sentence.
         stale: stages of the pipeline that would run again.
-        absent: stages whose outs are not checked out.
+        absent: stages whose outs are not here.
+        uncached: those of them whose outs the cache has not either.
         bundle_md5: of the workspace's bundle; empty if there is none.
         version: that the workspace's commit is released as.
         run: the run of the workspace's bundle, as MLflow calls it; empty if it knows none.
@@ -59,6 +60,7 @@ class ProjectState:
     version: str
     run: str
     asked_mlflow: bool = True
+    uncached: list[str] = field(default_factory=list)
     newest_run: str = ""
     stages: list[Holding] = field(default_factory=list)
     out_of_line: list[str] = field(default_factory=list)
@@ -86,7 +88,7 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
     revision = workspace_revision(bench.repository)
     has_params = (bench.root / PARAMS).is_file()
     bundle = _bundle(bench, notes)
-    stale, absent = stale_stages(bench)
+    pipeline = pipeline_state(bench)
     run = bench.ask_mlflow(lambda registry: registry.find_run(bundle))
     newest = bench.ask_mlflow(lambda registry: registry.newest_run(experiment_of(bench.root)))
     asked = ask_servers(bench, servers)
@@ -99,8 +101,9 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
         overrides=overrides_in_force(bench.root / PARAMS, bench.root / CONF)
         if has_params
         else "there is no params.yaml",
-        stale=stale,
-        absent=absent,
+        stale=pipeline.stale,
+        absent=pipeline.absent,
+        uncached=pipeline.uncached,
         bundle_md5=bundle,
         version=bench.truth.version_of(revision.commit) or "",
         asked_mlflow=bench.registry is not None,
