@@ -1,14 +1,16 @@
 """Revisions side by side."""
 
+import io
 import json
 import re
 
 import pytest
+from rich.console import Console
 
 from pindet.promotion.bench import open_bench
 from pindet.promotion.comparison.page import to_page
 from pindet.promotion.comparison.sides import compare_sides
-from pindet.promotion.comparison.text import to_markdown
+from pindet.promotion.comparison.text import show, to_markdown
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.promote import Wish, promote
 
@@ -73,9 +75,28 @@ def test_the_workspace_is_what_is_in_it(two):
     assert (two.root / "dvc.lock").read_text() != lock
 
 
+def test_a_stage_that_was_emptied_holds_nothing(two):
+    two.git("tag", "-a", "-m", "empty", "detector#production!#2", "HEAD~1")
+    with pytest.raises(PromotionError, match="'production' names no model: nothing is released in production"):
+        compared(two, "production", "HEAD")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_revision_alone_is_compared_with_nothing(count, two):
+    with open_bench(two.root) as bench:
+        sides = compare_sides(bench, [bench.revision(rev) for rev in ("HEAD", "HEAD~1")[:count]])
+        page = to_page(bench, sides, 2)
+    console = Console(file=io.StringIO(), width=200)
+    show(sides, console)
+    for text in (console.file.getvalue(), to_markdown(sides), page):
+        assert "mAP 50" in text and ("first column" in text) == (count == 2)
+
+
 def test_what_can_not_be_compared_is_named(project):
-    with pytest.raises(PromotionError, match="'champion' is no commit"):
+    with pytest.raises(PromotionError, match="'champion' names no model: nothing is released in production yet"):
         compared(project, "champion")
+    with pytest.raises(PromotionError, match="'staging' is no commit"):
+        compared(project, "staging")
     evaluation = project.pinned("reports/evaluate")
     project.object(evaluation).unlink()
     with pytest.raises(PromotionError, match=r"answers of HEAD .* is missing in the DVC remote .*; run `dvc push`"):

@@ -14,7 +14,7 @@ import yaml
 from pindet.promotion.errors import PromotionError, unreadable
 from pindet.promotion.objects import Objects
 from pindet.promotion.repository import GitError, Repository
-from pindet.promotion.revision import Revision, find_revision, revision_of_commit
+from pindet.promotion.revision import CHAMPION, Revision, find_revision, revision_of_commit
 from pindet.promotion.settings import PromotionSettings, read_settings
 from pindet.promotion.tags import read_truth
 from pindet.promotion.truth import Truth
@@ -55,8 +55,20 @@ class Bench:
         return self.truth
 
     def revision(self, rev: str) -> Revision:
-        """The revision of a name, see :func:`pindet.promotion.revision.find_revision`."""
-        return find_revision(self.repository, self.truth, rev)
+        """The revision of a name, see :func:`pindet.promotion.revision.find_revision`.
+
+        Raises:
+            PromotionError: nothing has that name, or it is a stage that holds nothing.
+        """
+        try:
+            return find_revision(self.repository, self.truth, rev)
+        except PromotionError as error:
+            stage = "production" if rev == CHAMPION else rev
+            if stage not in {"production", *self.truth.stages, *self.settings.aliases} or self.truth.placed(stage):
+                raise
+            raise PromotionError(
+                f"{rev!r} names no model: nothing is released in {stage} yet; pindet promote --stage {stage} does that"
+            ) from error
 
     def at(self, commit: str, shown: str = "") -> Revision:
         """The revision that is a commit."""
