@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pindet.promotion.bench import open_bench
 from pindet.promotion.comparison.page import to_page
+from pindet.promotion.comparison.rows import facts
 from pindet.promotion.comparison.sides import compare_sides
 from pindet.promotion.comparison.text import show, to_markdown
 from pindet.promotion.errors import PromotionError
@@ -42,6 +43,24 @@ def test_the_command_compares_champion_and_workspace(two):
     assert change["nut"]["value"] < change["nut"]["high"] < 0 == change["bolt"]["value"]
     assert content["changed_params"] == {"training.lr": ["0.01", "0.02"]}
     assert "data:image/jpeg" in (two.root / "page.html").read_text("utf-8")
+
+
+def test_data_size_and_latency_are_rows(two, monkeypatch):
+    two.train(score=0.8, lr=0.02, train_note="more")
+    bundles = [two.pinned(rev=rev) for rev in ("HEAD~2", "HEAD")]
+    two.write(f".pindet/latency/{bundles[0]}.json", '{"p50_ms": 12.34}')
+    monkeypatch.chdir(two.root)
+    sides = compared(two, "champion", "HEAD")
+    rows = {row.name: [cell.text for cell in row.cells] for row in facts(sides)}
+    models = [two.object(two.listing(bundle)["model.onnx"]).stat().st_size for bundle in bundles]
+    assert [side.bytes for side in sides.sides] == models
+    assert rows["model size"] == [f"{size / 2**20:.1f} MiB" for size in models]
+    assert rows["median latency"] == ["12.3 ms", "–"]
+    assert rows["prepared data"] == [two.pinned("data/prepared", rev)[:10] for rev in ("HEAD~2", "HEAD")]
+    assert len(set(rows["prepared data"])) == 2
+    said = two.pindet("compare", "champion", "HEAD")
+    for name, cells in rows.items():
+        assert re.search(rf"{name} +│ {cells[0]} +│ {cells[1]}", said)
 
 
 def test_a_class_s_change_and_its_interval_are_in_every_form(two):
