@@ -84,6 +84,7 @@ def test_releases_are_loaded_and_rolled_back_by_who_may(make_server, released, o
     dialog.get_by_role("button", name="Roll back").click()
     expect(page.locator(".pairs").first).to_contain_text("detector v1.0.0")
     expect(rows.nth(0)).not_to_contain_text("served here")
+    expect(page.locator("main")).to_contain_text("v1.1.0 was rolled back on this server")
 
     source.write_text("{}", "utf-8")
     page.get_by_role("button", name="Load what is pinned").click()

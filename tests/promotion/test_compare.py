@@ -1,14 +1,17 @@
 """Revisions side by side."""
 
+import io
 import json
 import re
 
 import pytest
+from rich.console import Console
 
 from pindet.promotion.bench import open_bench
 from pindet.promotion.comparison.page import to_page
+from pindet.promotion.comparison.rows import facts
 from pindet.promotion.comparison.sides import compare_sides
-from pindet.promotion.comparison.text import to_markdown
+from pindet.promotion.comparison.text import show, to_markdown
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.promote import Wish, promote
 
@@ -42,6 +45,24 @@ def test_the_command_compares_champion_and_workspace(two):
     assert "data:image/jpeg" in (two.root / "page.html").read_text("utf-8")
 
 
+def test_data_size_and_latency_are_rows(two, monkeypatch):
+    two.train(score=0.8, lr=0.02, train_note="more")
+    bundles = [two.pinned(rev=rev) for rev in ("HEAD~2", "HEAD")]
+    two.write(f".pindet/latency/{bundles[0]}.json", '{"p50_ms": 12.34}')
+    monkeypatch.chdir(two.root)
+    sides = compared(two, "champion", "HEAD")
+    rows = {row.name: [cell.text for cell in row.cells] for row in facts(sides)}
+    models = [two.object(two.listing(bundle)["model.onnx"]).stat().st_size for bundle in bundles]
+    assert [side.bytes for side in sides.sides] == models
+    assert rows["model size"] == [f"{size / 2**20:.1f} MiB" for size in models]
+    assert rows["median latency"] == ["12.3 ms", "–"]
+    assert rows["prepared data"] == [two.pinned("data/prepared", rev)[:10] for rev in ("HEAD~2", "HEAD")]
+    assert len(set(rows["prepared data"])) == 2
+    said = two.pindet("compare", "champion", "HEAD")
+    for name, cells in rows.items():
+        assert re.search(rf"{name} +│ {cells[0]} +│ {cells[1]}", said)
+
+
 def test_a_class_s_change_and_its_interval_are_in_every_form(two):
     with open_bench(two.root) as bench:
         sides = compare_sides(bench, [bench.revision("v1.0.0"), bench.revision("HEAD")])
@@ -73,9 +94,28 @@ def test_the_workspace_is_what_is_in_it(two):
     assert (two.root / "dvc.lock").read_text() != lock
 
 
+def test_a_stage_that_was_emptied_holds_nothing(two):
+    two.git("tag", "-a", "-m", "empty", "detector#production!#2", "HEAD~1")
+    with pytest.raises(PromotionError, match="'production' names no model: nothing is released in production"):
+        compared(two, "production", "HEAD")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_revision_alone_is_compared_with_nothing(count, two):
+    with open_bench(two.root) as bench:
+        sides = compare_sides(bench, [bench.revision(rev) for rev in ("HEAD", "HEAD~1")[:count]])
+        page = to_page(bench, sides, 2)
+    console = Console(file=io.StringIO(), width=200)
+    show(sides, console)
+    for text in (console.file.getvalue(), to_markdown(sides), page):
+        assert "mAP 50" in text and ("first column" in text) == (count == 2)
+
+
 def test_what_can_not_be_compared_is_named(project):
-    with pytest.raises(PromotionError, match="'champion' is no commit"):
+    with pytest.raises(PromotionError, match="'champion' names no model: nothing is released in production yet"):
         compared(project, "champion")
+    with pytest.raises(PromotionError, match="'staging' is no commit"):
+        compared(project, "staging")
     evaluation = project.pinned("reports/evaluate")
     project.object(evaluation).unlink()
     with pytest.raises(PromotionError, match=r"answers of HEAD .* is missing in the DVC remote .*; run `dvc push`"):

@@ -83,6 +83,8 @@ def test_what_names_nothing_is_refused_with_what_would(released):
             find_subject(bench, "0123456789abcdef")
         with pytest.raises(PromotionError, match=r"can be asked of workspace.*an md5"):
             find_subject(bench, "nonsense")
+        with pytest.raises(PromotionError, match=r"^the file nofile\.json is not there; .*can be asked of workspace"):
+            find_subject(bench, "nofile.json")
         with pytest.raises(PromotionError, match="names no model"):
             path = released.root / "other.json"
             path.write_text("[]")

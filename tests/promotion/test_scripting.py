@@ -1,10 +1,12 @@
 """What scripts rely on: exit statuses, JSON, completion, the CI examples, and the event on the status bus."""
 
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -82,9 +84,33 @@ def test_completion_knows_versions_stages_and_branches(project, monkeypatch):
         promote(bench, Wish(), quiet, quiet)
     monkeypatch.chdir(project.root)
     assert complete_versions("v1") == ["v1.0.0"] and complete_stages("p") == ["production"]
-    assert complete_revs("") == ["v1.0.0", "production", "champion", "workspace", "main"]
+    project.git("branch", "feature/x")
+    project.git("update-ref", f"refs/exps/ab/{'c' * 38}/wise-owl", "HEAD")
+    assert complete_revs("") == [
+        "v1.0.0", "production", "champion", "workspace", "feature/x", "main", "wise-owl",
+    ]  # fmt: skip
     monkeypatch.chdir("/")
     assert complete_revs("") == ["champion", "workspace"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("pindet promote --rev ", ["champion", "feature/x", "main"]),
+        ("pindet promote --rev fea", ["feature/x"]),
+        ("pindet lineage ", ["champion", "workspace", "feature/x", "main"]),
+        ("pindet rev", []),
+        ("pindet rec", ["reconcile"]),
+    ],
+)
+def test_a_shell_is_offered_names_as_git_has_them(typed, offered, project):
+    project.git("branch", "feature/x")
+    asked = {"_PINDET_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.argv = ['pindet']; from pindet.cli import main; main()"],
+        cwd=project.root, env=os.environ | asked, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.stdout.split() == offered, done.stderr
 
 
 def commands_of(text):

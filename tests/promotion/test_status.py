@@ -80,6 +80,11 @@ def test_a_server_that_serves_another_version_drifts(project, serve):
         assert drifting.stages[0].before == "v1.0.0"
         urllib.request.urlopen(urllib.request.Request(f"{url}/v1/model/reload", method="POST"), timeout=20).close()
         assert not find_state(bench, [url]).drifts
+        urllib.request.urlopen(urllib.request.Request(f"{url}/v1/model/rollback", method="POST"), timeout=20).close()
+        assert find_state(bench, [url]).servers[0].drift == (
+            "serves v1.0.0, production holds v1.1.0: rolled back at the server; "
+            "POST /v1/model/reload serves what is released"
+        )
         rollback(bench, "production", quiet, quiet)
         urllib.request.urlopen(urllib.request.Request(f"{url}/v1/model/reload", method="POST"), timeout=20).close()
         assert find_state(bench, [url]).servers[0].version == "v1.0.0"
@@ -147,4 +152,18 @@ def test_outs_that_are_only_not_checked_out_are_not_stale(project):
         shutil.rmtree(project.root / folder)
     with open_bench(project.root) as bench:
         state = find_state(bench, [])
-    assert state.stale == [] and "export" in state.absent
+    assert state.stale == [] and "export" in state.absent and state.uncached == []
+
+
+def test_outs_that_a_fresh_clone_lacks_are_pulled_and_not_made_again(project):
+    assert "up to date" in project.pindet("status")
+    for folder in ("data", "models", "reports", ".dvc/cache"):
+        shutil.rmtree(project.root / folder)
+    assert "not checked out: evaluate, export, prepare, train; dvc pull" in project.pindet("status")
+    with open_bench(project.root) as bench:
+        state = find_state(bench, [])
+        assert state.stale == [] and state.uncached == state.absent
+        project.write("models/weights.safetensors", "cut short")
+    with open_bench(project.root) as bench:
+        state = find_state(bench, [])
+    assert state.stale == ["export", "train"] and state.absent == ["evaluate", "prepare"]

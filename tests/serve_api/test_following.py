@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import shutil
 import threading
 import time
@@ -60,6 +61,57 @@ def test_what_was_rolled_back_is_not_followed_until_another_is_released(service,
     release("v1.2.0", 0.6)
     assert service.follow() is True
     assert version_of(service) == "v1.2.0"
+
+
+def rolled_back(service, release):
+    """Serve v1.1.0, go back to v1.0.0; return the release file."""
+    path = release("v1.1.0", 0.7)
+    service.follow()
+    service.rollback()
+    assert service.follow() is False and service.declined.version == "v1.1.0"
+    return path
+
+
+def edited(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize("changes", [{"version": "v1.2.0"}, {"git_tag": "detector#production#3"}])
+def test_another_release_of_a_bundle_that_was_rolled_back_is_followed(service, release, changes):
+    edited(rolled_back(service, release), **changes)
+    assert service.follow() is True
+    assert version_of(service) == changes.get("version", "v1.1.0") and service.declined is None
+    service.rollback()
+    assert version_of(service) == "v1.0.0"
+
+
+def test_a_release_that_was_rolled_back_stays_so_when_its_file_is_written_again(service, release):
+    edited(rolled_back(service, release), mlflow={"run_id": "1"})
+    assert service.follow() is False
+    assert version_of(service) == "v1.0.0" and service.declined.version == "v1.1.0"
+
+
+def test_nothing_is_rolled_back_once_the_source_pins_what_is_served(service, release):
+    before = json.loads(release("v1.0.0", 0.9).read_text())
+    edited(rolled_back(service, release), **before)
+    assert service.follow() is False
+    assert version_of(service) == "v1.0.0" and service.declined is None
+
+
+def test_a_restart_keeps_to_a_rollback_until_another_release_of_the_same_bundle(service, release, tmp_path):
+    path = rolled_back(service, release)
+    record = json.loads((tmp_path / "state/served.json").read_text())
+    assert record["declined"] == record["previous"]["bundle_md5"]  # as older servers wrote and read it
+
+    def restarted():
+        again = Service(service._settings)
+        again.start()
+        again.stop()
+        return version_of(again)
+
+    assert restarted() == "v1.0.0"
+    edited(path, version="v1.2.0")
+    assert restarted() == "v1.2.0"
 
 
 def test_what_is_refused_is_said_once_and_tried_again_later(service, release, tmp_path, monkeypatch):
@@ -128,3 +180,8 @@ def test_a_running_server_changes_over_and_loses_no_request(start_server, releas
     assert {status for status, _ in answers} == {200}
     versions = [version for _, version in answers]
     assert versions == sorted(versions) and versions[-1] == "v1.1.0"
+    served = httpx.get(f"{server.url}/v1/model").json()
+    assert served["declined"] is None
+    answer = httpx.post(f"{server.url}/v1/model/rollback", timeout=60).json()["model"]
+    assert answer["version"] == "v1.0.0"
+    assert answer["declined"] == {key: served[key] for key in ("name", "version", "md5")}

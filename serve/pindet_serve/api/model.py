@@ -10,11 +10,12 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from pindet_serve.api.problems import Problem
-from pindet_serve.api.schemas import ModelAnswer, ReloadAnswer, answers, problems
+from pindet_serve.api.schemas import ModelAnswer, ModelName, ReloadAnswer, answers, problems
 from pindet_serve.auth.principal import Principal
 from pindet_serve.auth.require import require
 from pindet_serve.history.audit import AuditEntry
 from pindet_serve.manifest import BundleError
+from pindet_serve.serving.release import Release
 from pindet_serve.serving.service import Busy, Service
 
 _T = TypeVar("_T")
@@ -77,7 +78,7 @@ async def _carried_out(action: Callable[[], _T], request: Request, operator: Pri
 
 def _described(service: Service) -> ModelAnswer:
     model = service.model
-    release, manifest = model.release, model.manifest
+    release, manifest, declined = model.release, model.manifest, service.declined
     return ModelAnswer(
         name=release.name,
         version=release.version,
@@ -94,5 +95,10 @@ def _described(service: Service) -> ModelAnswer:
         data_md5=manifest.data_md5,
         lineage=release.lineage,
         can_roll_back=service.can_roll_back,
+        declined=None if declined is None else _model_name(declined),
         refused=service.refused,
     )
+
+
+def _model_name(release: Release) -> ModelName:
+    return ModelName(name=release.name, version=release.version, md5=release.bundle_md5)

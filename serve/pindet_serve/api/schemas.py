@@ -86,6 +86,10 @@ class ModelAnswer(ModelName):
     data_md5: str = Field(description="DVC's md5 of the prepared data it was trained on")
     lineage: dict[str, Any] = Field(description="commit, MLflow run, who released it and when")
     can_roll_back: bool = Field(description="whether there is a release before this one")
+    declined: ModelName | None = Field(
+        description="the release that was rolled back here and is not loaded again by itself: until another is "
+        "released, or a reload; null when there is none"
+    )
     refused: str = Field(description="why the last load was refused; empty when it was not")
 
 

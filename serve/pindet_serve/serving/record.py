@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from pindet_serve.serving.release import Release, parse_release
@@ -20,14 +20,19 @@ class Record:
     Attributes:
         current: what is served; ``None`` before the first load.
         previous: what a rollback goes to.
-        declined: md5 of the bundle that was rolled back; a start does not load it again by itself.
+        went_back: whether that was left by a rollback.
         classes: class names of the current bundle, in order.
     """
 
     current: Release | None = None
     previous: Release | None = None
-    declined: str = ""
+    went_back: bool = False
     classes: tuple[str, ...] = ()
+
+    @property
+    def declined(self) -> Release | None:
+        """The release that was rolled back; it is not loaded again by itself."""
+        return self.previous if self.went_back else None
 
 
 def read_record(path: Path) -> Record:
@@ -38,7 +43,8 @@ def read_record(path: Path) -> Record:
             None if content[name] is None else parse_release(json.dumps(content[name]), str(path))
             for name in ("current", "previous")
         )
-        return Record(current, previous, content["declined"], tuple(content["classes"]))
+        went_back = previous is not None and content["declined"] == previous.bundle_md5
+        return Record(current, previous, went_back, tuple(content["classes"]))
     except FileNotFoundError:
         return Record()
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -48,9 +54,12 @@ def read_record(path: Path) -> Record:
 
 def write_record(path: Path, record: Record) -> None:
     """Write the record whole; a full disk costs the record, not the serving."""
-    content = asdict(record)
-    for name, release in (("current", record.current), ("previous", record.previous)):
-        content[name] = None if release is None else release.to_dict()
+    content = {
+        "current": record.current and record.current.to_dict(),
+        "previous": record.previous and record.previous.to_dict(),
+        "declined": record.declined.bundle_md5 if record.declined else "",
+        "classes": record.classes,
+    }
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -61,6 +61,11 @@ class Release:
         if seen != self.bundle_md5:
             raise BundleError(f"the files listed for {self.name} {self.version} make {seen}, not {self.bundle_md5}")
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """Version, bundle and the tag that released it: the same when only its file was written again."""
+        return self.version, self.bundle_md5, str(self.lineage.get("git_tag", ""))
+
     def to_dict(self) -> dict[str, Any]:
         """As a release file holds it; the lineage's keys beside the others."""
         content = asdict(self)

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,11 @@ class Service:
         """Whether there is a release before this one."""
         return self._record.previous is not None
 
+    @property
+    def declined(self) -> Release | None:
+        """The release that was rolled back here, until the source pins another or someone reloads."""
+        return self._record.declined
+
     def start(self) -> None:
         """Load what the source pins, else what was served last, and begin to infer.
 
@@ -108,7 +114,7 @@ class Service:
         last = self._record.current
         try:
             release = self._seen = self._pinned()
-            if last is not None and release.bundle_md5 == self._record.declined:
+            if last is not None and self._is_declined(release):
                 self._swap(self._from_store(last), self._record)
             else:
                 self._advance(self._load(release, self._source.fetch), self._settings.accept_classes)
@@ -160,7 +166,7 @@ class Service:
         with self._one_at_a_time():
             release = self._pinned()
             is_due = bool(self.refused) and time.monotonic() >= self._try_again_at
-            if (release == self._seen and not is_due) or release.bundle_md5 == self._record.declined:
+            if (release == self._seen and not is_due) or self._is_declined(release):
                 return False
             return self._take(release, self._settings.accept_classes)
 
@@ -168,6 +174,7 @@ class Service:
         self._seen, self._try_again_at = release, time.monotonic() + TRY_AGAIN_SECONDS
         if release == self.model.release:
             self.refused = ""
+            self._keep(replace(self._record, went_back=False))
             return False
         try:
             self._advance(self._load(release, self._source.fetch), accept_classes)
@@ -188,10 +195,13 @@ class Service:
             if present is None or previous is None:
                 raise BundleError("there is no release before this one to roll back to")
             model = self._from_store(previous)
-            record = Record(previous, present, present.bundle_md5, tuple(model.manifest.classes))
+            record = Record(previous, present, True, tuple(model.manifest.classes))
             self._swap(model, record)
             self.refused = ""
             self.publish("model.rolled_back", {"from": _named(present), "to": _named(previous)})
+
+    def _is_declined(self, release: Release) -> bool:
+        return self.declined is not None and release.identity == self.declined.identity
 
     def _pinned(self) -> Release:
         with _refusing():
@@ -215,17 +225,21 @@ class Service:
         current = self._record.current
         changed = current is not None and current.bundle_md5 != model.release.bundle_md5
         previous = current if changed else self._record.previous
-        self._swap(model, Record(model.release, previous, "", classes))
+        self._swap(model, Record(model.release, previous, False, classes))
         self.refused = ""
         self.publish("model.loaded", _named(model.release))
 
     def _swap(self, model: Model, record: Record) -> None:
-        self._model, self._record = model, record
-        write_record(self._path, record)
+        self._model = model
+        self._keep(record)
         kept = [release.bundle_md5 for release in (record.current, record.previous) if release is not None]
         self._store.keep_only(kept)
         return_freed()
         _log.info("serving %s %s, bundle %s", model.release.name, model.release.version, model.release.bundle_md5)
+
+    def _keep(self, record: Record) -> None:
+        self._record = record
+        write_record(self._path, record)
 
     def _refuse(self, error: BundleError) -> None:
         if self.refused == str(error):

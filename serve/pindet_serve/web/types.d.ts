@@ -32,6 +32,7 @@ export interface Model extends ModelName {
   data_md5: string;
   lineage: Record<string, unknown>;
   can_roll_back: boolean;
+  declined: ModelName | null;
   refused: string;
 }
 export interface Release extends ModelName {

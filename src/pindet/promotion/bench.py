@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from pindet.promotion.errors import PromotionError, unreadable
 from pindet.promotion.objects import Objects
-from pindet.promotion.repository import Repository
-from pindet.promotion.revision import Revision, find_revision, revision_of_commit
+from pindet.promotion.repository import GitError, Repository
+from pindet.promotion.revision import CHAMPION, Revision, find_revision, revision_of_commit
 from pindet.promotion.settings import PromotionSettings, read_settings
 from pindet.promotion.tags import read_truth
 from pindet.promotion.truth import Truth
 
 if TYPE_CHECKING:
     from pindet.tracking.registry import ModelRegistry
+
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -33,7 +35,9 @@ class Bench:
         objects: its DVC cache and remote.
         settings: of promotions.
         truth: what the tags said when they were read last.
-        registry: MLflow's; ``None`` when the project does not track, or its user wants none.
+        registry: MLflow's; ``None`` when the project does not track, its user wants none, or it is away.
+        must_reach: whether it is an error that git's remote or MLflow can not be reached.
+        away: which of the two can not be reached, ``git`` or ``MLflow``, and what is unknown for it, and why.
     """
 
     root: Path
@@ -42,6 +46,8 @@ class Bench:
     settings: PromotionSettings
     truth: Truth
     registry: ModelRegistry | None = None
+    must_reach: bool = True
+    away: dict[str, str] = field(default_factory=dict)
 
     def refresh(self) -> Truth:
         """Read the tags again."""
@@ -49,8 +55,20 @@ class Bench:
         return self.truth
 
     def revision(self, rev: str) -> Revision:
-        """The revision of a name, see :func:`pindet.promotion.revision.find_revision`."""
-        return find_revision(self.repository, self.truth, rev)
+        """The revision of a name, see :func:`pindet.promotion.revision.find_revision`.
+
+        Raises:
+            PromotionError: nothing has that name, or it is a stage that holds nothing.
+        """
+        try:
+            return find_revision(self.repository, self.truth, rev)
+        except PromotionError as error:
+            stage = "production" if rev == CHAMPION else rev
+            if stage not in {"production", *self.truth.stages, *self.settings.aliases} or self.truth.placed(stage):
+                raise
+            raise PromotionError(
+                f"{rev!r} names no model: nothing is released in {stage} yet; pindet promote --stage {stage} does that"
+            ) from error
 
     def at(self, commit: str, shown: str = "") -> Revision:
         """The revision that is a commit."""
@@ -59,6 +77,36 @@ class Bench:
     def alias(self, stage: str) -> str:
         """MLflow's alias of a stage."""
         return self.settings.aliases.get(stage, stage)
+
+    def ask_mlflow(self, ask: Callable[[ModelRegistry], _T]) -> _T | None:
+        """What MLflow answers; ``None`` without it, also when it goes away and does not have to be reached.
+
+        Raises:
+            TrackingError: it has to be, and can not.
+        """
+        registry = self.registry
+        return None if registry is None else self._without_mlflow(lambda: ask(registry))
+
+    def open_mlflow(self) -> None:
+        """Open the registry of the project.
+
+        Raises:
+            TrackingError: it has to be reached, and can not.
+        """
+        from pindet.tracking.registry import ModelRegistry
+
+        self.registry = self._without_mlflow(lambda: ModelRegistry(self.root))
+
+    def _without_mlflow(self, ask: Callable[[], _T]) -> _T | None:
+        from pindet.tracking.store import TrackingError
+
+        try:
+            return ask()
+        except TrackingError as error:
+            if self.must_reach:
+                raise
+            self.registry, self.away["MLflow"] = None, f"what MLflow knows: {error}"
+            return None
 
 
 @dataclass(frozen=True)
@@ -72,7 +120,7 @@ class Access:
 
 @contextmanager
 def open_bench(
-    root: Path, access: Access = Access(), *, refresh: bool = True, registry: bool = True
+    root: Path, access: Access = Access(), *, refresh: bool = True, registry: bool = True, must_reach: bool = True
 ) -> Iterator[Bench]:
     """Open a project.
 
@@ -81,10 +129,13 @@ def open_bench(
         access: which remotes are used.
         refresh: ask the git remote for tags.
         registry: open MLflow's registry, if the project tracks.
+        must_reach: without, a git remote or an MLflow that can not be reached is noted in ``away``; the tags of this
+            clone are believed.
 
     Raises:
-        PromotionError: it is no project with git and DVC, or a remote can not be reached.
-        TrackingError: MLflow can not be reached.
+        PromotionError: it is no project with git and DVC, a tag here is another than the remote's, or a remote has to
+            be reached and can not.
+        TrackingError: MLflow has to be reached and can not.
     """
     repository = Repository(root, access.git_remote)
     top = Path(repository.run("rev-parse", "--show-toplevel").strip())
@@ -97,15 +148,24 @@ def open_bench(
     settings = read_settings(project)
     objects = Objects(project, access.dvc_remote)
     try:
-        truth = read_truth(repository, settings.artifact, refresh=refresh)
-        bench = Bench(project, repository, objects, settings, truth)
+        away = {}
+        try:
+            truth = read_truth(repository, settings.artifact, refresh=refresh)
+        except PromotionError as error:
+            if must_reach or not _is_from_git(error):
+                raise
+            truth = read_truth(repository, settings.artifact, refresh=False)
+            away["git"] = f"what was released since the tags of this clone: {error}"
+        bench = Bench(project, repository, objects, settings, truth, must_reach=must_reach, away=away)
         if registry and access.mlflow and _tracks(project):
-            from pindet.tracking.registry import ModelRegistry
-
-            bench.registry = ModelRegistry(project)
+            bench.open_mlflow()
         yield bench
     finally:
         objects.close()
+
+
+def _is_from_git(error: PromotionError) -> bool:
+    return isinstance(error, GitError) or isinstance(error.__cause__, GitError)
 
 
 def experiment_of(root: Path) -> str:

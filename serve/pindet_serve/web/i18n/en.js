@@ -178,6 +178,7 @@ export default {
 
   "models.served": "Served now",
   "models.refused": "The last load was refused; this model serves on.",
+  "models.declined": "{version} was rolled back on this server, which stays so until another is released, or until what is pinned is loaded.",
   "models.version": "Version",
   "models.stage": "Stage",
   "models.workspace": "workspace, not promoted",

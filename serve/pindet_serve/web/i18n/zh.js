@@ -179,6 +179,7 @@ export default {
 
   "models.served": "当前服务的模型",
   "models.refused": "最近一次加载被拒绝，仍由此模型提供服务。",
+  "models.declined": "本服务器已从 {version} 回滚，直到有新的发布或加载锁定版本为止。",
   "models.version": "版本",
   "models.stage": "阶段",
   "models.workspace": "工作区，未发布",

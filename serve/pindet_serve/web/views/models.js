@@ -65,6 +65,7 @@ function draw(app, model, releases, load) {
     : null;
   return [
     model.refused && h("div", { class: "problem" }, h("strong", {}, t("models.refused")), " ", model.refused),
+    model.declined && h("div", { class: "problem" }, t("models.declined", { version: model.declined.version })),
     h(
       "div",
       { class: "columns" },

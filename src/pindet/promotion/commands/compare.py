@@ -53,7 +53,8 @@ def compare_command(
     output = Output(json)
     with (
         exiting("compare", output),
-        open_bench(Path.cwd(), access(git_remote, remote, mlflow), refresh=fetch) as bench,
+        open_bench(Path.cwd(), access(git_remote, remote, mlflow), refresh=fetch, must_reach=False) as bench,
+        output.telling(bench.away),
     ):
         revisions = [bench.revision(rev) for rev in revs or _default(bench)]
         for revision in revisions:
@@ -77,7 +78,7 @@ def _say(bench: Bench, sides: Sides, output: Output, format: Format, html: Path 
         write_text(html, to_page(bench, sides, pictures))
         output.step(f"page written to {html}", "done")
     if output.as_json:
-        output.json(sides.to_dict())
+        output.json(sides.to_dict() | {"unknown": list(bench.away.values())})
     elif format is Format.markdown:
         typer.echo(to_markdown(sides), nl=False)
     else:

@@ -45,7 +45,8 @@ def lineage_command(
     output = Output(json)
     with (
         exiting("lineage", output),
-        open_bench(Path.cwd(), access(git_remote, remote, mlflow), refresh=fetch) as bench,
+        open_bench(Path.cwd(), access(git_remote, remote, mlflow), refresh=fetch, must_reach=False) as bench,
+        output.telling(bench.away),
     ):
         if not _walk(bench, subject, output, reproduce=reproduce, thorough=thorough):
             raise typer.Exit(3)
@@ -64,7 +65,11 @@ def _walk(bench: Bench, subject: str, output: Output, *, reproduce: bool, thorou
     for link in walk(bench, start, thorough=thorough):
         links.append(link)
         output.link(link)
-    content: dict[str, Any] = {"subject": start.said, "links": [link.to_dict() for link in links]}
+    content: dict[str, Any] = {
+        "subject": start.said,
+        "links": [link.to_dict() for link in links],
+        "unknown": list(bench.away.values()),
+    }
     holds = all(link.state is not State.broken for link in links)
     if reproduce:
         result = make_again(bench, start.revision, output.quote)

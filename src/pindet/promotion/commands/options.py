@@ -61,7 +61,8 @@ def _names() -> tuple[list[str], list[str], list[str]]:
     try:
         repository = Repository(Path.cwd())
         truth = read_truth(repository, read_settings(Path.cwd()).artifact, refresh=False)
-        listed = repository.run("for-each-ref", "--format=%(refname:lstrip=-1)", "refs/heads", "refs/exps/??/*/*")
+        branches = repository.run("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads")
+        experiments = repository.run("for-each-ref", "--format=%(refname:lstrip=-1)", "refs/exps/??/*/*")
     except (ValueError, OSError):
         return [], [], []
-    return truth.stages, list(truth.versions), sorted(set(listed.split()))
+    return truth.stages, list(truth.versions), sorted({*branches.split(), *experiments.split()})

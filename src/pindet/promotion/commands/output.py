@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,6 +51,15 @@ class Output:
         """Say a line of the result."""
         if not self.as_json:
             self.result.print(escape(text))
+
+    @contextmanager
+    def telling(self, away: Mapping[str, str]) -> Iterator[None]:
+        """Say in the end what could not be reached meanwhile, whatever was asked for."""
+        try:
+            yield
+        finally:
+            for text in away.values():
+                self.console.print(f"[yellow]?[/] {escape(f'unknown: {text}')}")
 
     def json(self, content: dict[str, Any]) -> None:
         """Answer with JSON, if it was asked for."""

@@ -34,7 +34,7 @@ def status_command(
     output = Output(json)
     with (
         exiting("status", output),
-        open_bench(Path.cwd(), access(git_remote, remote, mlflow), refresh=fetch) as bench,
+        open_bench(Path.cwd(), access(git_remote, remote, mlflow), refresh=fetch, must_reach=False) as bench,
     ):
         state = find_state(bench, server or bench.settings.servers)
         if not json:

@@ -185,7 +185,7 @@ def _latency(bench: Bench, revision: Revision, bundle: str) -> float | None:
     noted = scratch("latency", f"{bundle}.json")
     if noted.is_file():
         return float(json.loads(noted.read_text("utf-8"))["p50_ms"])
-    run = bench.registry.find_run(bundle, revision.outs.get(WEIGHTS, "")) if bench.registry else None
+    run = bench.ask_mlflow(lambda registry: registry.find_run(bundle, revision.outs.get(WEIGHTS, "")))
     return run.metrics.get("export/latency/p50_ms") if run else None
 
 

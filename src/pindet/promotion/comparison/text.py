@@ -14,13 +14,14 @@ from pindet.promotion.comparison.sides import Sides
 _STYLES = {"better": "green", "worse": "red", "": ""}
 _SIGNS = {"better": " ▲", "worse": " ▼", "": ""}
 NOTE = "Changes are against the first column, on the same draws of the test images; coloured if beyond chance."
+LEGEND = "▲ better, ▼ worse than the first column beyond chance (paired bootstrap over the same test images)."
 
 
 def show(sides: Sides, console: Console) -> None:
     """Print a comparison as tables."""
     parts: list[Table | str] = [_table("", facts(sides), sides), "", _table("Test images", measures(sides), sides)]
     parts += [f"[yellow]![/] {escape(text)}" for text in problems(sides)]
-    console.print(Group(*parts, f"[dim]{NOTE}[/]"))
+    console.print(Group(*parts, *([f"[dim]{NOTE}[/]"] if len(sides.sides) > 1 else [])))
 
 
 def to_markdown(sides: Sides) -> str:
@@ -35,8 +36,9 @@ def to_markdown(sides: Sides) -> str:
         "",
         "</details>",
     ]
-    note = "▲ better, ▼ worse than the first column beyond chance (paired bootstrap over the same test images)."
-    return "\n".join([*lines, "", note]) + "\n"
+    if len(sides.sides) > 1:
+        lines += ["", LEGEND]
+    return "\n".join(lines) + "\n"
 
 
 def plain(text: str) -> str:

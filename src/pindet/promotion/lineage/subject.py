@@ -43,6 +43,8 @@ def find_subject(bench: Bench, text: str) -> Subject:
     path = Path(text)
     if path.is_file() and path.suffix == ".json":
         return _from_answer(bench, path)
+    if path.suffix == ".json" and bench.repository.commit(text) is None:
+        raise PromotionError(f"the file {text} is not there; a lineage can be asked of {_ALLOWED}")
     if text != WORKSPACE and _MD5.fullmatch(text) and bench.repository.commit(text) is None:
         return _from_md5(bench, text)
     try:

@@ -96,15 +96,17 @@ def _commit(bench: Bench, subject: Subject) -> Link:
 
 def _run(bench: Bench, subject: Subject) -> Link:
     revision = subject.revision
+    bundle, weights = revision.outs.get(BUNDLE, ""), revision.outs.get(WEIGHTS, "")
+    run = bench.ask_mlflow(lambda registry: registry.find_run(bundle, weights))
     if bench.registry is None:
-        return Link("MLflow run", "unknown", State.unknown, "MLflow is not used")
-    run = bench.registry.find_run(revision.outs.get(BUNDLE, ""), revision.outs.get(WEIGHTS, ""))
+        why = "MLflow can not be asked" if "MLflow" in bench.away else "MLflow is not used"
+        return Link("MLflow run", "unknown", State.unknown, why)
     if run is None:
         return Link("MLflow run", "none", State.unknown, f"{bench.registry.address} knows neither bundle nor weights")
     expected = {
         "dvc.stage_key": locked_stage_key(revision, "train"),
-        "pindet.weights_md5": revision.outs.get(WEIGHTS, ""),
-        "pindet.bundle_md5": revision.outs.get(BUNDLE, ""),
+        "pindet.weights_md5": weights,
+        "pindet.bundle_md5": bundle,
     }
     other = [key for key, value in expected.items() if key in run.tags and run.tags[key] != value]
     named = f"{run.run_id} ({run.name})"

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pindet.promotion.bench import Bench
 from pindet.promotion.errors import PromotionError
 
 
-def stale_stages(bench: Bench) -> tuple[list[str], list[str]]:
-    """Stages that ``dvc repro`` would run, and those whose outs are only not checked out.
+@dataclass(frozen=True)
+class PipelineState:
+    """Stages by name.
+
+    Attributes:
+        stale: those that ``dvc repro`` would run.
+        absent: those whose outs, or the outs that they need, are only not here.
+        uncached: those of the absent whose outs the cache has not either, so that a checkout does not bring them.
+    """
+
+    stale: list[str]
+    absent: list[str]
+    uncached: list[str]
+
+
+def pipeline_state(bench: Bench) -> PipelineState:
+    """Ask DVC which stages are not as ``dvc.lock`` has them.
 
     Raises:
         PromotionError: DVC can not say.
@@ -20,15 +38,22 @@ def stale_stages(bench: Bench) -> tuple[list[str], list[str]]:
         found: dict[str, list[Any]] = bench.objects.dvc.status()
     except DvcException as error:
         raise PromotionError(f"DVC can not say which stages are stale: {error}") from error
-    absent = {stage for stage, changes in found.items() if all(map(_only_deleted, changes))}
-    names = {stage: stage.rpartition(":")[2] for stage in found}  # DVC names the file too, seen from elsewhere
-    stale = sorted(names[stage] for stage in found.keys() - absent)
-    return stale, sorted(names[stage] for stage in absent)
+    here = Path.cwd() if Path.cwd().is_relative_to(bench.root) else bench.root  # what DVC's paths start from
+    states = {stage.rpartition(":")[2]: set(_states(changes, here)) for stage, changes in found.items()}
+    absent = {stage for stage, seen in states.items() if seen <= {"deleted", "not in cache"}}
+    uncached = {stage for stage in absent if "not in cache" in states[stage]}
+    return PipelineState(sorted(states.keys() - absent), sorted(absent), sorted(uncached))
 
 
-def _only_deleted(change: Any) -> bool:
-    """Whether a change of a stage is that an out, or an out of an earlier stage, is not checked out."""
-    if not isinstance(change, dict):
-        return False
-    states = [state for paths in change.values() for state in (paths.values() if isinstance(paths, dict) else [paths])]
-    return all(state == "deleted" for state in states)  # that of a parameters file is a mapping of its own
+def _states(changes: list[Any], here: Path) -> Iterator[str]:
+    """What became of each path that a stage reads or writes, in DVC's words."""
+    for change in changes:
+        if not isinstance(change, dict):
+            yield "changed"  # its command
+            continue
+        for paths in change.values():
+            for path, state in paths.items() if isinstance(paths, dict) else [("", paths)]:
+                if isinstance(state, dict):  # that of a parameters file
+                    yield from state.values()
+                else:  # DVC looks no further into an out that is not in the cache
+                    yield "changed" if state == "not in cache" and (here / path).exists() else state

@@ -24,14 +24,16 @@ def show(state: ProjectState, console: Console) -> None:
 def _rows(state: ProjectState) -> list[tuple[str, str, str]]:
     changed = f", {_some(state.uncommitted)} not committed" if state.uncommitted else ", all committed"
     released = f", released as {state.version}" if state.version else ""
-    absent = f"not checked out: {', '.join(state.absent)}; dvc checkout" if state.absent else "up to date"
+    remedy = "dvc pull" if state.uncached else "dvc checkout"
+    absent = f"not checked out: {', '.join(state.absent)}; {remedy}" if state.absent else "up to date"
     stale = f"stale: {', '.join(state.stale)}; dvc repro" if state.stale else absent
+    no_run = "MLflow knows none of this bundle" if state.asked_mlflow else "MLflow was not asked"
     rows = [
         ("workspace", f"{state.commit[:10]}{released}{changed}", _tone(bool(state.uncommitted))),
         ("parameters", state.overrides, "default"),
         ("pipeline", stale, _tone(bool(state.stale or state.absent))),
         ("bundle", state.bundle_md5 or "none; dvc repro", "default"),
-        ("its run", state.run or "MLflow knows none of this bundle", "default"),
+        ("its run", state.run or no_run, "default"),
     ]
     if state.newest_run:
         rows.append(("newest run", state.newest_run, "default"))

@@ -15,6 +15,7 @@ from pindet.promotion.revision import BUNDLE
 
 ANSWER_WITHIN = 3.0
 """Seconds."""
+_ROLLED_BACK = "rolled back at the server; POST /v1/model/reload serves what is released"
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,14 @@ def _ask(bench: Bench, url: str) -> ServerState:
     try:
         model = Client(url, token=os.environ.get("PINDET_TOKEN") or None, timeout_s=ANSWER_WITHIN).model()
         version, md5, stage = str(model["version"]), str(model["md5"]), str(model["stage"])
-        refused = str(model.get("refused", ""))
+        refused, declined = str(model.get("refused", "")), model.get("declined")
     except (ClientError, ValueError, KeyError, TypeError, OSError) as error:
         return ServerState(url, False, problem=str(error) or type(error).__name__)
     placed = bench.truth.placed(stage) if stage else None
     drift = ""
     pinned = bench.at(placed.commit).outs.get(BUNDLE) if placed else None
     if placed is not None and version != placed.version:
-        drift = f"serves {version}, {stage} holds {placed.version}"
+        drift = f"serves {version}, {stage} holds {placed.version}{f': {_ROLLED_BACK}' if declined else ''}"
     elif placed is not None and md5 != pinned:
         drift = f"serves bundle {md5} as {version}, whose commit pins {pinned}"
     elif stage and placed is None:

@@ -11,7 +11,7 @@ from pindet.promotion.bench import Bench, experiment_of
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.reconcile import Reconciled, ignored_tags, reconcile
 from pindet.promotion.revision import BUNDLE, workspace_revision
-from pindet.promotion.status.pipeline import stale_stages
+from pindet.promotion.status.pipeline import pipeline_state
 from pindet.promotion.status.servers import ServerState, ask_servers
 
 
@@ -36,16 +36,18 @@ class ProjectState:
         uncommitted: paths that differ from it.
         overrides: how ``params.yaml`` differs from ``conf/``, a sentence.
         stale: stages of the pipeline that would run again.
-        absent: stages whose outs are not checked out.
+        absent: stages whose outs are not here.
+        uncached: those of them whose outs the cache has not either.
         bundle_md5: of the workspace's bundle; empty if there is none.
         version: that the workspace's commit is released as.
-        run: the run of the workspace's bundle, as MLflow calls it.
+        run: the run of the workspace's bundle, as MLflow calls it; empty if it knows none.
+        asked_mlflow: whether MLflow was asked for it.
         newest_run: the newest training and its status, as MLflow calls them, where that is another run.
         stages: what is released.
         out_of_line: steps that ``pindet reconcile`` would take.
         untagged: stages that have a release file which no tag ever filled.
         servers: what they serve.
-        unknown: what of the releases and servers could not be found out, and why.
+        unknown: what of runs, releases and servers could not be found out, and why.
         notes: what else there is to say, and tags that do not count.
     """
 
@@ -57,6 +59,8 @@ class ProjectState:
     bundle_md5: str
     version: str
     run: str
+    asked_mlflow: bool = True
+    uncached: list[str] = field(default_factory=list)
     newest_run: str = ""
     stages: list[Holding] = field(default_factory=list)
     out_of_line: list[str] = field(default_factory=list)
@@ -84,11 +88,12 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
     revision = workspace_revision(bench.repository)
     has_params = (bench.root / PARAMS).is_file()
     bundle = _bundle(bench, notes)
-    stale, absent = stale_stages(bench)
-    run = bench.registry.find_run(bundle) if bench.registry and bundle else None
-    newest = bench.registry.newest_run(experiment_of(bench.root)) if bench.registry else None
+    pipeline = pipeline_state(bench)
+    run = bench.ask_mlflow(lambda registry: registry.find_run(bundle))
+    newest = bench.ask_mlflow(lambda registry: registry.newest_run(experiment_of(bench.root)))
     asked = ask_servers(bench, servers)
     in_line, unknown = _in_line(bench)
+    unknown = [*bench.away.values(), *unknown]
     unknown += [f"what {each.url} serves: {each.problem}" for each in asked if not each.is_reachable]
     return ProjectState(
         commit=revision.commit,
@@ -96,10 +101,12 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
         overrides=overrides_in_force(bench.root / PARAMS, bench.root / CONF)
         if has_params
         else "there is no params.yaml",
-        stale=stale,
-        absent=absent,
+        stale=pipeline.stale,
+        absent=pipeline.absent,
+        uncached=pipeline.uncached,
         bundle_md5=bundle,
         version=bench.truth.version_of(revision.commit) or "",
+        asked_mlflow=bench.registry is not None,
         run="" if run is None else f"{run.run_id} ({run.name})",
         newest_run=""
         if newest is None or (run is not None and newest.run_id == run.run_id)
