@@ -285,6 +285,55 @@ def test_a_push_that_is_refused_or_fails_releases_nothing(shared):
     assert "can not be asked which versions" in (shared.pindet("promote", status=1) or shared.said)
 
 
+@pytest.mark.parametrize("name", ["detector@v1.0.0", "detector#production#1"])
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_a_lock_that_was_left_behind_is_named_and_no_other_promotion(request, is_shared, name):
+    project = request.getfixturevalue("shared" if is_shared else "project")
+    lock = (project.origin if is_shared else project.root / ".git") / f"refs/tags/{name}.lock"
+    lock.touch()
+    project.pindet("promote", status=1)
+    assert "faster" not in project.said and "nothing is released" in project.said
+    assert f"refs/tags/{name}.lock: if none is at work, remove it" in project.said and not project.tags()
+    lock.unlink()
+    assert run(project).version == "v1.0.0"
+
+
+def test_a_lock_of_a_promotion_that_is_about_to_win_is_waited_for(shared, clone, monkeypatch):
+    other = clone(shared)
+    other.train(score=0.8)
+    lock = shared.origin / "refs/tags/detector@v1.0.0.lock"
+    real = Repository.run
+
+    def held(repository, *arguments, **named):
+        if arguments[0] != "push" or lock.exists():
+            return real(repository, *arguments, **named)
+        lock.touch()
+        try:
+            return real(repository, *arguments, **named)
+        finally:
+            monkeypatch.setattr("pindet.promotion.tags.time.sleep", win)
+
+    def win(seconds):
+        if seconds and lock.exists():
+            lock.unlink()
+            monkeypatch.setattr(Repository, "run", real)
+            run(shared)
+
+    with open_bench(other.root) as slow:
+        monkeypatch.setattr(Repository, "run", held)
+        with pytest.raises(LostError, match="another promotion was faster: detector@v1"):
+            promote(slow, Wish(), quiet, quiet)
+    assert shared.release()["bundle_md5"] == shared.pinned()
+
+
+def test_names_that_are_taken_in_a_repository_without_a_remote_are_a_promotion_that_was_faster(project):
+    with open_bench(project.root) as slow:
+        run(project)
+        project.train(score=0.8)
+        with pytest.raises(LostError, match="another promotion was faster"):
+            promote(slow, Wish(), quiet, quiet)
+
+
 def test_what_fails_here_after_the_push_is_a_warning(shared, caplog, tmp_path):
     folder = shared.root / ".git/refs/tags"
     locks = [folder / "detector@v1.0.0.lock", folder / "detector#production#1.lock"]
