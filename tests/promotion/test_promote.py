@@ -389,12 +389,56 @@ def test_a_remote_that_goes_away_after_the_push_leaves_it_to_reconcile(shared, m
 
 def test_lightweight_and_local_tags_do_not_count(shared):
     shared.git("tag", "detector@v1.0.0")
+    shared.git("push", "-q", "origin", "detector@v1.0.0")
     shared.git("tag", "-a", "-m", "x", "detector@v3.0.0")
-    assert run(shared).version == "v3.1.0"  # a number that is taken is not taken again
+    assert run(shared).version == "v1.1.0"  # a number that is taken where all see it is not taken again
     with open_bench(shared.root) as bench:
-        assert list(bench.truth.versions) == ["v3.1.0"]
+        assert list(bench.truth.versions) == ["v1.1.0"]
         ignored = reconcile(bench, quiet).ignored
     assert "lightweight" in ignored["detector@v1.0.0"] and "not on origin" in ignored["detector@v3.0.0"]
+
+
+@pytest.mark.parametrize("name", ["detector@v1.1.0", "detector#production#2", "detector#staging#2"])
+@pytest.mark.parametrize("kind", [[], ["-a", "-m", "mine"]])
+def test_numbers_that_a_clone_gave_away_for_itself_are_not_skipped_but_named(shared, name, kind):
+    run(shared)
+    shared.train(score=0.8)
+    shared.git("tag", *kind, name)
+    stage = "staging" if "staging" in name else "production"
+    with pytest.raises(RefusedError, match=rf"{name} would be written.*not on origin.*git tag -d '{name}'"):
+        run(shared, stage=stage)
+    shared.git("tag", "-d", name)
+    assert run(shared, stage=stage).version == "v1.1.0"
+
+
+def test_a_rollback_does_not_skip_them_either(shared):
+    for score in (0.9, 0.8):
+        shared.train(score=score)
+        run(shared)
+    shared.git("tag", "-a", "-m", "mine", "detector#production#3")
+    with pytest.raises(RefusedError, match=r"detector#production#3 would be written"):
+        back(shared)
+    assert not run(shared).changed  # which writes no tag
+
+
+def test_tags_of_one_clone_alone_do_not_let_two_promotions_win(shared, clone):
+    run(shared)
+    shared.git("push", "-q", "origin", "main")
+    other = clone(shared)
+    for name in ("detector@v1.1.0", "detector#production#2"):
+        other.git("tag", "-a", "-m", "mine", name)
+    other.train(score=0.7)
+    with pytest.raises(RefusedError, match=r"git tag -d 'detector@v1\.1\.0' 'detector#production#2'"):
+        run(other)
+    other.git("tag", "-d", "detector@v1.1.0", "detector#production#2")
+    for name in ("detector@v1.2.0", "detector#production#3"):  # which it would come to if it counted its own
+        other.git("tag", "-a", "-m", "mine", name)
+    with open_bench(other.root) as slow:
+        shared.train(score=0.8)
+        run(shared)
+        with pytest.raises(LostError):
+            promote(slow, Wish(), quiet, quiet)
+    assert shared.release()["version"] == "v1.1.0" and shared.release()["bundle_md5"] == shared.pinned()
 
 
 def test_a_version_whose_name_another_tag_has_is_refused_with_what_to_do(shared):

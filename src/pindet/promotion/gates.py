@@ -7,7 +7,7 @@ import re
 from pindet_serve.manifest import BundleError
 
 from pindet.promotion.bench import Bench
-from pindet.promotion.errors import PromotionError
+from pindet.promotion.errors import PromotionError, RefusedError
 from pindet.promotion.objects import ObjectError
 from pindet.promotion.pinned import stale
 from pindet.promotion.proof import damaged, prove_cached, prove_remote
@@ -33,6 +33,21 @@ def check_stage(bench: Bench, stage: str) -> None:
         check_alias(bench.alias(stage))
     except ValueError as error:
         raise PromotionError(f"stage {stage}: {error}; in promotion.yaml: aliases: {{{stage}: NAME}}") from error
+
+
+def check_names(bench: Bench, version: str, stage: str) -> None:
+    """Refuse to number new tags where this clone has tags of these names for itself.
+
+    Raises:
+        RefusedError: it has, and the git remote has not.
+    """
+    names, remote = bench.truth.in_the_way(version, stage), bench.repository.remote
+    if names:
+        quoted = " ".join(f"'{name}'" for name in names)
+        raise RefusedError(
+            f"{', '.join(names)} would be written, but this clone has a tag of that name that is not on {remote} and "
+            f"counts for nothing; git tag -d {quoted}, then run the same command again"
+        )
 
 
 def judge_tree(bench: Bench, *, is_named: bool) -> Verdict:

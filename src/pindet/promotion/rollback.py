@@ -7,7 +7,7 @@ from pindet.promotion.carrying_out import Say, carry_out, following
 from pindet.promotion.effects.tagging import WriteTags
 from pindet.promotion.effects.upload import UploadObjects
 from pindet.promotion.errors import PromotionError, RefusedError
-from pindet.promotion.gates import check_stage, judge_bundle, judge_objects
+from pindet.promotion.gates import check_names, check_stage, judge_bundle, judge_objects
 from pindet.promotion.promote import Outcome, Show, finish
 from pindet.promotion.revision import BUNDLE
 from pindet.promotion.truth import ROLLBACK, never_held
@@ -34,6 +34,7 @@ def rollback(
         reason = never_held(stage, version, bench.truth.before(stage))
         if reason:
             raise PromotionError(reason)
+    check_names(bench, version, stage)
     outcome = Outcome(stage, version, revision.commit, revision.out(BUNDLE), dry_run=dry_run)
     objects, inventory = judge_objects(bench, revision, only_bundle=True)
     outcome.verdicts.append(objects)

@@ -60,7 +60,7 @@ def read_truth(repository: Repository, artifact: str, *, refresh: bool = True) -
     unshared = [tag.name for tag in found if shared is not None and tag.name not in shared]
     light = [tag.name for tag in found if not tag.is_annotated]
     counted = [tag for tag in found if tag.is_annotated and tag.name not in unshared]
-    return Truth(artifact, tuple(counted), tuple(sorted(light)), tuple(sorted(set(unshared) - set(light))))
+    return Truth(artifact, tuple(counted), tuple(sorted(light)), tuple(sorted(unshared)))
 
 
 def write_tags(repository: Repository, truth: Truth, tags: Sequence[NewTag]) -> None:
