@@ -219,6 +219,36 @@ def test_stages_that_git_or_mlflow_can_not_name_are_refused(project):
     assert run(project, stage="latest").version == "v1.0.0"
 
 
+@pytest.mark.parametrize("stage", ["champion", "workspace", "HEAD"])
+def test_stages_whose_names_are_taken_are_refused(project, stage):
+    with pytest.raises(PromotionError, match=rf"the stage is '{stage}', which names something else"):
+        run(project, stage=stage)
+    with open_bench(project.root) as bench, pytest.raises(PromotionError, match=rf"the stage is '{stage}'"):
+        rollback(bench, stage, quiet, quiet)
+    project.write("promotion.yaml", f"aliases: {{{stage}: newest}}\n")
+    with pytest.raises(PromotionError, match=rf"aliases is .*{stage} can not be a stage".lower()):
+        run(project)
+
+
+def test_two_stages_with_one_alias_are_refused(project):
+    project.write("promotion.yaml", "aliases: {production: champion, staging: champion}\n")
+    with pytest.raises(PromotionError, match=r"production and staging have one alias, champion"):
+        run(project)
+    project.write("promotion.yaml", "resamples: 200\naliases: {production: staging}\n")
+    project.commit()
+    with pytest.raises(PromotionError, match=r"alias staging is that of production, too.*aliases: \{staging: NAME\}"):
+        run(project, stage="staging")  # which is configured, and holds nothing yet
+    assert run(project).version == "v1.0.0"
+
+
+def test_an_alias_that_a_stage_has_by_its_tags_is_refused(project):
+    run(project, stage="staging")
+    project.write("promotion.yaml", "resamples: 200\naliases: {production: staging}\n")
+    project.commit()
+    with pytest.raises(PromotionError, match=r"stage production: MLflow's alias staging is that of staging, too"):
+        run(project)
+
+
 def test_settings_that_are_none_are_named(project):
     project.write("promotion.yaml", "resamples: 200\nmax_drop: 2\n")
     with pytest.raises(PromotionError, match="max_drop is 2"):

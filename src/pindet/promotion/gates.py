@@ -12,7 +12,7 @@ from pindet.promotion.objects import ObjectError
 from pindet.promotion.pinned import stale
 from pindet.promotion.proof import damaged, prove_cached, prove_remote
 from pindet.promotion.pushed import Inventory, take_inventory
-from pindet.promotion.revision import BUNDLE, WEIGHTS, Revision
+from pindet.promotion.revision import BUNDLE, RESERVED, WEIGHTS, Revision
 from pindet.promotion.verdict import Verdict, passed, refused, warned
 
 _STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*[A-Za-z0-9]")
@@ -20,11 +20,15 @@ _SHOWN = 5
 
 
 def check_stage(bench: Bench, stage: str) -> None:
-    """Refuse a stage that git, S3 or MLflow could not name.
+    """Refuse a stage that git, S3 or MLflow could not name, or not tell from another.
 
     Raises:
-        PromotionError: letters that are not allowed, or an alias that MLflow does not take.
+        PromotionError: a name that is not allowed, or an alias that MLflow does not take or another stage has.
     """
+    if stage in RESERVED:
+        raise PromotionError(
+            f"the stage is {stage!r}, which names something else ({', '.join(RESERVED)}); take another"
+        )
     if not _STAGE.fullmatch(stage):
         raise PromotionError(f"the stage is {stage!r}; letters, digits, - and _ are allowed, as in production")
     from pindet.tracking.registry import check_alias
@@ -33,6 +37,13 @@ def check_stage(bench: Bench, stage: str) -> None:
         check_alias(bench.alias(stage))
     except ValueError as error:
         raise PromotionError(f"stage {stage}: {error}; in promotion.yaml: aliases: {{{stage}: NAME}}") from error
+    known = {*bench.truth.stages, *bench.settings.aliases} - {stage}
+    others = sorted(other for other in known if bench.alias(other) == bench.alias(stage))
+    if others:
+        raise PromotionError(
+            f"stage {stage}: MLflow's alias {bench.alias(stage)} is that of {', '.join(others)}, too; give it another "
+            f"one in promotion.yaml: aliases: {{{stage}: NAME}}"
+        )
 
 
 def check_names(bench: Bench, version: str, stage: str) -> None:
