@@ -570,6 +570,42 @@ def test_a_rollback_that_was_cut_is_finished_before_another(project):
     assert back(project)[0] == "v1.0.0"
 
 
+def test_what_drifts_after_a_rollback_does_not_make_it_a_cut_one(project):
+    for score in (0.9, 0.8, 0.7):
+        project.train(score=score)
+        run(project)
+    assert back(project)[0] == "v1.1.0"
+    (project.remote / "releases/detector/v1.1.0.md").unlink()
+    version, said = back(project)
+    assert version == "v1.0.0" and "was cut" not in said
+
+
+@pytest.mark.parametrize(
+    "message", ["rollback", "x\n\nPindet-Action: rollback", "rollback\n\nPindet-Action: rollback\n"]
+)
+def test_a_promotion_whose_message_is_a_rollback_s_is_none(project, message):
+    run(project)
+    project.train(score=0.8)
+    run(project, message=message)
+    (project.remote / "releases/detector/production.json").unlink()
+    version, said = back(project)
+    assert version == "v1.0.0" and "was cut" not in said
+
+
+def test_rollbacks_are_known_by_tags_of_earlier_times_too(project):
+    """Then a rollback said so in the first line after the title, and nothing in the last."""
+    for score in (0.9, 0.8):
+        project.train(score=score)
+        run(project)
+    title = "detector v1.0.0 to production"
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_COMMITTER_DATE", moment)
+        project.git("tag", "-a", "-m", f"{title}\n\nrollback\nsteel", "detector#production#3", "detector@v1.0.0^{}")
+    with open_bench(project.root) as bench:
+        assert bench.truth.placed("production").tag.goes_back and bench.truth.earlier("production") is None
+
+
 def test_rollback_needs_the_bundle_alone(project):
     run(project)
     first = project.git("rev-parse", "HEAD")

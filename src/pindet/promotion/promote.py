@@ -22,7 +22,7 @@ from pindet.promotion.gates import (
     judge_tree,
 )
 from pindet.promotion.revision import BUNDLE, Revision
-from pindet.promotion.truth import Placement
+from pindet.promotion.truth import PROMOTION, Placement
 from pindet.promotion.verdict import Verdict
 from pindet.promotion.versions import Bump, numbers
 
@@ -141,7 +141,7 @@ def _release(bench: Bench, wish: Wish, outcome: Outcome, champion: Placement | N
     message = "\n".join(
         filter(None, [wish.message, f"comparison overridden: {wish.override}" if wish.override else ""])
     )
-    tagging = WriteTags(bench, outcome.commit, outcome.version, wish.stage, message)
+    tagging = WriteTags(bench, outcome.commit, outcome.version, wish.stage, message, PROMOTION)
     was = champion.version if champion else "nothing"
     outcome.changed |= carry_out([tagging], say, is_tagged=False)
     say(f"{wish.stage} held {was}, holds {outcome.version}", "note")

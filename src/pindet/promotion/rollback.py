@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pindet.promotion.bench import Bench
-from pindet.promotion.carrying_out import Say, carry_out, following
+from pindet.promotion.carrying_out import Say, carry_out
+from pindet.promotion.effects.release import WriteRelease
 from pindet.promotion.effects.tagging import WriteTags
 from pindet.promotion.effects.upload import UploadObjects
 from pindet.promotion.errors import PromotionError, RefusedError
@@ -51,19 +52,18 @@ def rollback(
         error.outcome = outcome
         raise error
     if not dry_run:
-        said = "\n".join(filter(None, [ROLLBACK, message]))
-        tagging = WriteTags(bench, revision.commit, version, stage, said)
+        tagging = WriteTags(bench, revision.commit, version, stage, message, ROLLBACK)
         outcome.changed |= carry_out([tagging], say, is_tagged=False)
         finish(bench, outcome, "rolled_back", say)
     return outcome
 
 
 def _cut(bench: Bench, stage: str, say: Say) -> str:
-    """The version of a rollback that is tagged and not finished; nothing if there is none."""
+    """The version of a rollback that is tagged and no server has heard of; nothing if there is none."""
     placed = bench.truth.placed(stage)
     if placed is None or not placed.tag.goes_back:
         return ""
-    if all(effect.done() for effect in following(bench, stage, "rolled_back")):
+    if WriteRelease(bench, stage).done():
         return ""
     say(f"the rollback of {stage} to {placed.version} was cut: this finishes it, and goes no further back", "note")
     return placed.version

@@ -12,8 +12,9 @@ from gto.tag import name_tag
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.versions import Bump, is_version, next_version, numbers
 
-ROLLBACK = "rollback"
-"""First line of what the tag of a rollback says, after its title."""
+ACTION = "Pindet-Action: "
+"""Begins the last line of what a tag says; what wrote the tag follows."""
+PROMOTION, ROLLBACK = "promotion", "rollback"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ class Tag:
     @property
     def goes_back(self) -> bool:
         """Whether it was written by a rollback."""
-        return self.message.split("\n")[2:3] == [ROLLBACK]
+        lines = self.message.split("\n")
+        if lines[-1].startswith(ACTION):
+            return lines[-1] == f"{ACTION}{ROLLBACK}"
+        return lines[2:3] == [ROLLBACK]  # as tags said it that had no such line
 
 
 @dataclass(frozen=True)
