@@ -614,16 +614,26 @@ def test_rollback_needs_the_bundle_alone(project):
     lost = project.pinned("data/prepared", first)
     for place in (None, project.remote):
         project.object(lost, place).unlink()
-    verdicts = {}
-    with open_bench(project.root) as bench:
-        rollback(bench, "production", lambda verdict: verdicts.update({verdict.gate: verdict}), quiet)
-    assert verdicts["objects"].judgement == "warned" and "data/prepared" in verdicts["objects"].reason
-    assert project.release()["version"] == "v1.0.0"
+    assert back(project)[0] == "v1.0.0" == project.release()["version"]
     model = project.listing(project.pinned())["model.onnx"]
     for place in (None, project.remote):
         project.object(model, place).unlink()
     with open_bench(project.root) as bench, pytest.raises(RefusedError, match="closed: objects"):
         rollback(bench, "production", quiet, quiet, to="v1.1.0")
+
+
+def test_a_rollback_uploads_nothing_but_what_the_bundle_lacks(project):
+    run(project)
+    first = project.git("rev-parse", "HEAD")
+    project.train(score=0.8, train_note="later")
+    run(project)
+    others = [project.pinned(path, first) for path in ("data/prepared", "models/weights.safetensors")]
+    model = project.listing(project.pinned(rev=first))["model.onnx"]
+    for md5 in (*others, model):
+        project.object(md5, project.remote).unlink()
+    assert back(project)[0] == "v1.0.0" == project.release()["version"]
+    assert project.object(model, project.remote).exists()
+    assert not any(project.object(md5, project.remote).exists() for md5 in others)
 
 
 def test_a_rollback_whose_evaluation_and_card_are_lost_is_served_and_its_card_has_no_measures(project, monkeypatch):

@@ -98,20 +98,18 @@ def judge_objects(bench: Bench, revision: Revision, *, only_bundle: bool = False
     """Is all that the commit pins in the remote, or can it be brought there?
 
     Args:
-        only_bundle: of what is lost, only the bundle matters: a rollback must not fail for want of training data.
+        only_bundle: look at nothing but the bundle: a rollback must not wait for training data, nor fail without them.
     """
-    inventory = take_inventory(bench.objects, revision)
     bundle = revision.outs[BUNDLE]
+    inventory = take_inventory(bench.objects, {BUNDLE: bundle} if only_bundle else revision.outs)
     if not any(map(_of_bundle, inventory.lost)) and bundle not in inventory.to_upload:
         broken = [md5 for md5 in damaged(bench.objects, bundle) if md5 not in inventory.to_upload]
         inventory.lost += [inventory.wanted[md5] for md5 in broken if bench.objects.cached(md5) is None]
         inventory.to_upload += [md5 for md5 in broken if bench.objects.cached(md5) is not None]
     total, address = len(inventory.wanted), bench.objects.address
     lost = f"neither {address} nor the cache here has, intact: {_some(inventory.lost)}"
-    if any(_of_bundle(path) or not only_bundle for path in inventory.lost):
-        return refused("objects", f"{lost}; run dvc push where they were made, or dvc repro"), inventory
     if inventory.lost:
-        return warned("objects", f"{lost}; the bundle is there, but it can not be compared or made again"), inventory
+        return refused("objects", f"{lost}; run dvc push where they were made, or dvc repro"), inventory
     if inventory.to_upload:
         said = f"{address} lacks {len(inventory.to_upload)} of {total}, or has them damaged; the cache here has them"
         return passed("objects", f"{said}: to be uploaded"), inventory
