@@ -219,6 +219,36 @@ def test_stages_that_git_or_mlflow_can_not_name_are_refused(project):
     assert run(project, stage="latest").version == "v1.0.0"
 
 
+@pytest.mark.parametrize("stage", ["champion", "workspace", "HEAD"])
+def test_stages_whose_names_are_taken_are_refused(project, stage):
+    with pytest.raises(PromotionError, match=rf"the stage is '{stage}', which names something else"):
+        run(project, stage=stage)
+    with open_bench(project.root) as bench, pytest.raises(PromotionError, match=rf"the stage is '{stage}'"):
+        rollback(bench, stage, quiet, quiet)
+    project.write("promotion.yaml", f"aliases: {{{stage}: newest}}\n")
+    with pytest.raises(PromotionError, match=rf"aliases is .*{stage} can not be a stage".lower()):
+        run(project)
+
+
+def test_two_stages_with_one_alias_are_refused(project):
+    project.write("promotion.yaml", "aliases: {production: champion, staging: champion}\n")
+    with pytest.raises(PromotionError, match=r"production and staging have one alias, champion"):
+        run(project)
+    project.write("promotion.yaml", "resamples: 200\naliases: {production: staging}\n")
+    project.commit()
+    with pytest.raises(PromotionError, match=r"alias staging is that of production, too.*aliases: \{staging: NAME\}"):
+        run(project, stage="staging")  # which is configured, and holds nothing yet
+    assert run(project).version == "v1.0.0"
+
+
+def test_an_alias_that_a_stage_has_by_its_tags_is_refused(project):
+    run(project, stage="staging")
+    project.write("promotion.yaml", "resamples: 200\naliases: {production: staging}\n")
+    project.commit()
+    with pytest.raises(PromotionError, match=r"stage production: MLflow's alias staging is that of staging, too"):
+        run(project)
+
+
 def test_settings_that_are_none_are_named(project):
     project.write("promotion.yaml", "resamples: 200\nmax_drop: 2\n")
     with pytest.raises(PromotionError, match="max_drop is 2"):
@@ -285,6 +315,55 @@ def test_a_push_that_is_refused_or_fails_releases_nothing(shared):
     assert "can not be asked which versions" in (shared.pindet("promote", status=1) or shared.said)
 
 
+@pytest.mark.parametrize("name", ["detector@v1.0.0", "detector#production#1"])
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_a_lock_that_was_left_behind_is_named_and_no_other_promotion(request, is_shared, name):
+    project = request.getfixturevalue("shared" if is_shared else "project")
+    lock = (project.origin if is_shared else project.root / ".git") / f"refs/tags/{name}.lock"
+    lock.touch()
+    project.pindet("promote", status=1)
+    assert "faster" not in project.said and "nothing is released" in project.said
+    assert f"refs/tags/{name}.lock: if none is at work, remove it" in project.said and not project.tags()
+    lock.unlink()
+    assert run(project).version == "v1.0.0"
+
+
+def test_a_lock_of_a_promotion_that_is_about_to_win_is_waited_for(shared, clone, monkeypatch):
+    other = clone(shared)
+    other.train(score=0.8)
+    lock = shared.origin / "refs/tags/detector@v1.0.0.lock"
+    real = Repository.run
+
+    def held(repository, *arguments, **named):
+        if arguments[0] != "push" or lock.exists():
+            return real(repository, *arguments, **named)
+        lock.touch()
+        try:
+            return real(repository, *arguments, **named)
+        finally:
+            monkeypatch.setattr("pindet.promotion.tags.time.sleep", win)
+
+    def win(seconds):
+        if seconds and lock.exists():
+            lock.unlink()
+            monkeypatch.setattr(Repository, "run", real)
+            run(shared)
+
+    with open_bench(other.root) as slow:
+        monkeypatch.setattr(Repository, "run", held)
+        with pytest.raises(LostError, match="another promotion was faster: detector@v1"):
+            promote(slow, Wish(), quiet, quiet)
+    assert shared.release()["bundle_md5"] == shared.pinned()
+
+
+def test_names_that_are_taken_in_a_repository_without_a_remote_are_a_promotion_that_was_faster(project):
+    with open_bench(project.root) as slow:
+        run(project)
+        project.train(score=0.8)
+        with pytest.raises(LostError, match="another promotion was faster"):
+            promote(slow, Wish(), quiet, quiet)
+
+
 def test_what_fails_here_after_the_push_is_a_warning(shared, caplog, tmp_path):
     folder = shared.root / ".git/refs/tags"
     locks = [folder / "detector@v1.0.0.lock", folder / "detector#production#1.lock"]
@@ -340,12 +419,56 @@ def test_a_remote_that_goes_away_after_the_push_leaves_it_to_reconcile(shared, m
 
 def test_lightweight_and_local_tags_do_not_count(shared):
     shared.git("tag", "detector@v1.0.0")
+    shared.git("push", "-q", "origin", "detector@v1.0.0")
     shared.git("tag", "-a", "-m", "x", "detector@v3.0.0")
-    assert run(shared).version == "v3.1.0"  # a number that is taken is not taken again
+    assert run(shared).version == "v1.1.0"  # a number that is taken where all see it is not taken again
     with open_bench(shared.root) as bench:
-        assert list(bench.truth.versions) == ["v3.1.0"]
+        assert list(bench.truth.versions) == ["v1.1.0"]
         ignored = reconcile(bench, quiet).ignored
     assert "lightweight" in ignored["detector@v1.0.0"] and "not on origin" in ignored["detector@v3.0.0"]
+
+
+@pytest.mark.parametrize("name", ["detector@v1.1.0", "detector#production#2", "detector#staging#2"])
+@pytest.mark.parametrize("kind", [[], ["-a", "-m", "mine"]])
+def test_numbers_that_a_clone_gave_away_for_itself_are_not_skipped_but_named(shared, name, kind):
+    run(shared)
+    shared.train(score=0.8)
+    shared.git("tag", *kind, name)
+    stage = "staging" if "staging" in name else "production"
+    with pytest.raises(RefusedError, match=rf"{name} would be written.*not on origin.*git tag -d '{name}'"):
+        run(shared, stage=stage)
+    shared.git("tag", "-d", name)
+    assert run(shared, stage=stage).version == "v1.1.0"
+
+
+def test_a_rollback_does_not_skip_them_either(shared):
+    for score in (0.9, 0.8):
+        shared.train(score=score)
+        run(shared)
+    shared.git("tag", "-a", "-m", "mine", "detector#production#3")
+    with pytest.raises(RefusedError, match=r"detector#production#3 would be written"):
+        back(shared)
+    assert not run(shared).changed  # which writes no tag
+
+
+def test_tags_of_one_clone_alone_do_not_let_two_promotions_win(shared, clone):
+    run(shared)
+    shared.git("push", "-q", "origin", "main")
+    other = clone(shared)
+    for name in ("detector@v1.1.0", "detector#production#2"):
+        other.git("tag", "-a", "-m", "mine", name)
+    other.train(score=0.7)
+    with pytest.raises(RefusedError, match=r"git tag -d 'detector@v1\.1\.0' 'detector#production#2'"):
+        run(other)
+    other.git("tag", "-d", "detector@v1.1.0", "detector#production#2")
+    for name in ("detector@v1.2.0", "detector#production#3"):  # which it would come to if it counted its own
+        other.git("tag", "-a", "-m", "mine", name)
+    with open_bench(other.root) as slow:
+        shared.train(score=0.8)
+        run(shared)
+        with pytest.raises(LostError):
+            promote(slow, Wish(), quiet, quiet)
+    assert shared.release()["version"] == "v1.1.0" and shared.release()["bundle_md5"] == shared.pinned()
 
 
 def test_a_version_whose_name_another_tag_has_is_refused_with_what_to_do(shared):
@@ -447,6 +570,42 @@ def test_a_rollback_that_was_cut_is_finished_before_another(project):
     assert back(project)[0] == "v1.0.0"
 
 
+def test_what_drifts_after_a_rollback_does_not_make_it_a_cut_one(project):
+    for score in (0.9, 0.8, 0.7):
+        project.train(score=score)
+        run(project)
+    assert back(project)[0] == "v1.1.0"
+    (project.remote / "releases/detector/v1.1.0.md").unlink()
+    version, said = back(project)
+    assert version == "v1.0.0" and "was cut" not in said
+
+
+@pytest.mark.parametrize(
+    "message", ["rollback", "x\n\nPindet-Action: rollback", "rollback\n\nPindet-Action: rollback\n"]
+)
+def test_a_promotion_whose_message_is_a_rollback_s_is_none(project, message):
+    run(project)
+    project.train(score=0.8)
+    run(project, message=message)
+    (project.remote / "releases/detector/production.json").unlink()
+    version, said = back(project)
+    assert version == "v1.0.0" and "was cut" not in said
+
+
+def test_rollbacks_are_known_by_tags_of_earlier_times_too(project):
+    """Then a rollback said so in the first line after the title, and nothing in the last."""
+    for score in (0.9, 0.8):
+        project.train(score=score)
+        run(project)
+    title = "detector v1.0.0 to production"
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_COMMITTER_DATE", moment)
+        project.git("tag", "-a", "-m", f"{title}\n\nrollback\nsteel", "detector#production#3", "detector@v1.0.0^{}")
+    with open_bench(project.root) as bench:
+        assert bench.truth.placed("production").tag.goes_back and bench.truth.earlier("production") is None
+
+
 def test_rollback_needs_the_bundle_alone(project):
     run(project)
     first = project.git("rev-parse", "HEAD")
@@ -455,16 +614,26 @@ def test_rollback_needs_the_bundle_alone(project):
     lost = project.pinned("data/prepared", first)
     for place in (None, project.remote):
         project.object(lost, place).unlink()
-    verdicts = {}
-    with open_bench(project.root) as bench:
-        rollback(bench, "production", lambda verdict: verdicts.update({verdict.gate: verdict}), quiet)
-    assert verdicts["objects"].judgement == "warned" and "data/prepared" in verdicts["objects"].reason
-    assert project.release()["version"] == "v1.0.0"
+    assert back(project)[0] == "v1.0.0" == project.release()["version"]
     model = project.listing(project.pinned())["model.onnx"]
     for place in (None, project.remote):
         project.object(model, place).unlink()
     with open_bench(project.root) as bench, pytest.raises(RefusedError, match="closed: objects"):
         rollback(bench, "production", quiet, quiet, to="v1.1.0")
+
+
+def test_a_rollback_uploads_nothing_but_what_the_bundle_lacks(project):
+    run(project)
+    first = project.git("rev-parse", "HEAD")
+    project.train(score=0.8, train_note="later")
+    run(project)
+    others = [project.pinned(path, first) for path in ("data/prepared", "models/weights.safetensors")]
+    model = project.listing(project.pinned(rev=first))["model.onnx"]
+    for md5 in (*others, model):
+        project.object(md5, project.remote).unlink()
+    assert back(project)[0] == "v1.0.0" == project.release()["version"]
+    assert project.object(model, project.remote).exists()
+    assert not any(project.object(md5, project.remote).exists() for md5 in others)
 
 
 def test_a_rollback_whose_evaluation_and_card_are_lost_is_served_and_its_card_has_no_measures(project, monkeypatch):

@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from pindet.promotion.bench import Access, open_bench
 from pindet.promotion.errors import IncompleteError
+from pindet.promotion.halfway import telling_how_far
 from pindet.promotion.promote import Wish, promote
 from pindet.promotion.reconcile import reconcile
 from pindet.promotion.rollback import rollback
@@ -83,23 +84,53 @@ def test_deleted_versions_and_moved_aliases_are_mended(tracked):
         assert champion(tracked).tags["pindet.version"] == "v1.0.0"
 
 
-def test_mlflow_that_goes_away_leaves_it_to_reconcile_and_is_not_needed(tracked, monkeypatch):
+def away(*_, **__):
+    raise OSError("gone")
+
+
+def served(project):
+    path = project.remote / f"releases/{project.model}/production.json"
+    return json.loads(path.read_text())["version"] if path.exists() else None
+
+
+def test_mlflow_that_goes_away_after_the_tag_holds_up_nothing_else_and_is_left_to_reconcile(tracked, monkeypatch):
     with open_bench(tracked.root) as bench:
+        promote(bench, Wish(), quiet, quiet)
+    tracked.train(score=0.8, tracked=True)
+    version, alias, card = "MLflow model version of v1.1.0", "MLflow alias champion", "model card of v1.1.0"
+    with open_bench(tracked.root) as bench, monkeypatch.context() as patch:
+        patch.setattr(bench.registry._client, "create_model_version", away)
+        with pytest.raises(IncompleteError) as error, telling_how_far(bench, "production", quiet) as say:
+            promote(bench, Wish(), quiet, say)
+    assert error.value.exit_code == 5 and error.value.outcome.left == [version, alias]
+    said = str(error.value)
+    assert f"the tags are written, but not the {version}, the {alias}: the model registry" in said
+    assert said.count("gone") == 1 and "pindet reconcile" in said
+    assert served(tracked) == "v1.1.0" and champion(tracked).tags["pindet.version"] == "v1.0.0"
+    with open_bench(tracked.root) as bench, monkeypatch.context() as patch:
+        for request in ("search_model_versions", "get_registered_model", "search_experiments"):
+            patch.setattr(bench.registry._client, request, away)
+        with pytest.raises(IncompleteError) as error, telling_how_far(bench, "production", quiet) as say:
+            rollback(bench, "production", quiet, say)
+    assert error.value.exit_code == 5 and error.value.outcome.left == [version.replace("1.1", "1.0"), alias]
+    assert served(tracked) == "v1.0.0"
+    with open_bench(tracked.root) as bench:
+        assert reconcile(bench, quiet, check=True).changed == []  # the alias has never left v1.0.0
+        assert promote(bench, Wish(), quiet, quiet).holds == "v1.1.0"
+    (tracked.remote / f"releases/{tracked.model}/v1.1.0.md").unlink()
+    with open_bench(tracked.root) as bench, monkeypatch.context() as patch:
+        patch.setattr(bench.registry._client, "search_model_versions", away)
+        patch.setattr(bench.registry._client, "search_experiments", away)
+        assert f"not the {version}, the {alias}, the {card}" in reconcile(bench, quiet).failed[0]
 
-        def away(*_, **__):
-            raise OSError("gone")
 
-        monkeypatch.setattr(bench.registry._client, "create_model_version", away)
-        with pytest.raises(IncompleteError, match=r"the tags are written.*pindet reconcile") as error:
-            promote(bench, Wish(), quiet, quiet)
-        assert error.value.exit_code == 5
-    assert not (tracked.remote / f"releases/{tracked.model}/production.json").exists()
+def test_mlflow_is_not_needed(tracked, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(TrackingError, match=r"can not be used.*--no-mlflow"), open_bench(tracked.root):
         pass
     with open_bench(tracked.root, Access(mlflow=False)) as bench:
-        assert reconcile(bench, quiet).failed == []
-    assert (tracked.remote / f"releases/{tracked.model}/production.json").exists()
+        promote(bench, Wish(), quiet, quiet)
+    assert served(tracked) == "v1.0.0"
 
 
 def test_of_two_promotions_at_once_the_alias_and_the_release_file_follow_the_later_tag(tracked, shared, clone):

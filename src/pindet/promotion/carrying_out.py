@@ -41,13 +41,13 @@ def carry_out(effects: Sequence[Effect], say: Say, *, is_tagged: bool) -> bool:
     """Do what is not done; return whether there was anything.
 
     Args:
-        is_tagged: whether the tags are written, so that what fails must be finished later.
+        is_tagged: whether the tags are written, so that what fails is left for later, and the other steps are taken.
 
     Raises:
-        IncompleteError: a step failed after the tags were written.
+        IncompleteError: steps failed after the tags were written.
         ValueError or OSError: a step failed before.
     """
-    changed = False
+    changed, failed = False, {}
     for effect in effects:
         try:
             if effect.done():
@@ -59,9 +59,14 @@ def carry_out(effects: Sequence[Effect], say: Say, *, is_tagged: bool) -> bool:
         except (ValueError, OSError) as error:
             if not is_tagged:
                 raise
-            raise IncompleteError(
-                f"the tags are written, but not the {effect.name}: {error}. When that is mended, run pindet reconcile"
-            ) from error
+            failed[effect.name] = error
+            continue
         changed = True
         say(effect.name, "done")
+    if failed:
+        reasons = "; ".join(dict.fromkeys(map(str, failed.values())))
+        raise IncompleteError(
+            f"the tags are written, but not the {', the '.join(failed)}: {reasons}. When that is mended, run pindet "
+            "reconcile"
+        ) from next(iter(failed.values()))
     return changed

@@ -40,7 +40,7 @@ class LostError(PromotionError):
 
 
 class IncompleteError(PromotionError):
-    """It is tagged, and a later step failed; the same command, or ``pindet reconcile``, finishes it.
+    """It is tagged, and a later step failed; ``pindet reconcile`` finishes it.
 
     Attributes:
         outcome: what was tagged, what is done and what is left, if that is known.

@@ -7,12 +7,12 @@ import re
 from pindet_serve.manifest import BundleError
 
 from pindet.promotion.bench import Bench
-from pindet.promotion.errors import PromotionError
+from pindet.promotion.errors import PromotionError, RefusedError
 from pindet.promotion.objects import ObjectError
 from pindet.promotion.pinned import stale
 from pindet.promotion.proof import damaged, prove_cached, prove_remote
 from pindet.promotion.pushed import Inventory, take_inventory
-from pindet.promotion.revision import BUNDLE, WEIGHTS, Revision
+from pindet.promotion.revision import BUNDLE, RESERVED, WEIGHTS, Revision
 from pindet.promotion.verdict import Verdict, passed, refused, warned
 
 _STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*[A-Za-z0-9]")
@@ -20,11 +20,15 @@ _SHOWN = 5
 
 
 def check_stage(bench: Bench, stage: str) -> None:
-    """Refuse a stage that git, S3 or MLflow could not name.
+    """Refuse a stage that git, S3 or MLflow could not name, or not tell from another.
 
     Raises:
-        PromotionError: letters that are not allowed, or an alias that MLflow does not take.
+        PromotionError: a name that is not allowed, or an alias that MLflow does not take or another stage has.
     """
+    if stage in RESERVED:
+        raise PromotionError(
+            f"the stage is {stage!r}, which names something else ({', '.join(RESERVED)}); take another"
+        )
     if not _STAGE.fullmatch(stage):
         raise PromotionError(f"the stage is {stage!r}; letters, digits, - and _ are allowed, as in production")
     from pindet.tracking.registry import check_alias
@@ -33,6 +37,28 @@ def check_stage(bench: Bench, stage: str) -> None:
         check_alias(bench.alias(stage))
     except ValueError as error:
         raise PromotionError(f"stage {stage}: {error}; in promotion.yaml: aliases: {{{stage}: NAME}}") from error
+    known = {*bench.truth.stages, *bench.settings.aliases} - {stage}
+    others = sorted(other for other in known if bench.alias(other) == bench.alias(stage))
+    if others:
+        raise PromotionError(
+            f"stage {stage}: MLflow's alias {bench.alias(stage)} is that of {', '.join(others)}, too; give it another "
+            f"one in promotion.yaml: aliases: {{{stage}: NAME}}"
+        )
+
+
+def check_names(bench: Bench, version: str, stage: str) -> None:
+    """Refuse to number new tags where this clone has tags of these names for itself.
+
+    Raises:
+        RefusedError: it has, and the git remote has not.
+    """
+    names, remote = bench.truth.in_the_way(version, stage), bench.repository.remote
+    if names:
+        quoted = " ".join(f"'{name}'" for name in names)
+        raise RefusedError(
+            f"{', '.join(names)} would be written, but this clone has a tag of that name that is not on {remote} and "
+            f"counts for nothing; git tag -d {quoted}, then run the same command again"
+        )
 
 
 def judge_tree(bench: Bench, *, is_named: bool) -> Verdict:
@@ -72,20 +98,18 @@ def judge_objects(bench: Bench, revision: Revision, *, only_bundle: bool = False
     """Is all that the commit pins in the remote, or can it be brought there?
 
     Args:
-        only_bundle: of what is lost, only the bundle matters: a rollback must not fail for want of training data.
+        only_bundle: look at nothing but the bundle: a rollback must not wait for training data, nor fail without them.
     """
-    inventory = take_inventory(bench.objects, revision)
     bundle = revision.outs[BUNDLE]
+    inventory = take_inventory(bench.objects, {BUNDLE: bundle} if only_bundle else revision.outs)
     if not any(map(_of_bundle, inventory.lost)) and bundle not in inventory.to_upload:
         broken = [md5 for md5 in damaged(bench.objects, bundle) if md5 not in inventory.to_upload]
         inventory.lost += [inventory.wanted[md5] for md5 in broken if bench.objects.cached(md5) is None]
         inventory.to_upload += [md5 for md5 in broken if bench.objects.cached(md5) is not None]
     total, address = len(inventory.wanted), bench.objects.address
     lost = f"neither {address} nor the cache here has, intact: {_some(inventory.lost)}"
-    if any(_of_bundle(path) or not only_bundle for path in inventory.lost):
-        return refused("objects", f"{lost}; run dvc push where they were made, or dvc repro"), inventory
     if inventory.lost:
-        return warned("objects", f"{lost}; the bundle is there, but it can not be compared or made again"), inventory
+        return refused("objects", f"{lost}; run dvc push where they were made, or dvc repro"), inventory
     if inventory.to_upload:
         said = f"{address} lacks {len(inventory.to_upload)} of {total}, or has them damaged; the cache here has them"
         return passed("objects", f"{said}: to be uploaded"), inventory

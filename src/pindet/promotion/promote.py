@@ -12,9 +12,17 @@ from pindet.promotion.comparison.judge import judge_comparison
 from pindet.promotion.effects.tagging import WriteTags
 from pindet.promotion.effects.upload import UploadObjects
 from pindet.promotion.errors import PromotionError, RefusedError
-from pindet.promotion.gates import check_stage, judge_bundle, judge_lock, judge_objects, judge_tracking, judge_tree
+from pindet.promotion.gates import (
+    check_names,
+    check_stage,
+    judge_bundle,
+    judge_lock,
+    judge_objects,
+    judge_tracking,
+    judge_tree,
+)
 from pindet.promotion.revision import BUNDLE, Revision
-from pindet.promotion.truth import Placement
+from pindet.promotion.truth import PROMOTION, Placement
 from pindet.promotion.verdict import Verdict
 from pindet.promotion.versions import Bump, numbers
 
@@ -99,6 +107,7 @@ def promote(bench: Bench, wish: Wish, show: Show, say: Say, *, dry_run: bool = F
             "of, then run pindet promote without --rev"
         )
     version = _version(bench, wish, revision)
+    check_names(bench, version, wish.stage)
     outcome = Outcome(wish.stage, version, revision.commit, revision.outs.get(BUNDLE, ""), dry_run=dry_run)
 
     def judged(verdict: Verdict) -> bool:
@@ -132,7 +141,7 @@ def _release(bench: Bench, wish: Wish, outcome: Outcome, champion: Placement | N
     message = "\n".join(
         filter(None, [wish.message, f"comparison overridden: {wish.override}" if wish.override else ""])
     )
-    tagging = WriteTags(bench, outcome.commit, outcome.version, wish.stage, message)
+    tagging = WriteTags(bench, outcome.commit, outcome.version, wish.stage, message, PROMOTION)
     was = champion.version if champion else "nothing"
     outcome.changed |= carry_out([tagging], say, is_tagged=False)
     say(f"{wish.stage} held {was}, holds {outcome.version}", "note")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pindet.promotion.objects import Entry, ObjectError, Objects
-from pindet.promotion.revision import Revision
 
 
 @dataclass
 class Inventory:
-    """The objects that a commit pins, and where they are.
+    """Objects that a commit pins, and where they are.
 
     Attributes:
         wanted: md5 of each, with the path that it is for.
@@ -24,14 +23,17 @@ class Inventory:
     lost: list[str] = field(default_factory=list)
 
 
-def take_inventory(objects: Objects, revision: Revision) -> Inventory:
-    """List every object of a revision in the remote and in the cache.
+def take_inventory(objects: Objects, outs: Mapping[str, str]) -> Inventory:
+    """List every object of what stages made in the remote and in the cache.
+
+    Args:
+        outs: md5 of each file or folder, by path.
 
     Raises:
         ObjectError: the remote can not be asked.
     """
     inventory = Inventory()
-    for path, md5 in revision.outs.items():
+    for path, md5 in outs.items():
         inventory.wanted[md5] = path
         for entry in _entries(objects, md5, path, inventory):
             inventory.wanted.setdefault(entry.md5, f"{path}/{entry.path}")

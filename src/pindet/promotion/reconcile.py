@@ -71,4 +71,4 @@ def ignored_tags(bench: Bench) -> dict[str, str]:
     remote = bench.repository.remote
     light = {name: f"lightweight; git tag -d '{name}' and promote instead" for name in bench.truth.lightweight}
     local = {name: f"not on {remote}; git push {remote} '{name}', or git tag -d it" for name in bench.truth.unshared}
-    return light | local
+    return local | light

@@ -20,6 +20,8 @@ WEIGHTS = "models/weights.safetensors"
 EVALUATION = "reports/evaluate"
 WORKSPACE = "workspace"
 CHAMPION = "champion"
+RESERVED = (CHAMPION, WORKSPACE, "HEAD")
+"""What :func:`find_revision` finds under a name, whatever stage has it."""
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

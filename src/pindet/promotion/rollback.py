@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pindet.promotion.bench import Bench
-from pindet.promotion.carrying_out import Say, carry_out, following
+from pindet.promotion.carrying_out import Say, carry_out
+from pindet.promotion.effects.release import WriteRelease
 from pindet.promotion.effects.tagging import WriteTags
 from pindet.promotion.effects.upload import UploadObjects
 from pindet.promotion.errors import PromotionError, RefusedError
-from pindet.promotion.gates import check_stage, judge_bundle, judge_objects
+from pindet.promotion.gates import check_names, check_stage, judge_bundle, judge_objects
 from pindet.promotion.promote import Outcome, Show, finish
 from pindet.promotion.revision import BUNDLE
 from pindet.promotion.truth import ROLLBACK, never_held
@@ -34,6 +35,7 @@ def rollback(
         reason = never_held(stage, version, bench.truth.before(stage))
         if reason:
             raise PromotionError(reason)
+    check_names(bench, version, stage)
     outcome = Outcome(stage, version, revision.commit, revision.out(BUNDLE), dry_run=dry_run)
     objects, inventory = judge_objects(bench, revision, only_bundle=True)
     outcome.verdicts.append(objects)
@@ -50,19 +52,18 @@ def rollback(
         error.outcome = outcome
         raise error
     if not dry_run:
-        said = "\n".join(filter(None, [ROLLBACK, message]))
-        tagging = WriteTags(bench, revision.commit, version, stage, said)
+        tagging = WriteTags(bench, revision.commit, version, stage, message, ROLLBACK)
         outcome.changed |= carry_out([tagging], say, is_tagged=False)
         finish(bench, outcome, "rolled_back", say)
     return outcome
 
 
 def _cut(bench: Bench, stage: str, say: Say) -> str:
-    """The version of a rollback that is tagged and not finished; nothing if there is none."""
+    """The version of a rollback that is tagged and no server has heard of; nothing if there is none."""
     placed = bench.truth.placed(stage)
     if placed is None or not placed.tag.goes_back:
         return ""
-    if all(effect.done() for effect in following(bench, stage, "rolled_back")):
+    if WriteRelease(bench, stage).done():
         return ""
     say(f"the rollback of {stage} to {placed.version} was cut: this finishes it, and goes no further back", "note")
     return placed.version

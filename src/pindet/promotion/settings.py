@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
 from pindet.promotion.errors import PromotionError, unreadable
+from pindet.promotion.revision import RESERVED
 
 FILE = Path("promotion.yaml")
 
@@ -25,7 +26,7 @@ class PromotionSettings:
         confidence: of its intervals, 0 to 1.
         seed: of its draws.
         servers: addresses that ``pindet status`` asks, as in ``http://line-1:8000``.
-        aliases: MLflow's alias of a stage; a stage that is not named has its own name as alias.
+        aliases: MLflow's alias of a stage, another one for each; a stage that is not named has its own name as alias.
     """
 
     artifact: str = Field(default="detector", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
@@ -36,6 +37,17 @@ class PromotionSettings:
     seed: int = Field(default=0, ge=0)
     servers: list[str] = Field(default_factory=list)
     aliases: dict[str, str] = Field(default_factory=lambda: {"production": "champion"})
+
+    @field_validator("aliases")
+    @classmethod
+    def _are_apart(cls, aliases: dict[str, str]) -> dict[str, str]:
+        for stage, alias in aliases.items():
+            if stage in RESERVED:
+                raise ValueError(f"{stage} can not be a stage; the name is reserved")
+            others = [other for other in aliases if other != stage and aliases[other] == alias]
+            if others:
+                raise ValueError(f"{stage} and {', '.join(others)} have one alias, {alias}; each needs its own")
+        return aliases
 
 
 def read_settings(root: Path) -> PromotionSettings:

@@ -25,7 +25,9 @@ _FORMAT = "%00".join(
     ["%(refname:lstrip=2)", "%(objecttype)", "%(objectname)", "%(*objectname)", "%(taggername)", "%(taggeremail)",
      "%(taggerdate:unix)", "%(contents)"]
 )  # fmt: skip
-_TAKEN = ("already exists", "cannot lock ref", "failed to update ref", "reference already exists", "would clobber")
+_LOCK = re.compile(r"'(?P<file>[^'\n]+\.lock)'")
+_LOCKED_S = (0.0, 0.3, 1.0)
+"""Pauses before each look at names that another git process may be writing."""
 _IDENTITY = re.compile(r"(?P<who>.* <.*>) \d+ (?P<zone>[+-]\d{4})")
 
 
@@ -53,13 +55,12 @@ def read_truth(repository: Repository, artifact: str, *, refresh: bool = True) -
     missing: dict[str, str] = {}
     if refresh and repository.remote:
         shared = _ask_remote(repository, artifact)
-        here = {tag.name: tag.object for tag in _read(repository, artifact)}
-        missing = _fetch(repository, shared, here)
+        missing = _fetch(repository, shared, _here(repository, artifact))
     found = [*_read(repository, artifact), *_read_objects(repository, artifact, missing)]
     unshared = [tag.name for tag in found if shared is not None and tag.name not in shared]
     light = [tag.name for tag in found if not tag.is_annotated]
     counted = [tag for tag in found if tag.is_annotated and tag.name not in unshared]
-    return Truth(artifact, tuple(counted), tuple(sorted(light)), tuple(sorted(set(unshared) - set(light))))
+    return Truth(artifact, tuple(counted), tuple(sorted(light)), tuple(sorted(unshared)))
 
 
 def write_tags(repository: Repository, truth: Truth, tags: Sequence[NewTag]) -> None:
@@ -79,14 +80,17 @@ def write_tags(repository: Repository, truth: Truth, tags: Sequence[NewTag]) -> 
         try:
             _create(repository, made, force=False)
         except GitError as error:
-            raise _unwritten(error, made, "") from error
+            found = _found(repository, truth.artifact, made, error)
+            if found != made:
+                raise _unwritten(error, made, found, "") from error
         return
     try:
         pairs = [f"{name}:refs/tags/{tag}" for tag, name in made.items()]
         repository.run("push", "--quiet", "--atomic", repository.remote, *pairs)
     except GitError as error:
-        if not _arrived(repository, truth.artifact, made, error):
-            raise _unwritten(error, made, f"to {repository.remote} ") from error
+        found = _found(repository, truth.artifact, made, error)
+        if found != made:  # else the answer was lost on the way
+            raise _unwritten(error, made, found, f"to {repository.remote} ") from error
         logger.warning("git push failed (%s), but %s has the tags", error.said.strip()[:300], repository.remote)
     try:
         _create(repository, made, force=True)
@@ -97,27 +101,38 @@ def write_tags(repository: Repository, truth: Truth, tags: Sequence[NewTag]) -> 
         )  # fmt: skip
 
 
-def _arrived(repository: Repository, artifact: str, made: dict[str, str], problem: GitError) -> bool:
-    """Whether a push that failed wrote the tags all the same: its answer may have been lost on the way."""
-    try:
-        shared = _ask_remote(repository, artifact)
-    except PromotionError as error:
-        raise PromotionError(
-            f"whether the tags are written is not known: git push failed ({problem.said.strip()[:300]}), and {error}. "
-            "Then run the same command again, which goes on where this one ended"
-        ) from problem
-    return all(shared.get(tag) == name for tag, name in made.items())
+def _found(repository: Repository, artifact: str, made: dict[str, str], problem: GitError) -> dict[str, str]:
+    """The objects that bear the names of new tags, after git failed to write these."""
+    found: dict[str, str] = {}
+    for pause_s in _LOCKED_S if _LOCK.search(problem.said) else _LOCKED_S[:1]:
+        time.sleep(pause_s)
+        try:
+            there = _ask_remote(repository, artifact) if repository.remote else _here(repository, artifact)
+        except PromotionError as error:
+            raise PromotionError(
+                f"whether the tags are written is not known: git failed ({problem.said.strip()[:300]}), and {error}. "
+                "Then run the same command again, which goes on where this one ended"
+            ) from problem
+        found = {tag: there[tag] for tag in made if tag in there}
+        if found:
+            break
+    return found
 
 
-def _unwritten(error: GitError, made: Iterable[str], where: str) -> PromotionError:
-    if any(sign in error.said for sign in _TAKEN):
+def _unwritten(error: GitError, made: dict[str, str], found: dict[str, str], where: str) -> PromotionError:
+    taken = [tag for tag, name in found.items() if name != made[tag]]
+    if taken:
         return LostError(
-            f"another promotion was faster: of {', '.join(made)} at least one is taken by now; pindet status says what "
-            "is released, before you try again"
+            f"another promotion was faster: {', '.join(taken)} is taken by now; pindet status says what is released, "
+            "before you try again"
         )
+    lock = _LOCK.search(error.said)
+    remedy = "Check the address and your right to push tags" if where else "Mend that"
+    if lock:
+        remedy = f"A git process is writing there, or ended and left {lock['file']}: if none is at work, remove it"
     return PromotionError(
         f"the tags can not be written {where}({error.said.strip()[:500]}); nothing is released. "
-        "Check the address and your right to push tags, then run the same command again"
+        f"{remedy}, then run the same command again"
     )
 
 
@@ -153,6 +168,10 @@ def _ask_remote(repository: Repository, artifact: str) -> dict[str, str]:
         ) from error
     pairs = [line.split("\t") for line in listed.splitlines()]
     return {ref.removeprefix("refs/tags/"): name for name, ref in pairs if not ref.endswith("^{}")}
+
+
+def _here(repository: Repository, artifact: str) -> dict[str, str]:
+    return {tag.name: tag.object for tag in _read(repository, artifact)}
 
 
 def _fetch(repository: Repository, shared: dict[str, str], here: dict[str, str]) -> dict[str, str]:

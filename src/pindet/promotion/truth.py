@@ -12,8 +12,9 @@ from gto.tag import name_tag
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.versions import Bump, is_version, next_version, numbers
 
-ROLLBACK = "rollback"
-"""First line of what the tag of a rollback says, after its title."""
+ACTION = "Pindet-Action: "
+"""Begins the last line of what a tag says; what wrote the tag follows."""
+PROMOTION, ROLLBACK = "promotion", "rollback"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ class Tag:
     @property
     def goes_back(self) -> bool:
         """Whether it was written by a rollback."""
-        return self.message.split("\n")[2:3] == [ROLLBACK]
+        lines = self.message.split("\n")
+        if lines[-1].startswith(ACTION):
+            return lines[-1] == f"{ACTION}{ROLLBACK}"
+        return lines[2:3] == [ROLLBACK]  # as tags said it that had no such line
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Truth:
         artifact: its name.
         tags: those that count.
         lightweight: names of tags that do not count because they are not annotated.
-        unshared: names of tags that do not count because the git remote does not have them.
+        unshared: names of tags, lightweight or not, that do not count because the git remote does not have them.
     """
 
     artifact: str
@@ -155,8 +159,8 @@ class Truth:
         return self.versions[version].commit
 
     def next_version(self, bump: Bump) -> str:
-        """The version that a new commit gets; a number that was ever taken is not taken again."""
-        names = [*(tag.version for tag in self.tags), *self.lightweight, *self.unshared]
+        """The version that a new commit gets; a number that was ever taken, where all see it, is not taken again."""
+        names = [*(tag.version for tag in self.tags), *self._shared_lightweight]
         return next_version((name.rpartition("@")[2].rstrip("!") for name in names), bump)
 
     def occupied(self, version: str) -> str:
@@ -179,9 +183,26 @@ class Truth:
     def stage_tag(self, stage: str) -> str:
         """The name of the tag that fills a stage next."""
         base = name_tag(Action.ASSIGN, self.artifact, stage=stage, simple=True)
-        names = [*self.lightweight, *self.unshared]
-        local = [int(last) for last in (name.rpartition("#")[2] for name in names) if last.isdecimal()]
-        return f"{base}#{max([0, *local, *(tag.number for tag in self.tags)]) + 1}"
+        lasts = [name.rpartition("#")[2] for name in self._shared_lightweight]
+        taken = [int(last) for last in lasts if last.isdecimal()]
+        return f"{base}#{max([0, *taken, *(tag.number for tag in self.tags)]) + 1}"
+
+    def in_the_way(self, version: str, stage: str) -> list[str]:
+        """Names of tags that are to be written for a version in a stage, and that this clone alone has given away.
+
+        Two clones that number from what only they have would not see that they want the same.
+        """
+        placed = self.placed(stage)
+        if placed is not None and placed.version == version:
+            return []
+        wanted = (
+            [self.stage_tag(stage)] if version in self.versions else [self.version_tag(version), self.stage_tag(stage)]
+        )
+        return [name for name in wanted if name in self.unshared]
+
+    @property
+    def _shared_lightweight(self) -> list[str]:
+        return [name for name in self.lightweight if name not in self.unshared]
 
 
 def never_held(stage: str, version: str, before: Sequence[str]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 from pindet.promotion.bench import Bench
 from pindet.promotion.release_file import (
     bundle_files,
@@ -11,8 +14,10 @@ from pindet.promotion.release_file import (
     release_text,
     says,
 )
-from pindet.promotion.revision import BUNDLE, WEIGHTS
+from pindet.promotion.revision import BUNDLE, WEIGHTS, Revision
 from pindet.promotion.truth import Placement
+
+logger = logging.getLogger(__name__)
 
 
 class WriteRelease:
@@ -48,15 +53,24 @@ class WriteRelease:
             return
         revision = bench.at(placed.commit)
         bundle = revision.out(BUNDLE)
-        run = bench.registry.find_run(bundle, revision.outs.get(WEIGHTS, "")) if bench.registry else None
-        told = {}
-        if run is not None and bench.registry is not None:
-            from pindet.tracking.registry import run_summary
-
-            told = run_summary(run, bench.registry.address)
         files = bundle_files(bench.objects, bundle)
-        release = make_release(placed, bench.settings.artifact, revision, files, told)
+        release = make_release(placed, bench.settings.artifact, revision, files, self._run(revision))
         bench.objects.texts.write(self._key, release_text(release))
+
+    def _run(self, revision: Revision) -> dict[str, Any]:
+        """What MLflow says of the training; nothing if it does not answer, for servers do not need it."""
+        registry = self._bench.registry
+        if registry is None:
+            return {}
+        from pindet.tracking.registry import run_summary
+        from pindet.tracking.store import TrackingError
+
+        try:
+            run = registry.find_run(revision.out(BUNDLE), revision.outs.get(WEIGHTS, ""))
+        except TrackingError as error:
+            logger.warning("the %s names no MLflow run: %s", self.name, error)
+            return {}
+        return run_summary(run, registry.address)
 
     @property
     def _key(self) -> str:
