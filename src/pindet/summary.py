@@ -28,7 +28,7 @@ MANIFEST = BUNDLE / "manifest.json"
 ANOTHER = "training.epochs=40"
 NEXT = (
     ("source .venv/bin/activate", "once in a new shell; then:"),
-    ("pindet predict models/bundle/golden --format image --out output", "try the detector on images; name yours instead"),
+    ("pindet predict models/bundle/golden --format image --out output", "try the detector; name images of yours"),
     ("make ui", "compare this run with others in MLflow"),
     (f"dvc exp run OVERRIDES-S {ANOTHER}", "try another setting, then compare: dvc exp show"),
 )

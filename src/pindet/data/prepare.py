@@ -191,8 +191,9 @@ def _check_rejected(rejections: list[Rejection], max_rejected: int) -> None:
     if len(dropped) <= max_rejected:
         return
     counts = Counter(r.reason.value for r in rejections if r.action == "dropped").most_common()
+    what = "image or box" if len(dropped) == 1 else "images or boxes"
     error = TooManyRejectedError(
-        f"{len(dropped)} {'image or box' if len(dropped) == 1 else 'images or boxes'} dropped ({', '.join(f'{n} {r}' for r, n in counts)}); data.max_rejected "
+        f"{len(dropped)} {what} dropped ({', '.join(f'{n} {r}' for r, n in counts)}); data.max_rejected "
         f"allows {max_rejected}; correct the data or set `-S data.max_rejected={len(dropped)}`; the first:\n"
         + "\n".join(dropped[:5])
     )
