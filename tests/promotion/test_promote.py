@@ -1,6 +1,7 @@
 """Promoting: gates, effects, and what a server makes of the release."""
 
 import json
+import re
 import subprocess
 import time
 
@@ -18,6 +19,7 @@ from pindet.promotion.errors import IncompleteError, LostError, PromotionError, 
 from pindet.promotion.promote import Wish, promote
 from pindet.promotion.reconcile import reconcile
 from pindet.promotion.repository import GitError, Repository
+from pindet.promotion.revision import Revision
 from pindet.promotion.rollback import rollback
 from pindet.promotion.texts import Texts
 from pindet.promotion.versions import Bump
@@ -65,7 +67,7 @@ def test_a_first_promotion_is_what_a_server_loads(project, tmp_path):
 def test_a_rehearsal_changes_nothing_and_says_every_verdict(project):
     said = json.loads(project.pindet("promote", "--dry-run", "--json"))
     assert [verdict["gate"] for verdict in said["verdicts"]] == [
-        "clean tree", "dvc.lock", "MLflow", "comparison", "objects", "bundle",
+        "clean tree", "dvc.lock", "MLflow", "comparison", "objects", "bundle", "release",
     ]  # fmt: skip
     assert said["version"] == "v1.0.0" and said["changed"] is False
     assert not project.remote.exists() and not project.tags()
@@ -115,6 +117,66 @@ def test_a_commit_without_a_bundle_is_refused(project):
     project.commit()
     with pytest.raises(PromotionError, match=r"has no dvc.lock"):
         run(project)
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "[]", "schema: '2.0'\nstages: [train]\n", "schema: '2.0'\nstages: {train: }\n", "schema: '2.0'\n",
+        "schema: '2.0'\nstages: {train: {cmd: train, outs: models}}\n",
+        "schema: '2.0'\nstages: {train: {cmd: train, outs: [{md5: 0}]}}\n",
+        "schema: '2.0'\nstages: {train: {cmd: train, deps: }}\n",
+    ],
+)  # fmt: skip
+def test_a_lock_that_dvc_did_not_write_is_said_in_one_line(project, lock):
+    project.write("dvc.lock", lock)
+    project.commit()
+    with pytest.raises(PromotionError, match=r"dvc\.lock of HEAD .* is not as DVC writes it"):
+        run(project)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "seen"),
+    [
+        ('{"test/map": 0.9, "test/map/nut": NaN}', "has nan for test/map/nut"),
+        ('{"test/map": 1e999}', "has inf for test/map"),
+        ('{"test/map": 0.9, "test/map/nut": null}', "has None for test/map/nut"),
+        ('{"test/map": true}', "has True for test/map"),
+        ("[1]", r"has \[1\]"),
+        ("{", "has no JSON"),
+    ],
+)
+def test_metrics_that_no_release_file_can_hold_close_a_gate_before_anything_is_tagged(project, metrics, seen):
+    run(project)
+    project.train(score=0.8)
+    project.write("metrics.json", metrics)
+    project.lock()
+    project.commit()
+    for dry_run in (True, False):
+        with open_bench(project.root) as bench, pytest.raises(RefusedError, match="closed: release") as error:
+            promote(bench, Wish(), quiet, quiet, dry_run=dry_run)
+        assert re.search(seen, error.value.outcome.verdicts[-1].reason)
+    assert "release" in refusal(project, stage="first")
+    assert project.tags() == {"detector@v1.0.0", "detector#production#1"}
+
+
+def test_a_card_that_can_not_be_made_closes_a_gate(project):
+    params = (project.root / "params.yaml").read_text()
+    project.write("params.yaml", params.replace("data:\n", "data: []\nother:\n"))
+    project.commit()
+    assert "its model card can not be made: AttributeError in card.py" in refusal(project)["release"]
+    assert not project.tags()
+
+
+def test_a_rollback_whose_release_file_can_not_be_made_tags_nothing(project, monkeypatch):
+    run(project)
+    project.train(score=0.8)
+    run(project)
+    with monkeypatch.context() as patch:
+        patch.setattr(Revision, "metrics", property(lambda _: {"test/map": float("nan")}))
+        with pytest.raises(RefusedError, match="not rolled back; closed: release"):
+            back(project)
+    assert back(project)[0] == "v1.0.0"
 
 
 def test_objects_that_are_nowhere_are_named(project):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pindet.promotion.bench import Bench
 from pindet.promotion.release_file import (
     bundle_files,
@@ -41,11 +43,13 @@ class WriteRelease:
             if self._bench.refresh().placed(self._stage) == placed:
                 return
 
-    def _write(self, placed: Placement | None) -> None:
+    def text(self, placed: Placement, coming: Collection[str] = ()) -> str:
+        """What it says of a version in the stage.
+
+        Args:
+            coming: md5s that are to be uploaded.
+        """
         bench = self._bench
-        if placed is None:
-            bench.objects.texts.remove(self._key)
-            return
         revision = bench.at(placed.commit)
         bundle = revision.out(BUNDLE)
         run = bench.registry.find_run(bundle, revision.outs.get(WEIGHTS, "")) if bench.registry else None
@@ -54,9 +58,14 @@ class WriteRelease:
             from pindet.tracking.registry import run_summary
 
             told = run_summary(run, bench.registry.address)
-        files = bundle_files(bench.objects, bundle)
-        release = make_release(placed, bench.settings.artifact, revision, files, told)
-        bench.objects.texts.write(self._key, release_text(release))
+        files = bundle_files(bench.objects, bundle, coming)
+        return release_text(make_release(placed, bench.settings.artifact, revision, files, told))
+
+    def _write(self, placed: Placement | None) -> None:
+        if placed is None:
+            self._bench.objects.texts.remove(self._key)
+        else:
+            self._bench.objects.texts.write(self._key, self.text(placed))
 
     @property
     def _key(self) -> str:
