@@ -109,6 +109,47 @@ def test_a_lock_made_of_other_code_or_parameters_is_refused(project):
     assert "train: params.yaml:training" in refusal(project)["dvc.lock"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("cmd: train,", "cmd: train --more,", "the command of train"),
+        ("src/model.py]", "src/model.py, src/more.py]", "dep src/more.py of train is not in dvc.lock"),
+        (", src/model.py]", "]", "dep src/model.py of train is in dvc.lock alone: dvc commit -f train"),
+        ("[training]", "[training, seed]", "param params.yaml:seed of train is not in dvc.lock"),
+        ("params: [training], ", "", "param params.yaml:training of train is in dvc.lock alone: dvc commit -f train"),
+        ("[reports/evaluate]", "[reports/evaluate, more]", "out more of evaluate is not in dvc.lock"),
+        ("outs: [reports/evaluate], ", "", "out reports/evaluate of evaluate is in dvc.lock alone"),
+        ("stages:", "stages:\n  more: {cmd: more}", "stage more is not in dvc.lock"),
+        ("  prepare: {cmd: prepare, outs: [data/prepared]}\n", "", "stage prepare is in dvc.lock alone: delete it"),
+        ("cmd: train,", "cmd: '${nothing}',", "dvc.yaml can not be read"),
+    ],
+)
+def test_a_lock_of_other_stages_than_dvc_yaml_has_is_refused(project, old, new, said):
+    pipeline = (project.root / "dvc.yaml").read_text()
+    assert old in pipeline
+    project.write("dvc.yaml", pipeline.replace(old, new))
+    project.commit()
+    assert said in refusal(project)["dvc.lock"]
+    assert not project.tags()
+
+
+def test_a_revision_is_judged_by_its_own_stages_with_templates_resolved(project):
+    pipeline = (project.root / "dvc.yaml").read_text()
+    templates = pipeline.replace("cmd: train,", "cmd: '${what}',").replace("src/model.py", "'${data.root}/model.py'")
+    project.write("dvc.yaml", f"vars: [{{what: train}}]\n{templates}")
+    good = project.commit()
+    project.write("dvc.yaml", pipeline.replace("cmd: train,", "cmd: other,"))
+    bad = project.commit()
+    assert "the command of train" in refusal(project, rev=bad)["dvc.lock"]
+    assert run(project, rev=good).version == "v1.0.0"
+
+
+def test_metrics_of_another_run_than_dvc_lock_pins_are_refused(project):
+    project.write("metrics.json", '{"test/map": 0.99}\n')
+    project.commit()
+    assert "evaluate: metrics.json" in refusal(project)["dvc.lock"]
+
+
 def test_a_commit_without_a_bundle_is_refused(project):
     project.write("dvc.lock", "schema: '2.0'\nstages: {}\n")
     project.commit()

@@ -49,11 +49,11 @@ def judge_lock(bench: Bench, revision: Revision) -> Verdict:
     """Does ``dvc.lock`` pin a bundle, made of what the commit holds?"""
     if BUNDLE not in revision.outs:
         return refused("dvc.lock", f"it pins no {BUNDLE}; run dvc repro and commit dvc.lock")
-    changed = stale(bench.repository, revision)
+    changed = stale(bench.objects.dvc, bench.repository, revision)
     if changed:
         return refused(
-            "dvc.lock", f"what it pins was made of other things than are committed: {_some(changed)}; "
-            "run dvc repro, and commit dvc.lock with them",
+            "dvc.lock", f"it does not describe what is committed: {_some(changed)}; "
+            "run dvc repro, and commit dvc.lock with it",
         )  # fmt: skip
     return passed("dvc.lock", f"it describes this commit; {BUNDLE} is {revision.outs[BUNDLE]}")
 
