@@ -253,6 +253,18 @@ def test_a_damaged_object_in_the_remote_is_replaced_or_refused(project, tmp_path
     assert "models/bundle" in refusal(project)["objects"]
 
 
+def test_what_is_damaged_in_the_remote_is_replaced_though_the_listing_is_missing_there(project, tmp_path):
+    run(project)
+    bundle = project.pinned()
+    model = project.object(project.listing(bundle)["model.onnx"], project.remote)
+    data = model.read_bytes()
+    model.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    project.object(bundle, project.remote).unlink()
+    run(project)
+    assert model.read_bytes() == data
+    assert served(project, tmp_path)[0].version == "v1.0.0"
+
+
 def test_a_bundle_that_does_not_prove_itself_is_refused(project):
     answers = project.root / "models/bundle/golden/answers.json"
     answers.write_text(answers.read_text().replace("30.0", "20.0"))

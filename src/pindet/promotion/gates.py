@@ -76,7 +76,7 @@ def judge_objects(bench: Bench, revision: Revision, *, only_bundle: bool = False
     """
     inventory = take_inventory(bench.objects, revision)
     bundle = revision.outs[BUNDLE]
-    if not any(map(_of_bundle, inventory.lost)) and bundle not in inventory.to_upload:
+    if not any(map(_of_bundle, inventory.lost)):
         broken = [md5 for md5 in damaged(bench.objects, bundle) if md5 not in inventory.to_upload]
         inventory.lost += [inventory.wanted[md5] for md5 in broken if bench.objects.cached(md5) is None]
         inventory.to_upload += [md5 for md5 in broken if bench.objects.cached(md5) is not None]
