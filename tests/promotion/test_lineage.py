@@ -75,6 +75,11 @@ def test_a_commit_whose_lock_describes_other_code_is_broken(released):
     released.write("src/model.py", "WIDTH = 1\n")
     released.commit()
     assert states(released, "HEAD")["commit"] is State.broken
+    released.git("revert", "--no-edit", "HEAD")
+    assert states(released, "HEAD")["commit"] is State.holds
+    released.write("dvc.yaml", (released.root / "dvc.yaml").read_text().replace("cmd: train,", "cmd: other,"))
+    released.commit()
+    assert "the command of train" in broken(released, "HEAD")["commit"]
 
 
 def test_what_names_nothing_is_refused_with_what_would(released):

@@ -1,6 +1,7 @@
 """Promoting: gates, effects, and what a server makes of the release."""
 
 import json
+import re
 import subprocess
 import time
 
@@ -18,6 +19,7 @@ from pindet.promotion.errors import IncompleteError, LostError, PromotionError, 
 from pindet.promotion.promote import Wish, promote
 from pindet.promotion.reconcile import reconcile
 from pindet.promotion.repository import GitError, Repository
+from pindet.promotion.revision import Revision
 from pindet.promotion.rollback import rollback
 from pindet.promotion.texts import Texts
 from pindet.promotion.versions import Bump
@@ -65,7 +67,7 @@ def test_a_first_promotion_is_what_a_server_loads(project, tmp_path):
 def test_a_rehearsal_changes_nothing_and_says_every_verdict(project):
     said = json.loads(project.pindet("promote", "--dry-run", "--json"))
     assert [verdict["gate"] for verdict in said["verdicts"]] == [
-        "clean tree", "dvc.lock", "MLflow", "comparison", "objects", "bundle",
+        "clean tree", "dvc.lock", "MLflow", "comparison", "objects", "bundle", "release",
     ]  # fmt: skip
     assert said["version"] == "v1.0.0" and said["changed"] is False
     assert not project.remote.exists() and not project.tags()
@@ -107,6 +109,47 @@ def test_a_lock_made_of_other_code_or_parameters_is_refused(project):
     assert "train: params.yaml:training" in refusal(project)["dvc.lock"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("cmd: train,", "cmd: train --more,", "the command of train"),
+        ("src/model.py]", "src/model.py, src/more.py]", "dep src/more.py of train is not in dvc.lock"),
+        (", src/model.py]", "]", "dep src/model.py of train is in dvc.lock alone: dvc commit -f train"),
+        ("[training]", "[training, seed]", "param params.yaml:seed of train is not in dvc.lock"),
+        ("params: [training], ", "", "param params.yaml:training of train is in dvc.lock alone: dvc commit -f train"),
+        ("[reports/evaluate]", "[reports/evaluate, more]", "out more of evaluate is not in dvc.lock"),
+        ("outs: [reports/evaluate], ", "", "out reports/evaluate of evaluate is in dvc.lock alone"),
+        ("stages:", "stages:\n  more: {cmd: more}", "stage more is not in dvc.lock"),
+        ("  prepare: {cmd: prepare, outs: [data/prepared]}\n", "", "stage prepare is in dvc.lock alone: delete it"),
+        ("cmd: train,", "cmd: '${nothing}',", "dvc.yaml can not be read"),
+    ],
+)
+def test_a_lock_of_other_stages_than_dvc_yaml_has_is_refused(project, old, new, said):
+    pipeline = (project.root / "dvc.yaml").read_text()
+    assert old in pipeline
+    project.write("dvc.yaml", pipeline.replace(old, new))
+    project.commit()
+    assert said in refusal(project)["dvc.lock"]
+    assert not project.tags()
+
+
+def test_a_revision_is_judged_by_its_own_stages_with_templates_resolved(project):
+    pipeline = (project.root / "dvc.yaml").read_text()
+    templates = pipeline.replace("cmd: train,", "cmd: '${what}',").replace("src/model.py", "'${data.root}/model.py'")
+    project.write("dvc.yaml", f"vars: [{{what: train}}]\n{templates}")
+    good = project.commit()
+    project.write("dvc.yaml", pipeline.replace("cmd: train,", "cmd: other,"))
+    bad = project.commit()
+    assert "the command of train" in refusal(project, rev=bad)["dvc.lock"]
+    assert run(project, rev=good).version == "v1.0.0"
+
+
+def test_metrics_of_another_run_than_dvc_lock_pins_are_refused(project):
+    project.write("metrics.json", '{"test/map": 0.99}\n')
+    project.commit()
+    assert "evaluate: metrics.json" in refusal(project)["dvc.lock"]
+
+
 def test_a_commit_without_a_bundle_is_refused(project):
     project.write("dvc.lock", "schema: '2.0'\nstages: {}\n")
     project.commit()
@@ -115,6 +158,66 @@ def test_a_commit_without_a_bundle_is_refused(project):
     project.commit()
     with pytest.raises(PromotionError, match=r"has no dvc.lock"):
         run(project)
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "[]", "schema: '2.0'\nstages: [train]\n", "schema: '2.0'\nstages: {train: }\n", "schema: '2.0'\n",
+        "schema: '2.0'\nstages: {train: {cmd: train, outs: models}}\n",
+        "schema: '2.0'\nstages: {train: {cmd: train, outs: [{md5: 0}]}}\n",
+        "schema: '2.0'\nstages: {train: {cmd: train, deps: }}\n",
+    ],
+)  # fmt: skip
+def test_a_lock_that_dvc_did_not_write_is_said_in_one_line(project, lock):
+    project.write("dvc.lock", lock)
+    project.commit()
+    with pytest.raises(PromotionError, match=r"dvc\.lock of HEAD .* is not as DVC writes it"):
+        run(project)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "seen"),
+    [
+        ('{"test/map": 0.9, "test/map/nut": NaN}', "has nan for test/map/nut"),
+        ('{"test/map": 1e999}', "has inf for test/map"),
+        ('{"test/map": 0.9, "test/map/nut": null}', "has None for test/map/nut"),
+        ('{"test/map": true}', "has True for test/map"),
+        ("[1]", r"has \[1\]"),
+        ("{", "has no JSON"),
+    ],
+)
+def test_metrics_that_no_release_file_can_hold_close_a_gate_before_anything_is_tagged(project, metrics, seen):
+    run(project)
+    project.train(score=0.8)
+    project.write("metrics.json", metrics)
+    project.lock()
+    project.commit()
+    for dry_run in (True, False):
+        with open_bench(project.root) as bench, pytest.raises(RefusedError, match="closed: release") as error:
+            promote(bench, Wish(), quiet, quiet, dry_run=dry_run)
+        assert re.search(seen, error.value.outcome.verdicts[-1].reason)
+    assert "release" in refusal(project, stage="first")
+    assert project.tags() == {"detector@v1.0.0", "detector#production#1"}
+
+
+def test_a_card_that_can_not_be_made_closes_a_gate(project):
+    params = (project.root / "params.yaml").read_text()
+    project.write("params.yaml", params.replace("data:\n", "data: []\nother:\n"))
+    project.commit()
+    assert "its model card can not be made: AttributeError in card.py" in refusal(project)["release"]
+    assert not project.tags()
+
+
+def test_a_rollback_whose_release_file_can_not_be_made_tags_nothing(project, monkeypatch):
+    run(project)
+    project.train(score=0.8)
+    run(project)
+    with monkeypatch.context() as patch:
+        patch.setattr(Revision, "metrics", property(lambda _: {"test/map": float("nan")}))
+        with pytest.raises(RefusedError, match="not rolled back; closed: release"):
+            back(project)
+    assert back(project)[0] == "v1.0.0"
 
 
 def test_objects_that_are_nowhere_are_named(project):
@@ -148,6 +251,18 @@ def test_a_damaged_object_in_the_remote_is_replaced_or_refused(project, tmp_path
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     project.object(md5).unlink()
     assert "models/bundle" in refusal(project)["objects"]
+
+
+def test_what_is_damaged_in_the_remote_is_replaced_though_the_listing_is_missing_there(project, tmp_path):
+    run(project)
+    bundle = project.pinned()
+    model = project.object(project.listing(bundle)["model.onnx"], project.remote)
+    data = model.read_bytes()
+    model.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    project.object(bundle, project.remote).unlink()
+    run(project)
+    assert model.read_bytes() == data
+    assert served(project, tmp_path)[0].version == "v1.0.0"
 
 
 def test_a_bundle_that_does_not_prove_itself_is_refused(project):

@@ -13,15 +13,18 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from typer.testing import CliRunner
 
 from pindet.cli import app
-from pindet.promotion.bench import open_bench
+from pindet.promotion.bench import Bench, open_bench
 from pindet.promotion.commands.options import complete_revs, complete_stages, complete_versions
 from pindet.promotion.commands.promote import outcome_of
 from pindet.promotion.errors import LostError
 from pindet.promotion.halfway import telling_how_far
+from pindet.promotion.objects import Objects
 from pindet.promotion.promote import Wish, promote
 from pindet.promotion.rollback import rollback
+from pindet.promotion.texts import Texts
 
 EXAMPLES = Path(__file__).parents[2] / "docs/ci-examples"
 
@@ -48,6 +51,53 @@ def test_a_release_that_stopped_after_its_tags_is_status_5_and_json_with_what_is
     (project.remote / "releases").unlink()
     left = said["left"]
     assert json.loads(project.pindet("reconcile", "--json"))["changed"] == left
+
+
+def asked(project, monkeypatch, *arguments):
+    """Type a command in this process; return its exit status, its JSON and its standard error."""
+    monkeypatch.chdir(project.root)
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    return result.exit_code, json.loads(result.stdout), result.stderr
+
+
+def test_an_error_that_nobody_foresaw_is_status_5_after_tagging_and_1_before_with_json(project, monkeypatch):
+    def broken(*_):
+        raise KeyError("key")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Objects, "sizes", broken)
+        status, said, line = asked(project, monkeypatch, "promote")
+        assert status == said["exit_code"] == 1 and not project.tags()
+        assert "KeyError in test_scripting.py, line " in said["error"] and line.count("\n") == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Texts, "write", broken)
+        status, said, line = asked(project, monkeypatch, "promote")
+        assert status == said["exit_code"] == 5 and "release file of production" in said["left"]
+        assert "KeyError in test_scripting.py" in said["error"] and "pindet reconcile" in line
+        status, said, _ = asked(project, monkeypatch, "reconcile")
+        assert status == 5 and "not the release file of production: KeyError" in said["failed"][0]
+    assert asked(project, monkeypatch, "reconcile")[0] == 0
+
+
+def test_a_tag_that_can_not_be_read_again_is_status_5(project, monkeypatch):
+    real = Bench.refresh
+
+    def broken(bench):
+        if real(bench).versions:
+            raise KeyError("key")
+
+    monkeypatch.setattr(Bench, "refresh", broken)
+    status, said, _ = asked(project, monkeypatch, "promote")
+    assert status == 5 and "the tags are written, but can not be read again: KeyError" in said["error"]
+
+
+def test_a_lock_that_dvc_did_not_write_is_one_line_for_every_command(project):
+    project.pindet("promote")
+    project.write("dvc.lock", "schema: '2.0'\nstages: {train: [1]}\n")
+    project.commit()
+    for command in (["promote"], ["status"], ["lineage", "HEAD"], ["compare", "champion", "HEAD"]):
+        assert "dvc.lock" in json.loads(project.pindet(*command, "--json", status=1))["error"]
+        assert "Traceback" not in project.said
 
 
 def test_a_promotion_that_lost_is_told_what_the_stage_holds(shared, clone):

@@ -12,7 +12,7 @@ from pindet.promotion.effects.effect import Effect
 from pindet.promotion.effects.model_card import WriteCard
 from pindet.promotion.effects.model_version import RegisterVersion
 from pindet.promotion.effects.release import WriteRelease
-from pindet.promotion.errors import IncompleteError, LostError
+from pindet.promotion.errors import IncompleteError, LostError, told
 
 Say = Callable[[str, str], None]
 """Told of each step: its name, and ``done``, ``already`` or, in a rehearsal, ``wanted``."""
@@ -44,8 +44,8 @@ def carry_out(effects: Sequence[Effect], say: Say, *, is_tagged: bool) -> bool:
         is_tagged: whether the tags are written, so that what fails is left for later, and the other steps are taken.
 
     Raises:
-        IncompleteError: steps failed after the tags were written.
-        ValueError or OSError: a step failed before.
+        IncompleteError: steps failed after the tags were written, whatever with.
+        Exception: a step failed before; it is passed on as it is.
     """
     changed, failed = False, {}
     for effect in effects:
@@ -56,7 +56,7 @@ def carry_out(effects: Sequence[Effect], say: Say, *, is_tagged: bool) -> bool:
             effect.do()
         except LostError:
             raise
-        except (ValueError, OSError) as error:
+        except Exception as error:  # once it is tagged, the message must say what is left to do
             if not is_tagged:
                 raise
             failed[effect.name] = error
@@ -64,7 +64,7 @@ def carry_out(effects: Sequence[Effect], say: Say, *, is_tagged: bool) -> bool:
         changed = True
         say(effect.name, "done")
     if failed:
-        reasons = "; ".join(dict.fromkeys(map(str, failed.values())))
+        reasons = "; ".join(dict.fromkeys(map(told, failed.values())))
         raise IncompleteError(
             f"the tags are written, but not the {', the '.join(failed)}: {reasons}. When that is mended, run pindet "
             "reconcile"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
@@ -53,3 +55,11 @@ class IncompleteError(PromotionError):
 def unreadable(what: str, error: yaml.YAMLError) -> PromotionError:
     """The error of a file that is no YAML, in one line."""
     return PromotionError(f"{what} can not be read: {' '.join(str(error).split())}")
+
+
+def told(error: Exception) -> str:
+    """An error in a line; of one that nobody foresaw, its kind and place as well."""
+    if isinstance(error, (ValueError, OSError)):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}: {error}"

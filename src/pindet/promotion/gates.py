@@ -75,11 +75,11 @@ def judge_lock(bench: Bench, revision: Revision) -> Verdict:
     """Does ``dvc.lock`` pin a bundle, made of what the commit holds?"""
     if BUNDLE not in revision.outs:
         return refused("dvc.lock", f"it pins no {BUNDLE}; run dvc repro and commit dvc.lock")
-    changed = stale(bench.repository, revision)
+    changed = stale(bench.objects.dvc, bench.repository, revision)
     if changed:
         return refused(
-            "dvc.lock", f"what it pins was made of other things than are committed: {_some(changed)}; "
-            "run dvc repro, and commit dvc.lock with them",
+            "dvc.lock", f"it does not describe what is committed: {_some(changed)}; "
+            "run dvc repro, and commit dvc.lock with it",
         )  # fmt: skip
     return passed("dvc.lock", f"it describes this commit; {BUNDLE} is {revision.outs[BUNDLE]}")
 
@@ -102,7 +102,7 @@ def judge_objects(bench: Bench, revision: Revision, *, only_bundle: bool = False
     """
     bundle = revision.outs[BUNDLE]
     inventory = take_inventory(bench.objects, {BUNDLE: bundle} if only_bundle else revision.outs)
-    if not any(map(_of_bundle, inventory.lost)) and bundle not in inventory.to_upload:
+    if not any(map(_of_bundle, inventory.lost)):
         broken = [md5 for md5 in damaged(bench.objects, bundle) if md5 not in inventory.to_upload]
         inventory.lost += [inventory.wanted[md5] for md5 in broken if bench.objects.cached(md5) is None]
         inventory.to_upload += [md5 for md5 in broken if bench.objects.cached(md5) is not None]

@@ -57,7 +57,7 @@ def _how_far(bench: Bench, stage: str, done: list[str], *, is_tagged: bool) -> H
     try:
         placed = (bench.truth if is_tagged else bench.refresh()).placed(stage)
         left = [effect.name for effect in following(bench, stage, "promoted") if effect.name not in done]
-    except (ValueError, OSError):  # what stopped it may be in the way of this as well
+    except Exception:  # what stopped it may be in the way of this as well
         return None
     version, commit = (placed.version, placed.commit) if placed else ("", "")
     return Halfway(stage, version, commit, done, left if is_tagged else [])

@@ -11,23 +11,31 @@ import yaml
 from pindet.digests import folder_md5, is_left_out
 from pindet.locked import changed_params
 from pindet.project import PARAMS
+from pindet.promotion.declared import differing_stages
 from pindet.promotion.errors import unreadable
 from pindet.promotion.repository import Repository
 from pindet.promotion.revision import Revision
 
 
-def stale(repository: Repository, revision: Revision) -> list[str]:
-    """Say what each stage of ``dvc.lock`` was made of that the commit does not have; empty if nothing.
+def stale(dvc: Any, repository: Repository, revision: Revision) -> list[str]:
+    """Say what ``dvc.lock`` has otherwise than the commit: stages, what they were made of, files of theirs in git.
 
     A dependency that neither git nor a stage keeps (raw data outside the project) can not be checked here.
+
+    Args:
+        dvc: DVC's view of the project.
     """
     deps = {str(dep["path"]) for stage in revision.lock.values() for dep in stage.get("deps", [])}
-    now = md5s_now(repository, revision, deps)
-    found: list[str] = []
+    now, tree = md5s_now(repository, revision, deps), tree_of(repository, revision.commit)
+    found = differing_stages(dvc, revision)
     for name, stage in revision.lock.items():
         for dep in stage.get("deps", []):
             path = str(dep["path"])
             if now[path] is not None and now[path] != dep.get("md5"):
+                found.append(f"{name}: {path}")
+        for out in stage.get("outs", []):
+            path = str(out["path"])
+            if path in tree and _blob_md5(repository, tree[path]) != out.get("md5"):
                 found.append(f"{name}: {path}")
         found += [f"{name}: {PARAMS}:{key}" for key in changed_params(stage, revision.params)]
     return found

@@ -21,6 +21,7 @@ from pindet.promotion.gates import (
     judge_tracking,
     judge_tree,
 )
+from pindet.promotion.rehearsal import judge_release
 from pindet.promotion.revision import BUNDLE, Revision
 from pindet.promotion.truth import PROMOTION, Placement
 from pindet.promotion.verdict import Verdict
@@ -122,8 +123,10 @@ def promote(bench: Bench, wish: Wish, show: Show, say: Say, *, dry_run: bool = F
     champion = bench.truth.placed(wish.stage)
     judged(judge_comparison(bench, revision, champion, again=wish.again, override=wish.override))
     objects, inventory = judge_objects(bench, revision)
-    if judged(objects) and (dry_run or inventory.to_upload):
-        judged(judge_bundle(bench, revision, in_remote=not inventory.to_upload))
+    if judged(objects):
+        if dry_run or inventory.to_upload:
+            judged(judge_bundle(bench, revision, in_remote=not inventory.to_upload))
+        judged(judge_release(bench, revision, version, wish.stage, inventory.to_upload))
     if not all(verdict.is_open for verdict in outcome.verdicts):
         raise _refusal(outcome)
     if dry_run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,14 +27,18 @@ def card_key(artifact: str, version: str) -> str:
     return f"{FOLDER}/{artifact}/{version}.md"
 
 
-def bundle_files(objects: Objects, bundle_md5: str) -> tuple[ReleasedFile, ...]:
+def bundle_files(objects: Objects, bundle_md5: str, coming: Collection[str] = ()) -> tuple[ReleasedFile, ...]:
     """The files of a bundle as the DVC remote lists them.
+
+    Args:
+        coming: md5s that are to be uploaded, and are listed as the cache has them.
 
     Raises:
         ObjectError: one is missing there.
     """
     entries = objects.listing(bundle_md5)
     sizes = objects.sizes(entry.md5 for entry in entries)
+    sizes |= {md5: objects.read(md5).stat().st_size for md5 in sizes if md5 in coming}
     missing = [entry.path for entry in entries if sizes[entry.md5] is None]
     if missing:
         raise ObjectError(f"the DVC remote {objects.address} lacks {', '.join(missing)} of the bundle; run dvc push")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import reprlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,18 +50,26 @@ class Revision:
         Raises:
             PromotionError: there is none, or it is not as DVC writes it.
         """
+        from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+        from voluptuous import Invalid
+
         content = self._yaml("dvc.lock")
         if content is None:
             raise PromotionError(f"{self.shown} has no dvc.lock; run `make repro` and commit what it writes")
-        if not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
-            raise PromotionError(f"dvc.lock of {self.shown} is not as DVC writes it; run dvc repro")
-        stages: dict[str, Any] = content["stages"]
+        try:
+            COMPILED_LOCKFILE_SCHEMA(content)
+            stages: dict[str, Any] = content["stages"]
+        except (Invalid, KeyError) as error:
+            raise PromotionError(
+                f"dvc.lock of {self.shown} is not as DVC writes it ({error}); restore it with git, or delete it and "
+                "run dvc repro"
+            ) from error
         return stages
 
     @cached_property
     def outs(self) -> dict[str, str]:
         """The md5 of everything that the stages made and git does not keep, by path."""
-        listed = [out for stage in self.lock.values() for out in stage.get("outs", []) if "md5" in out]
+        listed = [out for stage in self.lock.values() for out in stage.get("outs", []) if out.get("md5")]
         files = [str(out["path"]) for out in listed if not str(out["md5"]).endswith(".dir")]
         in_git = set() if self.is_workspace else {path for path in files if self.read(path) is not None}
         not_cached = in_git | _uncached(self._yaml("dvc.yaml"))
@@ -67,14 +77,37 @@ class Revision:
 
     @cached_property
     def params(self) -> dict[str, Any]:
-        """The parameters of the commit, nested by group."""
-        return dict(self._yaml("params.yaml") or {})
+        """The parameters of the commit, nested by group.
+
+        Raises:
+            PromotionError: ``params.yaml`` holds something else.
+        """
+        content = self._yaml("params.yaml")
+        if not isinstance(content, dict | None):
+            raise PromotionError(
+                f"params.yaml of {self.shown} is {reprlib.repr(content)}; allowed is a mapping, as pindet params "
+                "composes it"
+            )
+        return content or {}
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """The metrics of the commit, ``test/map`` and so on."""
+        """The metrics of the commit, ``test/map`` and so on; finite numbers.
+
+        Raises:
+            PromotionError: ``metrics.json`` holds something else.
+        """
         content = self.read("metrics.json")
-        return {} if content is None else dict(json.loads(content))
+        try:
+            metrics = {} if content is None else json.loads(content)
+        except ValueError as error:
+            raise self._no_metrics(f"no JSON ({error})") from error
+        if not isinstance(metrics, dict):
+            raise self._no_metrics(reprlib.repr(metrics))
+        for name, value in metrics.items():
+            if not _is_finite(value):
+                raise self._no_metrics(f"{reprlib.repr(value)} for {name}")
+        return dict(metrics)
 
     def out(self, path: str) -> str:
         """The md5 of what a stage made.
@@ -85,6 +118,12 @@ class Revision:
         if path not in self.outs:
             raise PromotionError(f"dvc.lock of {self.shown} pins no {path}; run dvc repro there and commit dvc.lock")
         return self.outs[path]
+
+    def _no_metrics(self, seen: str) -> PromotionError:
+        return PromotionError(
+            f"metrics.json of {self.shown} has {seen}; allowed are names with finite numbers. Run dvc repro evaluate, "
+            "and commit it with dvc.lock"
+        )
 
     def _yaml(self, path: str) -> Any:
         content = self.read(path)
@@ -146,15 +185,21 @@ def _experiment(repository: Repository, name: str) -> str | None:
     return next(iter(found.values()), None)
 
 
+def _is_finite(value: Any) -> bool:
+    """Whether a value of JSON is a number that every reader of JSON can take."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+
+
 def _uncached(pipeline: Any) -> set[str]:
     """Outs that DVC leaves to git: those with ``cache: false`` in ``dvc.yaml``."""
-    stages = pipeline.get("stages", {}) if isinstance(pipeline, Mapping) else {}
-    listed = [
-        out
-        for stage in stages.values()
+    stages = pipeline.get("stages") if isinstance(pipeline, Mapping) else None
+    kinds = [
+        stage.get(kind)
+        for stage in (stages.values() if isinstance(stages, Mapping) else ())
+        if isinstance(stage, Mapping)
         for kind in ("outs", "metrics", "plots")
-        for out in (stage.get(kind) or [] if isinstance(stage, Mapping) else [])
     ]
+    listed = [out for outs in kinds if isinstance(outs, list) for out in outs]
     return {
         path
         for out in listed

@@ -10,6 +10,7 @@ from pindet.promotion.effects.upload import UploadObjects
 from pindet.promotion.errors import PromotionError, RefusedError
 from pindet.promotion.gates import check_names, check_stage, judge_bundle, judge_objects
 from pindet.promotion.promote import Outcome, Show, finish
+from pindet.promotion.rehearsal import judge_release
 from pindet.promotion.revision import BUNDLE
 from pindet.promotion.truth import ROLLBACK, never_held
 
@@ -23,7 +24,7 @@ def rollback(
         to: the version; empty for the one that the stage held before, or that of a rollback which was cut.
 
     Raises:
-        RefusedError: the earlier bundle is not there any more, or does not prove itself.
+        RefusedError: the earlier bundle is not there any more, does not prove itself, or can not be released.
         PromotionError: there is no such version, the stage never held it, or it held no earlier one.
         LostError, IncompleteError: as of a promotion.
     """
@@ -44,8 +45,10 @@ def rollback(
         outcome.changed = carry_out([UploadObjects(bench, inventory.to_upload)], say, is_tagged=False)
     if objects.is_open:
         proof = judge_bundle(bench, revision, in_remote=not dry_run or not inventory.to_upload)
-        outcome.verdicts.append(proof)
-        show(proof)
+        release = judge_release(bench, revision, version, stage, inventory.to_upload)
+        for verdict in (proof, release):
+            outcome.verdicts.append(verdict)
+            show(verdict)
     closed = [verdict.gate for verdict in outcome.verdicts if not verdict.is_open]
     if closed:
         error = RefusedError(f"not rolled back; closed: {', '.join(closed)}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from gto.constants import Action
 from gto.tag import parse_name
 
-from pindet.promotion.errors import LostError, PromotionError
+from pindet.promotion.errors import LostError, PromotionError, told
 from pindet.promotion.repository import GitError, Repository
 from pindet.promotion.truth import Tag, Truth
 
@@ -94,10 +94,10 @@ def write_tags(repository: Repository, truth: Truth, tags: Sequence[NewTag]) -> 
         logger.warning("git push failed (%s), but %s has the tags", error.said.strip()[:300], repository.remote)
     try:
         _create(repository, made, force=True)
-    except GitError as error:
+    except Exception as error:
         logger.warning(
             "%s has the tags, but this clone can not write them (%s); git fetch --tags brings them when that is mended",
-            repository.remote, error.said.strip()[:300],
+            repository.remote, told(error)[:300],
         )  # fmt: skip
 
 

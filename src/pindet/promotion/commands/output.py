@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from pindet.promotion.errors import told
 from pindet.promotion.lineage.link import Link, State
 from pindet.promotion.verdict import Judgement, Verdict
 
@@ -69,11 +70,13 @@ class Output:
 
 @contextmanager
 def exiting(command: str, output: Output, outcome: Callable[[Any], dict[str, Any]] = lambda _: {}) -> Iterator[None]:
-    """Turn an error of the user's into a line and the exit status that is its own."""
+    """Turn an error into a line, JSON if it was asked for, and the exit status that is its own, or 1."""
     try:
         yield
-    except (ValueError, OSError) as error:
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
         code = int(getattr(error, "exit_code", 1))
-        output.json({**outcome(error), "error": str(error), "exit_code": code})
-        typer.echo(f"pindet {command}: {error}", err=True)
+        output.json({**outcome(error), "error": told(error), "exit_code": code})
+        typer.echo(f"pindet {command}: {told(error)}", err=True)
         raise typer.Exit(code) from error

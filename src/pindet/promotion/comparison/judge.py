@@ -89,7 +89,10 @@ def _judge(bench: Bench, revision: Revision, champion: Placement | None, again: 
 
 def _first(revision: Revision) -> Verdict:
     said = "nothing is released there yet; there is nothing to compare with"
-    value = revision.metrics.get("test/map")
+    try:
+        value = revision.metrics.get("test/map")
+    except PromotionError as error:
+        return refused(GATE, str(error))
     if value is None or value < _LITTLE:
         seen = "unknown" if value is None else f"{value:.3f}: it finds {'next to ' if value else ''}nothing"
         return warned(GATE, f"{said}, and its mAP is {seen}")

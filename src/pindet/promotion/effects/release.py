@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import Any
 
 from pindet.promotion.bench import Bench
@@ -46,16 +47,23 @@ class WriteRelease:
             if self._bench.refresh().placed(self._stage) == placed:
                 return
 
-    def _write(self, placed: Placement | None) -> None:
+    def text(self, placed: Placement, coming: Collection[str] = ()) -> str:
+        """What it says of a version in the stage.
+
+        Args:
+            coming: md5s that are to be uploaded.
+        """
         bench = self._bench
-        if placed is None:
-            bench.objects.texts.remove(self._key)
-            return
         revision = bench.at(placed.commit)
         bundle = revision.out(BUNDLE)
-        files = bundle_files(bench.objects, bundle)
-        release = make_release(placed, bench.settings.artifact, revision, files, self._run(revision))
-        bench.objects.texts.write(self._key, release_text(release))
+        files = bundle_files(bench.objects, bundle, coming)
+        return release_text(make_release(placed, bench.settings.artifact, revision, files, self._run(revision)))
+
+    def _write(self, placed: Placement | None) -> None:
+        if placed is None:
+            self._bench.objects.texts.remove(self._key)
+        else:
+            self._bench.objects.texts.write(self._key, self.text(placed))
 
     def _run(self, revision: Revision) -> dict[str, Any]:
         """What MLflow says of the training; nothing if it does not answer, for servers do not need it."""

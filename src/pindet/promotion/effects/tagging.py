@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pindet.promotion.bench import Bench
-from pindet.promotion.errors import IncompleteError, PromotionError
+from pindet.promotion.errors import IncompleteError, told
 from pindet.promotion.tags import NewTag, write_tags
 from pindet.promotion.truth import ACTION
 
@@ -38,9 +38,10 @@ class WriteTags:
         write_tags(self._bench.repository, truth, tags)
         try:
             self._bench.refresh()
-        except PromotionError as error:
+        except Exception as error:
             raise IncompleteError(
-                f"the tags are written, but can not be read again: {error}. When that is mended, run pindet reconcile"
+                f"the tags are written, but can not be read again: {told(error)}. "
+                "When that is mended, run pindet reconcile"
             ) from error
 
     def _says(self, title: str) -> str:

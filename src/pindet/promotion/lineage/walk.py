@@ -88,10 +88,10 @@ def _commit(bench: Bench, subject: Subject) -> Link:
     revision = subject.revision
     if revision.is_workspace and bench.repository.changed():
         return Link("commit", revision.commit[:_SHORT], State.unknown, "the workspace has changes beside it")
-    changed = stale(bench.repository, revision)
+    changed = stale(bench.objects.dvc, bench.repository, revision)
     if changed:
-        return Link("commit", revision.commit[:_SHORT], State.broken, f"dvc.lock was made of other: {changed[0]}")
-    return Link("commit", revision.commit, State.holds, "dvc.lock describes its code, parameters and data")
+        return Link("commit", revision.commit[:_SHORT], State.broken, f"dvc.lock does not describe it: {changed[0]}")
+    return Link("commit", revision.commit, State.holds, "dvc.lock describes its stages, code, parameters and data")
 
 
 def _run(bench: Bench, subject: Subject) -> Link:

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pindet.promotion.bench import Bench, experiment_of
-from pindet.promotion.errors import PromotionError
+from pindet.promotion.errors import PromotionError, told
 from pindet.promotion.reconcile import Reconciled, ignored_tags, reconcile
-from pindet.promotion.revision import BUNDLE, workspace_revision
+from pindet.promotion.revision import BUNDLE, Revision, workspace_revision
 from pindet.promotion.status.pipeline import pipeline_state
 from pindet.promotion.status.servers import ServerState, ask_servers
 
@@ -87,9 +87,9 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
     notes = [f"{name} does not count: {why}" for name, why in ignored_tags(bench).items()]
     revision = workspace_revision(bench.repository)
     has_params = (bench.root / PARAMS).is_file()
-    bundle = _bundle(bench, notes)
+    bundle = _bundle(revision, notes)
     pipeline = pipeline_state(bench)
-    run = bench.ask_mlflow(lambda registry: registry.find_run(bundle))
+    run = bench.ask_mlflow(lambda registry: registry.find_run(bundle)) if bundle else None
     newest = bench.ask_mlflow(lambda registry: registry.newest_run(experiment_of(bench.root)))
     asked = ask_servers(bench, servers)
     in_line, unknown = _in_line(bench)
@@ -111,7 +111,7 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
         newest_run=""
         if newest is None or (run is not None and newest.run_id == run.run_id)
         else f"{newest.run_id} ({newest.name}), {newest.status}",
-        stages=[holding for stage in bench.truth.stages if (holding := _holding(bench, stage))],
+        stages=[holding for stage in bench.truth.stages if (holding := _holding(bench, stage, notes))],
         out_of_line=in_line.changed,
         untagged=in_line.untagged,
         servers=asked,
@@ -120,20 +120,20 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
     )
 
 
-def _bundle(bench: Bench, notes: list[str]) -> str:
+def _bundle(revision: Revision, notes: list[str]) -> str:
     try:
-        return workspace_revision(bench.repository).outs.get(BUNDLE, "")
+        return revision.outs.get(BUNDLE, "")
     except PromotionError as error:
         notes.append(str(error))
         return ""
 
 
-def _holding(bench: Bench, stage: str) -> Holding | None:
+def _holding(bench: Bench, stage: str, notes: list[str]) -> Holding | None:
     placed, earlier = bench.truth.placed(stage), bench.truth.earlier(stage)
     if placed is None:
         return None
     since = datetime.fromtimestamp(placed.tag.when, UTC).isoformat().replace("+00:00", "Z")
-    bundle = bench.at(placed.commit).outs.get(BUNDLE, "")
+    bundle = _bundle(bench.at(placed.commit, placed.version), notes)
     return Holding(stage, placed.version, since, placed.tag.who, bundle, earlier.version if earlier else "")
 
 
@@ -141,5 +141,5 @@ def _in_line(bench: Bench) -> tuple[Reconciled, list[str]]:
     """What a reconciliation would do, and what keeps that from being known."""
     try:
         return reconcile(bench, lambda *_: None, check=True), []
-    except (ValueError, OSError) as error:
-        return Reconciled(), [f"whether releases are in line: {error}"]
+    except Exception as error:
+        return Reconciled(), [f"whether releases are in line: {told(error)}"]
