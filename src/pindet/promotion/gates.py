@@ -103,7 +103,7 @@ def judge_objects(bench: Bench, revision: Revision, *, only_bundle: bool = False
     bundle = revision.outs[BUNDLE]
     inventory = take_inventory(bench.objects, {BUNDLE: bundle} if only_bundle else revision.outs)
     if not any(map(_of_bundle, inventory.lost)):
-        broken = [md5 for md5 in damaged(bench.objects, bundle) if md5 not in inventory.to_upload]
+        broken = damaged(bench.objects, bundle, inventory.to_upload)
         inventory.lost += [inventory.wanted[md5] for md5 in broken if bench.objects.cached(md5) is None]
         inventory.to_upload += [md5 for md5 in broken if bench.objects.cached(md5) is not None]
     total, address = len(inventory.wanted), bench.objects.address

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,11 +18,16 @@ Fetch = Callable[[str, Path], None]
 """Writes the object of an md5 to a path; raises ObjectError when it can not."""
 
 
-def damaged(objects: Objects, md5: str) -> list[str]:
-    """The md5s of a bundle whose object the remote lacks or has with other bytes, the folder's listing included."""
+def damaged(objects: Objects, md5: str, known: Collection[str]) -> list[str]:
+    """The md5s of a bundle whose object the remote lacks or has with other bytes, the folder's listing included.
+
+    Args:
+        known: md5s that need not be looked at.
+    """
     found = []
+    names = [name for name in (md5, *(entry.md5 for entry in objects.listing(md5))) if name not in known]
     with tempfile.TemporaryDirectory() as folder:
-        for name in each([md5, *(entry.md5 for entry in objects.listing(md5))], "checking the remote"):
+        for name in each(names, "checking the remote"):
             try:
                 objects.download(name, Path(folder) / "object")
             except ObjectError:
