@@ -75,7 +75,8 @@ def test_an_error_that_nobody_foresaw_is_status_5_after_tagging_and_1_before_wit
         assert status == said["exit_code"] == 5 and "release file of production" in said["left"]
         assert "KeyError in test_scripting.py" in said["error"] and "pindet reconcile" in line
         status, said, _ = asked(project, monkeypatch, "reconcile")
-        assert status == 5 and "not the release file of production" in said["failed"][0] and "KeyError" in said["failed"][0]
+        (failed,) = said["failed"]
+        assert status == 5 and "not the release file of production" in failed and "KeyError" in failed
     assert asked(project, monkeypatch, "reconcile")[0] == 0
 
 
