@@ -22,12 +22,23 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from pindet_serve.detector import Detector
-from pindet_serve.golden import Tolerance, write_golden
+from pindet_serve.golden import Tolerance, load_proven, write_golden
 from pindet_serve.manifest import Manifest, list_files, write_manifest
+from pindet_serve.serving.sources import open_source
+from pindet_serve.serving.store import Store
+
+from pindet.promotion.bench import open_bench
+from pindet.promotion.errors import RefusedError
+from pindet.promotion.promote import Wish, promote
+from pindet.promotion.rollback import rollback
 
 CLASSES = ["bolt", "nut"]
 SIDE = 64
 IMAGES = 24
+
+
+def _unheard(*_):
+    pass
 
 
 def constant_model(score):
@@ -182,6 +193,30 @@ class Project:
         assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
         self.said = done.stderr
         return done.stdout
+
+    def promote(self, **wish):
+        """Promote in this process."""
+        with open_bench(self.root) as bench:
+            return promote(bench, Wish(**wish), _unheard, _unheard)
+
+    def refusal(self, **wish):
+        """The reasons of the gates that are closed to a promotion."""
+        with pytest.raises(RefusedError) as error:
+            self.promote(**wish)
+        return {verdict.gate: verdict.reason for verdict in error.value.outcome.verdicts if not verdict.is_open}
+
+    def roll_back(self, **arguments):
+        """Roll production back in this process; the version, and what was said."""
+        said = []
+        with open_bench(self.root) as bench:
+            outcome = rollback(bench, "production", _unheard, lambda name, _: said.append(name), **arguments)
+        return outcome.version, " ".join(said)
+
+    def served(self, folder):
+        """What a server would load, proven."""
+        source = open_source(str(self.remote / "releases/detector/production.json"))
+        release = source.pinned()
+        return release, load_proven(Store(folder / "store").bundle(release, source.fetch))
 
     def _prepared(self, test_seed, train_note, learnt):
         folder = self.root / "data/prepared"
