@@ -125,6 +125,14 @@ def test_a_card_that_can_not_be_made_closes_a_gate(project):
     assert not project.tags()
 
 
+def test_a_remote_that_is_gone_is_not_made_anew(project):
+    project.promote()
+    project.train(score=0.8)
+    project.remote.rename(project.root.parent / "not mounted")
+    assert "is not there; is it mounted?" in project.refusal()["objects"]
+    assert not project.remote.exists()
+
+
 def test_objects_that_are_nowhere_are_named(project):
     model = project.listing(project.pinned())["model.onnx"]
     project.object(model).unlink()

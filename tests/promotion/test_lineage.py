@@ -43,6 +43,16 @@ def answer(project, version, md5):
     return str(path)
 
 
+def test_a_workspace_with_another_bundle_than_its_commit_is_no_version(released):
+    assert states(released, "workspace")["version"] is State.holds
+    released.train(score=0.5)
+    lock = (released.root / "dvc.lock").read_bytes()
+    released.git("checkout", "--quiet", "--detach", "detector@v1.0.0")
+    (released.root / "dvc.lock").write_bytes(lock)
+    found = states(released, "workspace")
+    assert found["version"] is State.unknown and "release" not in found
+
+
 def test_every_name_of_a_release_leads_to_the_same_walk(released):
     md5 = released.pinned()
     expected = states(released, "v1.0.0")

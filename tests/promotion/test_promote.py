@@ -76,6 +76,14 @@ def test_branches_commits_and_experiments_can_be_promoted(project):
     project.git("reset", "-q", "--hard", first)
     assert project.promote(rev="brave-one").commit == experiment
     assert project.git("rev-parse", "detector@v1.0.0^{commit}") == experiment
+    for rev in ("brave*", "br?ve-one", "*"):
+        with pytest.raises(PromotionError, match="is no commit, branch, tag, experiment or version here"):
+            project.promote(rev=rev)
+    for option in ("--rev", "--override-comparison"):
+        project.pindet("promote", option, " ", status=2)
+        assert "it is empty; give one" in project.said
+    project.pindet("lineage", "", status=1)
+    assert "the name of a revision is empty" in project.said
     assert project.promote(rev=first, bump=Bump.major).version == "v2.0.0"
     with pytest.raises(PromotionError, match=r"'nothing' is no commit.*dvc exp pull"):
         project.promote(rev="nothing")

@@ -55,6 +55,20 @@ def serve(project, free_port):
         process.wait(10)
 
 
+def test_while_dvc_is_at_work_all_but_the_pipeline_is_known(project, monkeypatch):
+    from dvc.lock import LockError
+
+    def busy(*_):
+        raise LockError("'reports/train' is busy")
+
+    project.promote()
+    with open_bench(project.root) as bench:
+        monkeypatch.setattr(bench.objects.dvc, "status", busy)
+        state = find_state(bench, [])
+    assert [holding.version for holding in state.stages] == ["v1.0.0"] and not state.asked_pipeline
+    assert [text for text in state.unknown if "another dvc command is at work in this project" in text]
+
+
 def test_a_parameter_that_was_not_run_is_said_and_breaks_nothing(project):
     """DVC tells of a changed parameter in another form than of a changed file."""
     params = (project.root / "params.yaml").read_text()

@@ -75,6 +75,11 @@ class Objects:
         return str(self._fs.unstrip_protocol(self._remote.path)).removeprefix("file://")
 
     @property
+    def is_away(self) -> bool:
+        """Whether the remote is a folder that is not there: made anew by the first upload, if nobody looks."""
+        return bool(self._fs.protocol == "local") and not Path(self._remote.path).is_dir()
+
+    @property
     def dvc(self) -> Any:
         """DVC's own view of the project."""
         return self._repo

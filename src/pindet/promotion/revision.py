@@ -154,6 +154,8 @@ def find_revision(repository: Repository, truth: Truth, rev: str) -> Revision:
     Raises:
         PromotionError: nothing has that name, or two experiments have it.
     """
+    if not rev.strip():
+        raise PromotionError("the name of a revision is empty; give a commit, branch, tag, experiment or version")
     if rev == WORKSPACE:
         return workspace_revision(repository)
     if rev in truth.versions:
@@ -178,8 +180,9 @@ def find_revision(repository: Repository, truth: Truth, rev: str) -> Revision:
 
 
 def _experiment(repository: Repository, name: str) -> str | None:
-    listed = repository.run("for-each-ref", "--format=%(objectname) %(refname)", f"refs/exps/??/*/{name}")
-    found = {line.split(" ", 1)[1]: line.split(" ", 1)[0] for line in listed.splitlines()}
+    listed = repository.run("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/??/*/*")
+    pairs = [line.split(" ", 1) for line in listed.splitlines()]
+    found = {ref: commit for commit, ref in pairs if ref.rpartition("/")[2] == name}
     if len(set(found.values())) > 1:
         raise PromotionError(f"several experiments are called {name!r}; name one in full: {', '.join(sorted(found))}")
     return next(iter(found.values()), None)

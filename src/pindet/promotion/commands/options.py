@@ -38,7 +38,7 @@ DvcRemote = Annotated[str | None, typer.Option("--remote", help="DVC remote; by 
 GitRemote = Annotated[
     str | None, typer.Option(help="Git remote that shares the tags; by default origin, if it is there.")
 ]
-Mlflow = Annotated[bool, typer.Option("--mlflow/--no-mlflow", help="Register versions and aliases in MLflow.")]
+Mlflow = Annotated[bool, typer.Option("--mlflow/--no-mlflow", help="Use MLflow: its runs, versions and aliases.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what every gate says; change nothing.")]
 MeasureAgain = Annotated[
     bool, typer.Option("--measure-again", help="Let what was measured on other test images answer the new ones.")

@@ -26,16 +26,17 @@ from pindet.promotion.versions import Bump
 def promote_command(
     stage: Stage = "production",
     rev: Annotated[
-        str,
+        str | None,
         typer.Option(help="Commit, branch, tag, experiment, version; default HEAD.", autocompletion=complete_commits),
-    ] = "",
+    ] = None,
     bump: Annotated[Bump, typer.Option(help="Which number of the version grows.")] = Bump.minor,
     version: Annotated[str, typer.Option(help="The new version, as v2.0.0; by default the next one.")] = "",
     message: Message = "",
     measure_again: MeasureAgain = False,
     override_comparison: Annotated[
-        str, typer.Option(metavar="REASON", help="Promote whatever the comparison says; the tag keeps the reason.")
-    ] = "",
+        str | None,
+        typer.Option(metavar="REASON", help="Promote whatever the comparison says; the tag keeps the reason."),
+    ] = None,
     dry_run: DryRun = False,
     remote: DvcRemote = None,
     git_remote: GitRemote = None,
@@ -51,8 +52,11 @@ def promote_command(
     from pindet.promotion.halfway import telling_how_far
     from pindet.promotion.promote import Wish, promote
 
+    for option, value in (("--rev", rev), ("--override-comparison", override_comparison)):
+        if value is not None and not value.strip():
+            raise typer.BadParameter("it is empty; give one, or leave the option out", param_hint=option)
     output = Output(json)
-    wish = Wish(stage, rev, version, bump, message, measure_again, override_comparison)
+    wish = Wish(stage, rev or "", version, bump, message, measure_again, override_comparison or "")
     with (
         exiting("promote", output, outcome_of),
         open_bench(Path.cwd(), access(git_remote, remote, mlflow)) as bench,

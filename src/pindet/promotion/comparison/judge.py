@@ -39,6 +39,8 @@ def judge_comparison(
     verdict = _judge(bench, revision, champion, again)
     if not verdict.is_open and override:
         return warned(GATE, f"overridden ({override}): {verdict.reason}")
+    if not verdict.is_open and "--override-comparison" not in verdict.reason:
+        return refused(GATE, f"{verdict.reason}; pindet compare shows it, --override-comparison promotes with a reason")
     return verdict
 
 

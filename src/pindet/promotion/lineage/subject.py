@@ -61,7 +61,8 @@ def _from_answer(bench: Bench, path: Path) -> Subject:
         version, md5 = str(model["version"]), str(model["md5"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PromotionError(
-            f"{path} names no model ({error!r}); allowed is what POST /v1/detect or GET /v1/model answers"
+            f"{path} names no model ({type(error).__name__}: {error}); allowed is what POST /v1/detect or GET "
+            "/v1/model answers"
         ) from error
     if not _WHOLE_MD5.fullmatch(md5):
         raise PromotionError(

@@ -50,13 +50,17 @@ def walk(bench: Bench, subject: Subject, *, thorough: bool = False) -> Iterator[
 
 
 def _releases(bench: Bench, subject: Subject) -> Iterator[Link]:
-    version = subject.version or bench.truth.version_of(subject.revision.commit) or ""
+    revision = subject.revision
+    version = subject.version or bench.truth.version_of(revision.commit) or ""
+    if version and revision.is_workspace and bench.at(revision.commit).outs.get(BUNDLE) != revision.out(BUNDLE):
+        yield Link("version", "none", State.unknown, f"the workspace pins another bundle than its commit, {version}")
+        return
     if version not in bench.truth.versions:
         state = State.broken if version and version != "workspace" else State.unknown
         yield Link("version", version or "none", state, "no tag names it: it was not released")
         return
     tag = bench.truth.versions[version]
-    same = tag.commit == subject.revision.commit
+    same = tag.commit == revision.commit
     yield Link("version", version, State.holds if same else State.broken, f"tag {tag.name} on {tag.commit[:_SHORT]}")
     for stage in bench.truth.stages:
         placed = bench.truth.placed(stage)

@@ -33,11 +33,14 @@ def pipeline_state(bench: Bench) -> PipelineState:
         PromotionError: DVC can not say.
     """
     from dvc.exceptions import DvcException
+    from dvc.lock import LockError
 
     try:
         found: dict[str, list[Any]] = bench.objects.dvc.status()
+    except LockError as error:
+        raise PromotionError("another dvc command is at work in this project; ask again when it is done") from error
     except DvcException as error:
-        raise PromotionError(f"DVC can not say which stages are stale: {error}") from error
+        raise PromotionError(f"DVC can not say it: {error}") from error
     here = Path.cwd() if Path.cwd().is_relative_to(bench.root) else bench.root  # what DVC's paths start from
     states = {stage.rpartition(":")[2]: set(_states(changes, here)) for stage, changes in found.items()}
     absent = {stage for stage, seen in states.items() if seen <= {"deleted", "not in cache"}}

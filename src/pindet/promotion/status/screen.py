@@ -27,11 +27,12 @@ def _rows(state: ProjectState) -> list[tuple[str, str, str]]:
     remedy = "dvc pull" if state.uncached else "dvc checkout"
     absent = f"not checked out: {', '.join(state.absent)}; {remedy}" if state.absent else "up to date"
     stale = f"stale: {', '.join(state.stale)}; dvc repro" if state.stale else absent
+    pipeline = stale if state.asked_pipeline else "not known"
     no_run = "MLflow knows none of this bundle" if state.asked_mlflow else "MLflow was not asked"
     rows = [
         ("workspace", f"{state.commit[:10]}{released}{changed}", _tone(bool(state.uncommitted))),
         ("parameters", state.overrides, "default"),
-        ("pipeline", stale, _tone(bool(state.stale or state.absent))),
+        ("pipeline", pipeline, _tone(bool(state.stale or state.absent or not state.asked_pipeline))),
         ("bundle", state.bundle_md5 or "none; dvc repro", "default"),
         ("its run", state.run or no_run, "default"),
     ]

@@ -11,7 +11,7 @@ from pindet.promotion.bench import Bench, experiment_of
 from pindet.promotion.errors import PromotionError, told
 from pindet.promotion.reconcile import Reconciled, ignored_tags, reconcile
 from pindet.promotion.revision import BUNDLE, Revision, workspace_revision
-from pindet.promotion.status.pipeline import pipeline_state
+from pindet.promotion.status.pipeline import PipelineState, pipeline_state
 from pindet.promotion.status.servers import ServerState, ask_servers
 
 
@@ -38,6 +38,7 @@ class ProjectState:
         stale: stages of the pipeline that would run again.
         absent: stages whose outs are not here.
         uncached: those of them whose outs the cache has not either.
+        asked_pipeline: whether these three are known.
         bundle_md5: of the workspace's bundle; empty if there is none.
         version: that the workspace's commit is released as.
         run: the run of the workspace's bundle, as MLflow calls it; empty if it knows none.
@@ -61,6 +62,7 @@ class ProjectState:
     run: str
     asked_mlflow: bool = True
     uncached: list[str] = field(default_factory=list)
+    asked_pipeline: bool = True
     newest_run: str = ""
     stages: list[Holding] = field(default_factory=list)
     out_of_line: list[str] = field(default_factory=list)
@@ -88,12 +90,12 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
     revision = workspace_revision(bench.repository)
     has_params = (bench.root / PARAMS).is_file()
     bundle = _bundle(revision, notes)
-    pipeline = pipeline_state(bench)
+    pipeline, why = _pipeline(bench)
     run = bench.ask_mlflow(lambda registry: registry.find_run(bundle)) if bundle else None
     newest = bench.ask_mlflow(lambda registry: registry.newest_run(experiment_of(bench.root)))
     asked = ask_servers(bench, servers)
     in_line, unknown = _in_line(bench)
-    unknown = [*bench.away.values(), *unknown]
+    unknown = [*bench.away.values(), *why, *unknown]
     unknown += [f"what {each.url} serves: {each.problem}" for each in asked if not each.is_reachable]
     return ProjectState(
         commit=revision.commit,
@@ -101,6 +103,7 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
         overrides=overrides_in_force(bench.root / PARAMS, bench.root / CONF)
         if has_params
         else "there is no params.yaml",
+        asked_pipeline=not why,
         stale=pipeline.stale,
         absent=pipeline.absent,
         uncached=pipeline.uncached,
@@ -118,6 +121,14 @@ def find_state(bench: Bench, servers: Sequence[str]) -> ProjectState:
         unknown=unknown,
         notes=notes,
     )
+
+
+def _pipeline(bench: Bench) -> tuple[PipelineState, list[str]]:
+    """The state of the pipeline, and what keeps that from being known."""
+    try:
+        return pipeline_state(bench), []
+    except PromotionError as error:
+        return PipelineState([], [], []), [f"which stages are stale: {error}"]
 
 
 def _bundle(revision: Revision, notes: list[str]) -> str:
