@@ -37,3 +37,11 @@ def test_its_lineage_leads_back_to_commit_bundle_weights_and_data(sections, proj
     }.items():  # fmt: skip
         assert f"- {name}: `{project.pinned(path)}`" in lineage
     assert "released by Tester <tester@localhost>, " in lineage and "pindet lineage v1.0.0" in lineage
+
+
+def test_it_says_that_the_comparison_was_overridden(project):
+    project.promote()
+    project.train(miss=range(24))
+    project.promote(override="nuts are not made")
+    card = (project.remote / project.release()["card"]).read_text("utf-8")
+    assert "- released though the comparison with what was there before is against it: nuts are not made" in card

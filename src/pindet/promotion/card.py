@@ -17,7 +17,7 @@ from pindet.promotion.comparison.judge import answers_of, draws_of
 from pindet.promotion.comparison.text import plain
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.revision import BUNDLE, EVALUATION, PREPARED, WEIGHTS, Revision
-from pindet.promotion.truth import Placement
+from pindet.promotion.truth import OVERRIDDEN, Placement
 
 _FEW_OBJECTS = 30
 _LOW_AP = 0.5
@@ -33,7 +33,7 @@ def write_card(bench: Bench, placement: Placement) -> str:
         *_what(manifest),
         *_data(revision, manifest, answers),
         *_measures(bench, answers),
-        *_limits(revision, manifest, answers),
+        *_limits(placement, revision, manifest, answers),
         *_lineage(bench, placement, revision),
     ]
     return "\n".join(lines) + "\n"
@@ -102,9 +102,14 @@ def _measures(bench: Bench, answers: Answers | None) -> list[str]:
     ]  # fmt: skip
 
 
-def _limits(revision: Revision, manifest: dict[str, Any], answers: Answers | None) -> list[str]:
+def _limits(placement: Placement, revision: Revision, manifest: dict[str, Any], answers: Answers | None) -> list[str]:
     counts = _objects(answers) if answers is not None else {}
     limits = [
+        f"released though the comparison with what was there before is against it: {plain(line[len(OVERRIDDEN) :])}"
+        for line in placement.tag.message.splitlines()
+        if line.startswith(OVERRIDDEN)
+    ]
+    limits += [
         f"{plain(name)}: only {counts.get(name, 0)} objects in the test images; its figures say little"
         for name in manifest["classes"]
         if answers is not None and counts.get(name, 0) < _FEW_OBJECTS

@@ -23,7 +23,7 @@ from pindet.promotion.gates import (
 )
 from pindet.promotion.rehearsal import judge_release
 from pindet.promotion.revision import BUNDLE, Revision
-from pindet.promotion.truth import PROMOTION, Placement
+from pindet.promotion.truth import OVERRIDDEN, PROMOTION, Placement
 from pindet.promotion.verdict import Verdict
 from pindet.promotion.versions import Bump, numbers
 
@@ -142,7 +142,7 @@ def promote(bench: Bench, wish: Wish, show: Show, say: Say, *, dry_run: bool = F
 
 def _release(bench: Bench, wish: Wish, outcome: Outcome, champion: Placement | None, say: Say) -> None:
     message = "\n".join(
-        filter(None, [wish.message, f"comparison overridden: {wish.override}" if wish.override else ""])
+        filter(None, [wish.message, f"{OVERRIDDEN}{wish.override}" if wish.override else ""])
     )
     tagging = WriteTags(bench, outcome.commit, outcome.version, wish.stage, message, PROMOTION)
     was = champion.version if champion else "nothing"

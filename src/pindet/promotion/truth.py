@@ -14,6 +14,8 @@ from pindet.promotion.versions import Bump, is_version, next_version, numbers
 
 ACTION = "Pindet-Action: "
 """Begins the last line of what a tag says; what wrote the tag follows."""
+OVERRIDDEN = "comparison overridden: "
+"""Begins the line of a promotion that the comparison was against; the reason follows."""
 PROMOTION, ROLLBACK = "promotion", "rollback"
 
 
