@@ -141,9 +141,7 @@ def promote(bench: Bench, wish: Wish, show: Show, say: Say, *, dry_run: bool = F
 
 
 def _release(bench: Bench, wish: Wish, outcome: Outcome, champion: Placement | None, say: Say) -> None:
-    message = "\n".join(
-        filter(None, [wish.message, f"{OVERRIDDEN}{wish.override}" if wish.override else ""])
-    )
+    message = "\n".join(filter(None, [wish.message, f"{OVERRIDDEN}{wish.override}" if wish.override else ""]))
     tagging = WriteTags(bench, outcome.commit, outcome.version, wish.stage, message, PROMOTION)
     was = champion.version if champion else "nothing"
     outcome.changed |= carry_out([tagging], say, is_tagged=False)
