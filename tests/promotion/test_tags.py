@@ -1,6 +1,9 @@
 """Tags: shared with the git remote, written at once, counted only where all see them."""
 
+import json
+import shlex
 import subprocess
+import sys
 
 import gto.api
 import pytest
@@ -41,6 +44,23 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_says_so(shared, clone)
     assert shared.release()["bundle_md5"] == shared.pinned()
     assert other.tags() <= shared.tags(shared.origin) == {"detector@v1.0.0", "detector#production#1"}
     assert other.promote().version == "v1.1.0"  # and may try again
+
+
+def test_the_slower_command_ends_with_status_4(shared, clone):
+    """The faster one begins when git pushes the tags of the slower."""
+    other = clone(shared)
+    other.train(score=0.8)
+    command = [sys.executable, "-c", "from pindet.cli import main; main()", "promote", "--no-mlflow"]
+    hook = other.root / ".git/hooks/pre-push"
+    hook.write_text(
+        f"#!/bin/sh\nunset $(git rev-parse --local-env-vars)\ncd {shlex.quote(str(shared.root))} && "
+        f"{shlex.join(command)} >&2\n"
+    )
+    hook.chmod(0o755)
+    said = json.loads(other.pindet("promote", "--no-mlflow", "--json", status=4))
+    assert said["exit_code"] == 4 and "another promotion was faster" in said["error"]
+    assert shared.release()["bundle_md5"] == shared.pinned()
+    assert shared.tags(shared.origin) == {"detector@v1.0.0", "detector#production#1"}
 
 
 def test_of_two_that_write_the_release_file_the_later_tag_stays(shared, clone, monkeypatch):
