@@ -46,13 +46,12 @@ class Activity:
         while self._requests and self._requests[0][0] < now - WINDOW_S:
             self._requests.popleft()
         times = sorted(seconds for _, seconds, _ in self._requests)
-        release = self._service.model.release
         return {
             "throughput": round(sum(images for *_, images in self._requests) / WINDOW_S, 2),
             "p50_ms": _quantile_ms(times, 0.5),
             "p95_ms": _quantile_ms(times, 0.95),
             "queue": self._service.batcher.admitted,
-            "model": {"name": release.name, "version": release.version, "md5": release.bundle_md5},
+            "model": self._service.model.release.named,
         }
 
 

@@ -180,9 +180,7 @@ def _records(
 
 def _json(images: list[dict[str, Any]], model: Model, metrics: Metrics) -> Response:
     started = time.monotonic()
-    release = model.release
-    name = {"name": release.name, "version": release.version, "md5": release.bundle_md5}
-    body = json.dumps({"model": name, "images": images}, ensure_ascii=False, allow_nan=False).encode()
+    body = json.dumps({"model": model.release.named, "images": images}, ensure_ascii=False, allow_nan=False).encode()
     metrics.phases.labels("encode").observe(time.monotonic() - started)
     return Response(body, media_type="application/json")
 

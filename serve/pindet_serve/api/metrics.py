@@ -78,8 +78,7 @@ class _State(Collector):
             seen = describe()
             yield GaugeMetricFamily(f"pindet_{name}_up", f"1 while the {name} works", seen["state"] == "up")
             yield CounterMetricFamily(f"pindet_{name}_dropped", f"What the {name} lost", seen["dropped"])
-        release = service.model.release
-        labels = {"name": release.name, "version": release.version, "md5": release.bundle_md5}
+        labels = service.model.release.named
         info = GaugeMetricFamily("pindet_model_info", "The model that answers", labels=[*labels, "engine", "device"])
         info.add_metric([*labels.values(), service.model.engine, service.model.device], 1)
         yield info

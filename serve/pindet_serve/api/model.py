@@ -15,7 +15,6 @@ from pindet_serve.auth.principal import Principal
 from pindet_serve.auth.require import require
 from pindet_serve.history.audit import AuditEntry
 from pindet_serve.manifest import BundleError
-from pindet_serve.serving.release import Release
 from pindet_serve.serving.service import Busy, Service
 
 _T = TypeVar("_T")
@@ -80,9 +79,7 @@ def _described(service: Service) -> ModelAnswer:
     model = service.model
     release, manifest, declined = model.release, model.manifest, service.declined
     return ModelAnswer(
-        name=release.name,
-        version=release.version,
-        md5=release.bundle_md5,
+        **release.named,
         stage=release.stage,
         engine=model.engine,
         device=model.device,
@@ -95,10 +92,6 @@ def _described(service: Service) -> ModelAnswer:
         data_md5=manifest.data_md5,
         lineage=release.lineage,
         can_roll_back=service.can_roll_back,
-        declined=None if declined is None else _model_name(declined),
+        declined=None if declined is None else ModelName(**declined.named),
         refused=service.refused,
     )
-
-
-def _model_name(release: Release) -> ModelName:
-    return ModelName(name=release.name, version=release.version, md5=release.bundle_md5)

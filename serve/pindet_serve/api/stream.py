@@ -146,9 +146,7 @@ async def _answer(data: bytes, detecting: Detecting, settings: Settings, wanted:
         return {"error": Problem(503, "Overloaded", str(full)).body}
     except ValueError as error:
         return {"error": Problem(422, "Invalid parameters", str(error)).body}
-    release = model.release
-    name = {"name": release.name, "version": release.version, "md5": release.bundle_md5}
-    return {"model": name} | model.described(found.detections, found.placement)
+    return {"model": model.release.named} | model.described(found.detections, found.placement)
 
 
 def _wanted(websocket: WebSocket) -> Wanted:

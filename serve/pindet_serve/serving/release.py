@@ -62,6 +62,11 @@ class Release:
             raise BundleError(f"the files listed for {self.name} {self.version} make {seen}, not {self.bundle_md5}")
 
     @property
+    def named(self) -> dict[str, str]:
+        """What answers, events and figures call it: name, version and the md5 of its bundle."""
+        return {"name": self.name, "version": self.version, "md5": self.bundle_md5}
+
+    @property
     def identity(self) -> tuple[str, str, str]:
         """Version, bundle and the tag that released it: the same when only its file was written again."""
         return self.version, self.bundle_md5, str(self.lineage.get("git_tag", ""))

@@ -198,7 +198,7 @@ class Service:
             record = Record(previous, present, True, tuple(model.manifest.classes))
             self._swap(model, record)
             self.refused = ""
-            self.publish("model.rolled_back", {"from": _named(present), "to": _named(previous)})
+            self.publish("model.rolled_back", {"from": present.named, "to": previous.named})
 
     def _is_declined(self, release: Release) -> bool:
         return self.declined is not None and release.identity == self.declined.identity
@@ -208,7 +208,7 @@ class Service:
             return self._source.pinned()
 
     def _load(self, release: Release, fetch: Fetch) -> Model:
-        self.publish("model.loading", _named(release))
+        self.publish("model.loading", release.named)
         with _refusing():
             return load_model(release, self._store.bundle(release, fetch), self._settings)
 
@@ -227,7 +227,7 @@ class Service:
         previous = current if changed else self._record.previous
         self._swap(model, Record(model.release, previous, False, classes))
         self.refused = ""
-        self.publish("model.loaded", _named(model.release))
+        self.publish("model.loaded", model.release.named)
 
     def _swap(self, model: Model, record: Record) -> None:
         self._model = model
@@ -246,7 +246,7 @@ class Service:
             return
         self.refused = str(error)
         _log.error("release refused, the last one serves on: %s", error)
-        serving = None if self._model is None else _named(self._model.release)
+        serving = None if self._model is None else self._model.release.named
         self.publish("model.refused", {"reason": self.refused, "serving": serving})
 
     @contextlib.contextmanager
@@ -268,10 +268,6 @@ def _refusing() -> Iterator[None]:
         raise
     except Exception as error:
         raise BundleError(f"it can not be loaded: {error!r}") from error
-
-
-def _named(release: Release) -> dict[str, str]:
-    return {"name": release.name, "version": release.version, "md5": release.bundle_md5}
 
 
 def _not_stored(file: ReleasedFile, _: Path) -> None:
