@@ -22,8 +22,7 @@ def grown(project):
     """A project whose release was measured on other test images than its last commit, and had learnt from five."""
     project.write("promotion.yaml", "resamples: 200\nmax_drop: 0.1\nmax_class_drop: 0.1\n")
     project.train(score=0.85, learnt=5)
-    with open_bench(project.root) as bench:
-        promote(bench, Wish(), quiet, quiet)
+    project.promote()
     project.train(score=0.8, test_seed=1, miss=[0])
     return project
 

@@ -7,7 +7,6 @@ import pytest
 
 from pindet.promotion.bench import open_bench
 from pindet.promotion.errors import PromotionError
-from pindet.promotion.promote import Wish, promote
 from pindet.promotion.status.state import find_state
 from pindet.tracking.store import TrackingError
 
@@ -17,8 +16,7 @@ NOWHERE = "http://127.0.0.1:9"
 @pytest.fixture
 def released(shared):
     """A project with v1.0.0 in production, on a git remote."""
-    with open_bench(shared.root) as bench:
-        promote(bench, Wish(), lambda _: None, lambda *_: None)
+    shared.promote()
     return shared
 
 

@@ -4,16 +4,12 @@ import re
 
 import pytest
 
-from pindet.promotion.bench import open_bench
-from pindet.promotion.promote import Wish, promote
-
 
 @pytest.fixture
 def sections(project):
     """The sections of the card of a model that misses every nut, by heading."""
     project.train(miss=range(24))
-    with open_bench(project.root) as bench:
-        promote(bench, Wish(), lambda _: None, lambda *_: None)
+    project.promote()
     card = (project.remote / project.release()["card"]).read_text("utf-8")
     return dict(re.findall(r"(?ms)^## (.+?)$(.*?)(?=^## |\Z)", card))
 

@@ -13,18 +13,12 @@ from pindet.promotion.comparison.rows import facts
 from pindet.promotion.comparison.sides import compare_sides
 from pindet.promotion.comparison.text import show, to_markdown
 from pindet.promotion.errors import PromotionError
-from pindet.promotion.promote import Wish, promote
-
-
-def quiet(*_):
-    pass
 
 
 @pytest.fixture
 def two(project):
     """A project with v1.0.0 released, and a worse last commit with another learning rate."""
-    with open_bench(project.root) as bench:
-        promote(bench, Wish(), quiet, quiet)
+    project.promote()
     project.train(score=0.8, miss=range(5), lr=0.02)
     return project
 

@@ -14,7 +14,6 @@ from pindet.promotion.lineage.link import State
 from pindet.promotion.lineage.reproduce import reproduce
 from pindet.promotion.lineage.subject import find_subject
 from pindet.promotion.lineage.walk import walk
-from pindet.promotion.promote import Wish, promote
 from pindet.promotion.repository import GitError, Repository
 from pindet.promotion.revision import workspace_revision
 
@@ -25,8 +24,7 @@ def quiet(*_):
 
 @pytest.fixture
 def released(project):
-    with open_bench(project.root) as bench:
-        promote(bench, Wish(), quiet, quiet)
+    project.promote()
     return project
 
 
@@ -75,8 +73,7 @@ def test_the_command_says_it_and_its_status_tells(released):
 def test_an_answer_that_names_another_bundle_than_its_version_is_broken(released):
     first = released.pinned()
     released.train(score=0.8)
-    with open_bench(released.root) as bench:
-        promote(bench, Wish(), quiet, quiet)
+    released.promote()
     assert states(released, answer(released, "v1.1.0", first))["answer"] is State.broken
     assert states(released, answer(released, "v9.9.9", first))["version"] is State.broken
 
@@ -116,8 +113,7 @@ def test_a_release_file_that_names_the_version_and_serves_another_bundle_is_brok
     path, first = released.remote / "releases/detector/production.json", released.pinned()
     old = json.loads(path.read_text())
     released.train(score=0.8)
-    with open_bench(released.root) as bench:
-        promote(bench, Wish(), quiet, quiet)
+    released.promote()
     new = json.loads(path.read_text())
     path.write_text(json.dumps(new | {key: old[key] for key in ("bundle_md5", "files")}))
     said = broken(released, "v1.1.0")

@@ -40,8 +40,7 @@ def champion(project):
 
 
 def test_a_version_points_to_dvc_s_object_and_its_run(tracked):
-    with open_bench(tracked.root) as bench:
-        promote(bench, Wish(), quiet, quiet)
+    tracked.promote()
     version, md5 = champion(tracked), tracked.pinned()
     assert version.source == f"dvc://files/md5/{md5[:2]}/{md5[2:]}"
     assert version.run_id == tracked.run.info.run_id
@@ -94,8 +93,7 @@ def served(project):
 
 
 def test_mlflow_that_goes_away_after_the_tag_holds_up_nothing_else_and_is_left_to_reconcile(tracked, monkeypatch):
-    with open_bench(tracked.root) as bench:
-        promote(bench, Wish(), quiet, quiet)
+    tracked.promote()
     tracked.train(score=0.8, tracked=True)
     version, alias, card = "MLflow model version of v1.1.0", "MLflow alias champion", "model card of v1.1.0"
     with open_bench(tracked.root) as bench, monkeypatch.context() as patch:

@@ -132,8 +132,7 @@ def test_outside_a_project_each_command_says_so_in_one_line(command, tmp_path, p
 
 
 def test_completion_knows_versions_stages_and_branches(project, monkeypatch):
-    with open_bench(project.root) as bench:
-        promote(bench, Wish(), quiet, quiet)
+    project.promote()
     monkeypatch.chdir(project.root)
     assert complete_versions("v1") == ["v1.0.0"] and complete_stages("p") == ["production"]
     project.git("branch", "feature/x")

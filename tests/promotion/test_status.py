@@ -106,8 +106,7 @@ def test_a_server_that_serves_another_version_drifts(project, serve):
 
 def test_the_command_says_what_is_out_of_line(project):
     assert "nothing yet; pindet promote" in project.pindet("status")
-    with open_bench(project.root) as bench:
-        promote(bench, Wish(), quiet, quiet)
+    project.promote()
     (project.remote / "releases/detector/production.json").unlink()
     project.write("src/model.py", "WIDTH = 3\n")
     said = json.loads(project.pindet("status", "--json", status=3))

@@ -37,11 +37,11 @@ def judge_comparison(
         override: a reason to promote whatever the comparison says; it goes into the tag.
     """
     verdict = _judge(bench, revision, champion, again)
-    if not verdict.is_open and override:
+    if verdict.is_open:
+        return verdict
+    if override:
         return warned(GATE, f"overridden ({override}): {verdict.reason}")
-    if not verdict.is_open and "--override-comparison" not in verdict.reason:
-        return refused(GATE, f"{verdict.reason}; pindet compare shows it, --override-comparison promotes with a reason")
-    return verdict
+    return refused(GATE, f"{verdict.reason}; pindet compare shows it, --override-comparison promotes with a reason")
 
 
 def answers_of(objects: Objects, revision: Revision) -> Answers:
@@ -72,11 +72,7 @@ def _judge(bench: Bench, revision: Revision, champion: Placement | None, again: 
     try:
         reason = incomparable(bench.objects, revision, before)
         if reason and not again:
-            return refused(
-                GATE,
-                f"{reason}; --measure-again lets {champion.version} answer the new test images, "
-                "--override-comparison promotes with a reason",
-            )
+            return refused(GATE, f"{reason}; --measure-again lets {champion.version} answer the new test images")
         own, how = answers_of(bench.objects, revision), ""
         if reason:
             other = answers_on(bench.objects, before, own, revision)
