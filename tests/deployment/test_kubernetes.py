@@ -16,6 +16,7 @@ from pindet_serve.api.metrics import Metrics
 from pindet_serve.engine import DeviceMissingError
 from pindet_serve.serving.engines import choose
 from pindet_serve.serving.hardware import Hardware
+from pindet_serve.serving.release import Release, folder_md5
 from pindet_serve.settings import Settings
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -164,7 +165,7 @@ def test_the_autoscaler_asks_for_a_figure_that_is_given(cpu):
 
 def given_figures():
     """What /metrics of a server gives: name and type."""
-    release = SimpleNamespace(name="detector", version="v1", bundle_md5="0")
+    release = Release(name="detector", version="v1", stage="", bundle_md5=folder_md5(()), files=())
     model = SimpleNamespace(release=release, engine="onnxruntime", device="cpu", drift=None)
     service = SimpleNamespace(batcher=SimpleNamespace(admitted=0, capacity=64), refused="", model=model)
     metrics = Metrics()
