@@ -297,7 +297,7 @@ class Servers:
         hold = self.folder / f"hold-{number}"
         slowed = [sys.executable, "-c", SLOW.format(seconds=slow, hold=str(hold))]
         program = program or (slowed if slow else [sys.executable, "-m", "pindet_serve"])
-        options = [f"--source={source}", "--port=0", f"--state={state}", "--threads=1", "--engine=onnxruntime"]
+        options = [f"--source={source}", "--port=0", f"--state={state}", "--threads=2", "--engine=onnxruntime"]
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "serve")} | variables
         with log.open("w") as output:
             command = [*program, *options, *flags]

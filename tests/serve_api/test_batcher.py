@@ -1,5 +1,6 @@
 """The batcher is greedy, bounded, never runs what nobody waits for, and lets one bad image fail alone."""
 
+import gc
 import threading
 import time
 import weakref
@@ -165,6 +166,91 @@ def test_one_bad_image_fails_alone(batcher, model):
     assert int(answers[2].result(5).raw[0][0]) == 3
     with pytest.raises(RuntimeError, match="bad image"):
         answers[1].result(5)
+    assert batcher.alive
+
+
+def test_an_image_is_made_when_it_is_to_run_and_only_then(batcher, model):
+    held(batcher, model)
+    made = []
+
+    def prepare(value):
+        made.append((value, threading.get_ident()))
+        return canvas(value)
+
+    expired = batcher.submit(model, lambda: prepare(1), time.monotonic() - 1)
+    cancelled = batcher.submit(model, lambda: prepare(2), FAR)
+    wanted = batcher.submit(model, lambda: prepare(3), FAR)
+    assert cancelled.cancel()
+    assert made == []
+    model.gate.set()
+    assert int(wanted.result(5).raw[0][0]) == 3
+    with pytest.raises(Expired):
+        expired.result(5)
+    assert [value for value, _ in made] == [3]
+    assert made[0][1] in model.threads, "it went from one thread to another"
+
+
+def test_an_image_that_lapses_while_it_is_made_does_not_run(batcher):
+    model = Slow(streams=2)
+    model.gate.set()
+    making, go_on = threading.Event(), threading.Event()
+
+    def prepare(value):
+        making.set()
+        go_on.wait(5)
+        return canvas(value)
+
+    cancelled = batcher.submit(model, lambda: prepare(1), FAR)
+    late = batcher.submit(model, lambda: prepare(2), time.monotonic() + 0.4)
+    assert making.wait(5)
+    assert cancelled.cancel()
+    time.sleep(0.5)
+    go_on.set()
+    with pytest.raises(Expired):
+        late.result(5)
+    assert batcher.submit(model, canvas(3), FAR).result(5).batch == 1
+    assert model.batches == [[3]]
+
+
+def test_what_can_not_be_made_leaves_no_circle_of_references(batcher, model):
+    model.gate.set()
+    held = Held()
+    known = weakref.ref(held)
+    gc.disable()
+    try:
+        answer = batcher.submit(model, held.fail, FAR)
+        with pytest.raises(ValueError, match="no image"):
+            answer.result(5)
+        del answer, held
+        batcher.submit(model, canvas(1), FAR).result(5)  # the thread has left what it did before
+        assert known() is None
+    finally:
+        gc.enable()
+
+
+class Held:
+    """Stands for the bytes of an image."""
+
+    def fail(self):
+        raise ValueError("no image")
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_an_image_that_can_not_be_made_fails_alone(batcher, streams):
+    model = Slow(streams)
+    held(batcher, model)
+
+    def broken():
+        raise ValueError("no image")
+
+    answers = [batcher.submit(model, one, FAR) for one in (lambda: canvas(1), broken, canvas(3), broken)]
+    model.gate.set()
+    for good, value in ((answers[0], 1), (answers[2], 3)):
+        assert int(good.result(5).raw[0][0]) == value
+    for bad in (answers[1], answers[3]):
+        with pytest.raises(ValueError, match="no image"):
+            bad.result(5)
+    assert int(batcher.submit(model, canvas(4), FAR).result(5).raw[0][0]) == 4
     assert batcher.alive
 
 

@@ -13,6 +13,7 @@ import uvicorn
 from pindet_serve.api.sockets import WatchedWebSocket
 from pindet_serve.status.feed import FRAME
 from pindet_serve.status.hub import Entry
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 TEXTS = ["", "short", "零件" * 100, "x" * 70_000]
@@ -80,3 +81,20 @@ def served_end(peer):
 def test_a_websocket_is_watched_from_its_first_moment(port):
     with connect(f"ws://127.0.0.1:{port}/") as client:
         assert served_end(client.socket.getsockname()[1]) == {"patience": 30_000, "keep-alive": 1}
+
+
+@pytest.mark.parametrize("origin", [None, "http://elsewhere.example"])
+def test_a_ticket_is_not_logged(start_server, project, origin):
+    server = start_server(project)
+    address = f"{server.url.replace('http', 'ws')}/ws/status?ticket=of-one-use"
+    try:
+        with connect(address, origin=origin) as client:
+            client.recv(10)
+        assert origin is None
+    except InvalidStatus:
+        assert origin is not None
+    server.process.terminate()
+    server.process.wait(20)
+    said = server.log.read_text()
+    assert "ready" in said or "started" in said.lower()
+    assert "of-one-use" not in said

@@ -25,7 +25,11 @@ def image(number, at_ms=NOW):
 @pytest.fixture
 def history(tmp_path):
     """Three images of now and one of the day before yesterday, and one deed."""
-    opened = open_history(None, tmp_path, "replica-a")
+    return filled(None, tmp_path)
+
+
+def filled(url, folder):
+    opened = open_history(url, folder, "replica-a")
 
     async def fill():
         await opened.start()
@@ -41,11 +45,15 @@ def history(tmp_path):
 
 @pytest.fixture
 def client(history):
+    return client_of(history)
+
+
+def client_of(history):
     app = FastAPI()
     problems.install(app)
     app.state.auth, app.state.history = OpenGuard(), history
     app.include_router(router)
-    return TestClient(app)
+    return TestClient(app, base_url="http://localhost")
 
 
 def test_pages_of_the_last_day(client):
@@ -109,6 +117,18 @@ def test_without_the_database_it_is_503_with_a_time(client, history, path, tmp_p
     answer = client.get(f"/v1/{path}")
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+
+
+@pytest.mark.parametrize("query", [{"label": "\0"}, {"request_id": "r\0"}, {"model_md5": "\0"}])
+def test_text_that_no_record_can_hold_is_not_taken_for_a_database_that_is_away(url, tmp_path, query):
+    history = filled(url, tmp_path)
+    path = "statistics" if "model_md5" in query else "detections"
+    answer = client_of(history).get(f"/v1/{path}", params=query)
+    history.database.close()
+    if url.startswith("sqlite"):
+        assert answer.status_code == 200 and not answer.json()["images"]
+    else:
+        assert answer.status_code == 422 and "NUL" in answer.json()["detail"]
 
 
 def test_how_history_is(history):

@@ -23,6 +23,7 @@ from pindet_serve.auth.principal import Principal
 from pindet_serve.auth.require import require
 from pindet_serve.history.records import DetectionRecord
 from pindet_serve.serving.batcher import QueueFull
+from pindet_serve.serving.headers import decode_checked
 from pindet_serve.serving.model import Model
 from pindet_serve.settings import Settings
 
@@ -83,16 +84,16 @@ async def detect(
         wanted = checked(limits, model)
         picture = _picture_type(request.headers.get("accept", ""), len(uploads))
         with batcher.admission(len(uploads)):
-            finds = [detecting.find(upload, model, wanted, deadline, bool(picture)) for upload in uploads]
+            finds = [detecting.find(upload, model, wanted, deadline) for upload in uploads]
             results = await _unless_gone(request, finds)
     except QueueFull as full:
         headers = {"Retry-After": str(full.retry_after_s)}
         raise Problem(503, "Overloaded", str(full), headers=headers) from None
     if len(results) == 1 and isinstance(results[0], Problem):
-        raise results[0]
+        raise results.pop()  # type: ignore[misc]  # a problem; held here, it would hold this frame and the image
     images = _images(uploads, results, model)
     if picture and isinstance(results[0], Found):
-        response = await _picture(detecting, results[0], model, picture)
+        response = await _picture(detecting, uploads[0].data, results[0], model, picture)
     else:
         response = _json(images, model, state.metrics)
 
@@ -143,10 +144,11 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-async def _picture(detecting: Detecting, found: Found, model: Model, media_type: str) -> Response:
+async def _picture(detecting: Detecting, data: bytes, found: Found, model: Model, media_type: str) -> Response:
     def drawn() -> bytes:
-        assert found.image is not None
-        return pictures.encode(pictures.draw(found.image, found.detections, model.manifest.classes), media_type)
+        # Decoded again: while pictures wait to be drawn only their files are in memory.
+        image = decode_checked(data, detecting.max_pixels)
+        return pictures.encode(pictures.draw(image, found.detections, model.manifest.classes), media_type)
 
     data = await asyncio.get_running_loop().run_in_executor(detecting.pool, drawn)
     return Response(data, media_type=media_type)

@@ -1,13 +1,12 @@
-"""From the bytes of an image to its detections: decode in a pool, infer in the batcher's threads, encode."""
+"""From the bytes of an image to its detections: decode, infer in the batcher's threads, encode."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.problems import Problem
@@ -18,6 +17,7 @@ from pindet_serve.images import Image, ImageDecodeError
 from pindet_serve.letterbox import Placement
 from pindet_serve.profile import measure
 from pindet_serve.serving.batcher import Expired, Inferred
+from pindet_serve.serving.cpus import usable_cpus
 from pindet_serve.serving.headers import TooManyPixelsError, UnsupportedTypeError, decode_checked
 from pindet_serve.serving.model import Model
 from pindet_serve.serving.service import Service
@@ -29,25 +29,33 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Found:
-    """One image's answer, with the letterboxed image and, if it was to be kept, the decoded one."""
+    """One image's answer, with the letterboxed image."""
 
     detections: Detections
     placement: Placement
     decode_s: float
     inferred: Inferred
     canvas: Image
-    image: Image | None
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """An image that waits for its inference, and the seconds that decoding and letterboxing it took."""
+@dataclass
+class _Work:
+    """One image file on its way to the model."""
 
-    canvas: Image
-    placement: Placement
-    decode_s: float
-    answer: Future[Inferred]
-    image: Image | None
+    data: bytes
+    model: Model
+    max_pixels: int
+    canvas: Image = field(init=False)
+    placement: Placement = field(init=False)
+    decode_s: float = field(init=False)
+
+    def prepare(self) -> Image:
+        """Decode and letterbox it."""
+        started = time.monotonic()
+        image = decode_checked(self.data, self.max_pixels)
+        self.canvas, self.placement = self.model.letterboxed(image)
+        self.decode_s = time.monotonic() - started
+        return self.canvas
 
 
 class Detecting:
@@ -65,13 +73,18 @@ class Detecting:
     ) -> None:
         self.service = service
         self._settings, self._metrics, self._tracing = settings, metrics, tracing
-        self.pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
+        self.pool = ThreadPoolExecutor(usable_cpus(), thread_name_prefix="decode")
+
+    @property
+    def max_pixels(self) -> int:
+        """Of the largest image that is decoded."""
+        return self._settings.max_pixels
 
     def close(self) -> None:
         """End the pool."""
         self.pool.shutdown(cancel_futures=True)
 
-    async def find(self, upload: Upload, model: Model, wanted: Wanted, deadline: float, keep: bool = False) -> Found:
+    async def find(self, upload: Upload, model: Model, wanted: Wanted, deadline: float) -> Found | Problem:
         """Detect in one image; room for it has to be held already.
 
         Args:
@@ -79,29 +92,33 @@ class Detecting:
             model: what is to answer.
             wanted: limits, checked against the model.
             deadline: time of ``time.monotonic`` from which it is not worth while.
-            keep: whether the decoded image is wanted too.
 
-        Raises:
-            Problem: the image can not be answered.
+        Returns:
+            the answer, or why the image has none. That is not raised: its traceback would lead to this frame, which
+            holds it, and so keep the image until Python looks for such circles.
         """
         if upload.problem is not None:
-            self._metrics.refusals.labels(str(upload.problem.status)).inc()
-            raise upload.problem
+            return self._counted(upload.problem)
+        work = _Work(upload.data, model, self._settings.max_pixels)
         try:
-            prepared, inferred = await self._inferred(upload.data, model, deadline, keep)
+            inferred = await self._inferred(work, deadline)
         except Exception as error:
-            problem = _problem(error, self._settings)
-            self._metrics.refusals.labels(str(problem.status)).inc()
-            raise problem from error
-        placement = prepared.placement
-        found = model.answer(inferred.raw, placement, wanted)
-        phases = {"decode": prepared.decode_s, "queue": inferred.queue_s, "inference": inferred.inference_s}
+            return self._counted(_problem(error, self._settings))
+        found = model.answer(inferred.raw, work.placement, wanted)
+        phases = {"decode": work.decode_s, "queue": inferred.queue_s}  # in the order in which they were gone through
+        if model.streams > 1:
+            phases = dict(reversed(phases.items()))
+        phases["inference"] = inferred.inference_s
         for phase, seconds in phases.items():
             self._metrics.phases.labels(phase).observe(seconds)
         if self._tracing is not None:
             self._tracing.phases(phases, **{"pindet.batch": inferred.batch})
         self._metrics.observe_answer(model.manifest.classes, found)
-        return Found(found, placement, prepared.decode_s, inferred, prepared.canvas, prepared.image)
+        return Found(found, work.placement, work.decode_s, inferred, work.canvas)
+
+    def _counted(self, problem: Problem) -> Problem:
+        self._metrics.refusals.labels(str(problem.status)).inc()
+        return problem
 
     def follow_drift(self, found: Found, model: Model) -> None:
         """Take an answer into account for how far the model drifts; who waits for the answer need not wait for this."""
@@ -110,31 +127,32 @@ class Detecting:
             own = model.answer(found.inferred.raw, found.placement, Wanted())
             model.drift.add(measure(found.canvas, found.placement, own))
 
-    async def _inferred(self, data: bytes, model: Model, deadline: float, keep: bool) -> tuple[_Prepared, Inferred]:
-        work = self.pool.submit(self._prepare, data, model, deadline, keep)
+    async def _inferred(self, work: _Work, deadline: float) -> Inferred:
+        if work.model.streams > 1:
+            try:
+                return await asyncio.wrap_future(self.service.batcher.submit(work.model, work.prepare, deadline))
+            except asyncio.CancelledError:
+                work.data = b""  # the queue may hold the rest for a while; the room of the body is given back now
+                raise
+        queued = self.pool.submit(self._queue, work, deadline)
         try:
-            prepared = await asyncio.wrap_future(work)
-            return prepared, await asyncio.wrap_future(prepared.answer)
+            answer = await asyncio.wrap_future(queued)
+            return await asyncio.wrap_future(answer)
         except asyncio.CancelledError:
-            work.add_done_callback(_take_back)
+            queued.add_done_callback(_take_back)
             raise
 
-    def _prepare(self, data: bytes, model: Model, deadline: float, keep: bool) -> _Prepared:
+    def _queue(self, work: _Work, deadline: float) -> Future[Inferred]:
         """Decode an image and queue it: from the pool, for which the event loop need not be woken in between."""
-        started = time.monotonic()
-        if started >= deadline:
+        if time.monotonic() >= deadline:
             raise Expired
-        image = decode_checked(data, self._settings.max_pixels)
-        canvas, placement = model.letterboxed(image)
-        decode_s = time.monotonic() - started
-        answer = self.service.batcher.submit(model, canvas, deadline)
-        return _Prepared(canvas, placement, decode_s, answer, image if keep else None)
+        return self.service.batcher.submit(work.model, work.prepare(), deadline)
 
 
-def _take_back(work: Future[_Prepared]) -> None:
+def _take_back(queued: Future[Future[Inferred]]) -> None:
     """Nobody waits for the image any more; it may have been queued since."""
-    if not work.cancelled() and work.exception() is None:
-        work.result().answer.cancel()
+    if not queued.cancelled() and queued.exception() is None:
+        queued.result().cancel()
 
 
 def _problem(error: Exception, settings: Settings) -> Problem:

@@ -50,7 +50,7 @@ def _health(request: Request) -> HealthAnswer:
     batcher = service.batcher
     release = service.model.release
     needed = {
-        "model": Check(ok=True, detail=f"{release.version}, equal to its pin {release.bundle_md5}, warm"),
+        "model": Check(ok=True, detail=f"{release.version}, verified as {release.bundle_md5}, warm"),
         "engine": Check(ok=batcher.alive, detail=f"{service.model.engine} on {service.model.device}, as asked"),
         "queue": Check(
             ok=batcher.admitted < batcher.capacity, detail=f"{batcher.admitted} of {batcher.capacity} images"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import shutil
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -63,8 +62,7 @@ async def create(
     except OSError as error:
         raise _no_room(error) from error
     finally:
-        if runner.get(folder.name) is None:
-            shutil.rmtree(folder, ignore_errors=True)
+        runner.abandon(folder)
 
 
 @router.get(PATH, responses=answers(200, "The jobs") | problems(401, 403, 500))

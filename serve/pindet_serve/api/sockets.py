@@ -18,6 +18,8 @@ from pindet_serve.status.feed import FRAME
 PEER_GONE_S = 30.0
 """A peer that acknowledges nothing for so long is gone: a camera without power closes no connection."""
 _log = logging.getLogger(__name__)
+_handshakes = logging.getLogger(f"{__name__}.handshakes")
+_handshakes.setLevel(logging.WARNING)  # below that uvicorn tells each address with its query, and so the ticket in it
 
 
 class WatchedWebSocket(WebSocketsSansIOProtocol):
@@ -25,6 +27,10 @@ class WatchedWebSocket(WebSocketsSansIOProtocol):
 
     A message that brings its frame along, because thousands get the same, is not framed again for each of them.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.logger = _handshakes
 
     def connection_made(self, transport: Any) -> None:
         """Watch the connection from its first moment on."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
+from pindet_serve.api.activity import Activity
 from pindet_serve.api.body_room import BodyHolder, BodyRoom
 from pindet_serve.api.detecting import Detecting
 from pindet_serve.api.problems import Problem
@@ -126,22 +127,26 @@ async def _answer_all(
     while True:
         frame = await latest.take()
         with frame.held:
-            answer = await _answer(frame.data, detecting, settings, wanted)
+            answer = await _answer(frame.data, detecting, settings, wanted, websocket.app.state.activity)
         answered += 1
         numbers = {"frame": frame.number, "dropped": frame.number + 1 - answered}
         await websocket.send_text(json.dumps(numbers | answer, ensure_ascii=False))
 
 
-async def _answer(data: bytes, detecting: Detecting, settings: Settings, wanted: Wanted) -> dict[str, Any]:
+async def _answer(
+    data: bytes, detecting: Detecting, settings: Settings, wanted: Wanted, activity: Activity
+) -> dict[str, Any]:
     model = detecting.service.model
+    started = time.monotonic()
     try:
         wanted.check(model.manifest)
         with detecting.service.batcher.admission(1):
-            deadline = time.monotonic() + settings.deadline_s
+            deadline = started + settings.deadline_s
             found = await detecting.find(Upload("", data), model, wanted, deadline)
-            detecting.follow_drift(found, model)
-    except Problem as problem:
-        return {"error": problem.body}
+        activity.note(started, [found])
+        if isinstance(found, Problem):
+            return {"error": found.body}
+        detecting.follow_drift(found, model)
     except QueueFull as full:
         return {"error": Problem(503, "Overloaded", str(full)).body}
     except ValueError as error:

@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
 from pindet_serve.api.problems import Problem
-from pindet_serve.auth.origins import origin_allowed
+from pindet_serve.auth.origins import host_allowed, origin_allowed
 from pindet_serve.auth.principal import NOBODY_NEEDED, Principal, Role
 from pindet_serve.status.feed import EXPIRED, FORBIDDEN, Admission
 
@@ -88,10 +88,17 @@ class OpenGuard(Guard):
     async def principal(self, request: Request, role: Role) -> Principal:
         """Everyone, but no page of another site in a browser on this machine.
 
+        Such a page may have the browser believe that its own name is this machine's address (DNS rebinding), and is
+        then of this very server: it is told by the name that it asks under.
+
         Raises:
-            Problem: 403 for such a page that would do something.
+            Problem: 403 for such a page that would do something, and for a name that is not this machine's.
         """
         headers = request.headers
+        if not host_allowed(headers.get("host"), self._allowed_origins):
+            asked = headers["host"][:200]
+            detail = f"sign-in is off, and only localhost is answered, not {asked}; see allowed_origins, or turn it on"
+            raise Problem(403, "Not allowed", detail)
         if request.method not in ("GET", "HEAD") and not origin_allowed(
             headers.get("origin"), headers.get("host"), self._allowed_origins, loopback_only=True
         ):

@@ -34,5 +34,21 @@ def origin_allowed(origin: str | None, host: str | None, allowed: Collection[str
     return same and page.hostname is not None and (not loopback_only or page.hostname in LOOPBACK)
 
 
+def host_allowed(host: str | None, allowed: Collection[str]) -> bool:
+    """Whether a server that only its own machine may reach was asked under a name of that machine.
+
+    Args:
+        host: the ``Host`` header; programs may leave it out, browsers never do.
+        allowed: origins whose names are allowed as well, as that of a proxy before this server.
+    """
+    if not host:
+        return True
+    try:
+        name = urlsplit(f"//{host}").hostname
+        return name in LOOPBACK or name in {urlsplit(one).hostname for one in allowed}
+    except ValueError:
+        return False
+
+
 def _port(port: int | None, scheme: str) -> int:
     return port or (443 if scheme == "https" else 80)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from pindet_serve.api.problems import Problem
 
@@ -18,10 +18,12 @@ def needing_database(what: str) -> Iterator[None]:
         what: is not possible meanwhile, as ``signing in is not possible``.
 
     Raises:
-        Problem: 503, to be tried again.
+        Problem: 503, to be tried again; 422 for a value that no database can look for, as text that holds a NUL.
     """
     try:
         yield
+    except DataError as error:
+        raise Problem(422, "Invalid parameters", "a value holds what no record can: remove NUL characters") from error
     except SQLAlchemyError as error:
         detail = f"{what} now; try again"
         raise Problem(503, "The database is away", detail, headers={"Retry-After": "5"}) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,13 @@ from pindet_serve.images import Image, ImageDecodeError
 from pindet_serve.serving.headers import TooManyPixelsError, UnsupportedTypeError, decode_checked
 
 MOST_ENTRIES = 100_000
+MOST_DIRECTORY = 32 * 2**20
+_END_AT_MOST = 2**16 + 22 + 20 + 56  # a comment, and the records of the end
 _VIDEO_STARTS = (b"\x1aE\xdf\xa3",)
+
+
+def _go_on() -> None:
+    """Nothing stops the reading."""
 
 
 class UnreadableInputError(ValueError):
@@ -59,7 +65,9 @@ def count_frames(path: Path, kind: str) -> int | None:
     return count if count > 0 else None
 
 
-def read_frames(path: Path, kind: str, start: int, max_bytes: int, max_pixels: int) -> Iterator[Frame]:
+def read_frames(
+    path: Path, kind: str, start: int, *, max_bytes: int, max_pixels: int, check: Callable[[], None] = _go_on
+) -> Iterator[Frame]:
     """Yield the frames from number ``start`` on.
 
     Args:
@@ -68,11 +76,14 @@ def read_frames(path: Path, kind: str, start: int, max_bytes: int, max_pixels: i
         start: how many frames to leave out.
         max_bytes: largest image file in an archive.
         max_pixels: largest frame.
+        check: called before each frame of a video that is left out; raises when that is to end.
 
     Raises:
         UnreadableInputError: the input can not be read.
     """
-    return _zip_frames(path, start, max_bytes, max_pixels) if kind == "zip" else _video_frames(path, start, max_pixels)
+    if kind == "zip":
+        return _zip_frames(path, start, max_bytes, max_pixels)
+    return _video_frames(path, start, max_pixels, check)
 
 
 def _zip_frames(path: Path, start: int, max_bytes: int, max_pixels: int) -> Iterator[Frame]:
@@ -98,9 +109,31 @@ def _bytes_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_bytes: int) 
 
 def _archive(path: Path) -> zipfile.ZipFile:
     try:
+        # All of its directory is read at once, and each entry takes ten times its bytes.
+        if (size := _directory_size(path)) > MOST_DIRECTORY:
+            raise UnreadableInputError(
+                f"the archive's directory has {size / 2**20:.0f} MiB; {MOST_DIRECTORY / 2**20:.0f} are allowed"
+            )
         return zipfile.ZipFile(path)
+    except UnreadableInputError:
+        raise
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise UnreadableInputError(f"the archive can not be read: {error}") from None
+
+
+def _directory_size(path: Path) -> int:
+    """Bytes of an archive's central directory, as its end says (APPNOTE.TXT 4.3.14 and 4.3.16); 0 without an end."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _END_AT_MOST))
+        tail = file.read()
+    end = tail.rfind(b"PK\5\6")
+    if end < 0:
+        return 0
+    sizes = [int.from_bytes(tail[end + 12 : end + 16], "little")]
+    larger = tail.rfind(b"PK\6\6", 0, end)
+    if sizes[0] == 2**32 - 1 and larger >= 0:
+        sizes = [int.from_bytes(tail[larger + 40 : larger + 48], "little")]
+    return sizes[0]
 
 
 def _entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -110,11 +143,12 @@ def _entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return entries
 
 
-def _video_frames(path: Path, start: int, max_pixels: int) -> Iterator[Frame]:
+def _video_frames(path: Path, start: int, max_pixels: int, check: Callable[[], None]) -> Iterator[Frame]:
     video = _opened(path, max_pixels)
     try:
         rate = video.get(cv2.CAP_PROP_FPS)
         for number in range(start):
+            check()
             if not video.grab():
                 raise UnreadableInputError(f"the video ends at frame {number}; it had {start} before")
         number = start

@@ -13,6 +13,7 @@ import uuid
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,6 +59,7 @@ class JobRunner:
         self._root, self._service, self._settings = root, service, settings
         self._jobs: dict[str, Job] = {}
         self._changed = threading.Condition(threading.RLock())
+        self._reserved: set[str] = set()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
         self._next_progress = 0.0
@@ -80,7 +82,7 @@ class JobRunner:
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(self._settings.drain_s)  # an engine that hangs is left behind
 
     def reserve(self) -> Path:
         """Make the folder of a new job; its input is to be written there.
@@ -89,12 +91,27 @@ class JobRunner:
             TooManyJobs: enough wait already.
             OSError: it can not be made.
         """
-        waiting = sum(job.status in ("queued", "running") for job in self.every())
-        if waiting >= MOST_WAITING:
-            raise TooManyJobs(f"{waiting} jobs wait already; try again later, or delete one")
-        folder = self._root / uuid.uuid4().hex
-        folder.mkdir(parents=True)
+        with self._changed:
+            unfinished = sum(job.status in ("queued", "running") for job in self._jobs.values())
+            waiting = unfinished + len(self._reserved)
+            if waiting >= MOST_WAITING:
+                raise TooManyJobs(f"{waiting} jobs wait already; try again later, or delete one")
+            folder = self._root / uuid.uuid4().hex
+            self._reserved.add(folder.name)
+        try:
+            folder.mkdir(parents=True)
+        except OSError:
+            self.abandon(folder)
+            raise
         return folder
+
+    def abandon(self, folder: Path) -> None:
+        """Give up what :meth:`reserve` made, unless it became a job."""
+        with self._changed:
+            self._reserved.discard(folder.name)
+            if folder.name in self._jobs:
+                return
+        shutil.rmtree(folder, ignore_errors=True)
 
     def submit(self, folder: Path, kind: str, wanted: Wanted) -> Job:
         """Queue the job whose input lies in ``folder``.
@@ -107,6 +124,7 @@ class JobRunner:
         write_job(folder, job)
         with self._changed:
             self._jobs[job.id] = job
+            self._reserved.discard(job.id)
             self._forget_old()
             self._changed.notify()
         self._tell(job)
@@ -147,8 +165,13 @@ class JobRunner:
                 job = self._next()
             if self._stopping or job is None:
                 return
-            with contextlib.suppress(_Left):
+            try:
                 self._work(job)
+            except _Left:
+                continue
+            except Exception as error:  # the next job must not wait for ever
+                _log.error("job %s can not even be said to have failed", job.id, exc_info=error)
+                self._put(job.changed(status="failed", error=str(error) or repr(error)))
 
     def _next(self) -> Job | None:
         queued = [job for job in self._jobs.values() if job.status == "queued"]
@@ -174,8 +197,9 @@ class JobRunner:
         settings = self._settings
         pending: deque[_Pending] = deque()
         try:
-            for frame in read_frames(path, job.kind, job.done, settings.max_body_bytes, settings.max_pixels):
-                if len(pending) >= settings.max_batch:
+            limits = {"max_bytes": settings.max_body_bytes, "max_pixels": settings.max_pixels}
+            for frame in read_frames(path, job.kind, job.done, check=partial(self._check, job), **limits):
+                if len(pending) >= self._places():
                     job = self._write(job, pending.popleft(), output)
                 pending.append(self._submitted(frame, job))
             while pending:
@@ -184,6 +208,11 @@ class JobRunner:
             for left in pending:
                 left.room.close()
         return job
+
+    def _places(self) -> int:
+        """How many frames wait at most: enough for every stream, and never more than half of the queue."""
+        enough = max(self._settings.max_batch, 2 * self._service.model.streams)
+        return min(enough, max(1, self._service.batcher.capacity // 2))
 
     def _submitted(self, frame: Frame, job: Job) -> _Pending:
         self._check(job)
@@ -225,11 +254,14 @@ class JobRunner:
         if self._stopping or job.id not in self._jobs:
             raise _Left
 
-    def _update(self, job: Job) -> Job:
+    def _put(self, job: Job) -> None:
         with self._changed:
             if job.id not in self._jobs:
                 raise _Left
             self._jobs[job.id] = job
+
+    def _update(self, job: Job) -> Job:
+        self._put(job)
         write_job(self._root / job.id, job)
         self._tell(job)
         return job

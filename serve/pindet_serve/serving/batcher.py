@@ -17,6 +17,9 @@ from pindet_serve.serving.model import Model, Raw
 
 _log = logging.getLogger(__name__)
 
+Prepare = Callable[[], Image]
+"""Gives a letterboxed image when it is to run."""
+
 
 class QueueFull(Exception):  # noqa: N818 - a state of the server, no error of it
     """No room for more images; ``retry_after_s`` says when there should be."""
@@ -43,7 +46,7 @@ class Inferred:
 @dataclass(eq=False)
 class _Item:
     model: Model
-    canvas: Image
+    image: Image | Prepare
     deadline: float
     answer: Future[Inferred]
     submitted: float = field(default_factory=time.monotonic)
@@ -136,12 +139,20 @@ class Batcher:
         with self._lock:
             self._check_room(1)
 
-    def submit(self, model: Model, canvas: Image, deadline: float) -> Future[Inferred]:
-        """Queue one letterboxed image; ``deadline`` is a time of ``time.monotonic``.
+    def submit(self, model: Model, image: Image | Prepare, deadline: float) -> Future[Inferred]:
+        """Queue one letterboxed image.
 
-        The future may be cancelled until the image runs. It fails with :class:`Expired`, or as the engine fails.
+        Args:
+            model: what is to run.
+            image: uint8 ``[H, W, 3]``, or what makes it once it is its turn. The latter is for a model with several
+                streams: a core that takes an image from its file to its answer hands nothing over in between.
+            deadline: a time of ``time.monotonic``.
+
+        Returns:
+            a future that may be cancelled until the image runs, also while it is made. It fails with
+            :class:`Expired`, or as what makes the image or the engine fails.
         """
-        item = _Item(model, canvas, deadline, Future())
+        item = _Item(model, image, deadline, Future())
         with self._lock:
             if self._stopping:
                 raise RuntimeError("the batcher is stopped")
@@ -182,7 +193,7 @@ class Batcher:
                 if batch and self._waiting[0].model is not batch[0].model:
                     break
                 item = self._waiting.popleft()
-                if self._is_wanted(item):
+                if self._is_worthwhile(item):
                     batch.append(item)
             if self._waiting:
                 self._idle.notify()
@@ -196,29 +207,54 @@ class Batcher:
                 return
 
     def _infer(self, batch: list[_Item]) -> None:
+        taken = time.monotonic()
+        canvases = self._canvases(batch)
+        if batch:
+            self._run_model(batch, canvases, taken)
+
+    def _run_model(self, batch: list[_Item], canvases: list[Image], taken: float) -> None:
         started, beside = time.monotonic(), self._running
         try:
-            answers = batch[0].model.infer([item.canvas for item in batch])
+            answers = batch[0].model.infer(canvases)
         except Exception as error:  # an engine's errors have no common type
-            self._fail(batch, error)
+            self._fail(batch, canvases, error)
             return
-        seconds = time.monotonic() - started
-        self._seconds_per_image += 0.2 * (seconds / len(batch) / beside - self._seconds_per_image)
+        ended = time.monotonic()
+        self._seconds_per_image += 0.2 * ((ended - taken) / len(batch) / beside - self._seconds_per_image)
         for item, raw in zip(batch, answers, strict=True):
-            item.answer.set_result(Inferred(raw, started - item.submitted, seconds, len(batch)))
-        self._observe(len(batch), seconds)
+            item.answer.set_result(Inferred(raw, taken - item.submitted, ended - started, len(batch)))
+        self._observe(len(batch), ended - started)
 
-    def _fail(self, batch: list[_Item], error: Exception) -> None:
+    def _canvases(self, batch: list[_Item]) -> list[Image]:
+        """Claim the images of a batch; one that can not be made, or has meanwhile lapsed, leaves it."""
+        canvases: list[Image] = []
+        for item in tuple(batch):
+            image = item.image
+            try:
+                canvas = image() if callable(image) else image
+            except Exception as error:  # whatever is wrong with what was sent
+                batch.remove(item)
+                if item.answer.set_running_or_notify_cancel():
+                    item.answer.set_exception(error)
+                del item  # the error's traceback leads here: it would keep alive the future that holds the error
+                continue
+            if self._is_worthwhile(item) and item.answer.set_running_or_notify_cancel():
+                canvases.append(canvas)
+            else:
+                batch.remove(item)
+        return canvases
+
+    def _fail(self, batch: list[_Item], canvases: list[Image], error: Exception) -> None:
         if len(batch) == 1:
             _log.error("inference failed", exc_info=error)
             batch[0].answer.set_exception(error)
             return
-        for item in batch:
-            self._infer([item])
+        for item, canvas in zip(batch, canvases, strict=True):
+            self._run_model([item], [canvas], time.monotonic())
 
-    def _is_wanted(self, item: _Item) -> bool:
-        """Claim an image for running, unless it was cancelled or would come after its deadline."""
-        if not item.answer.set_running_or_notify_cancel():
+    def _is_worthwhile(self, item: _Item) -> bool:
+        """Whether an image is still waited for; one that would come after its deadline fails here."""
+        if item.answer.cancelled():
             return False
         # A wrong estimate must not keep everything from running, and so from being corrected.
         streams = item.model.streams
@@ -226,5 +262,6 @@ class Batcher:
         expected_s = min(self._seconds_per_image * at_once, (item.deadline - item.submitted) / 4)
         if time.monotonic() + expected_s < item.deadline:
             return True
-        item.answer.set_exception(Expired())
+        if item.answer.set_running_or_notify_cancel():
+            item.answer.set_exception(Expired())
         return False
