@@ -36,7 +36,7 @@ def test_what_is_held_is_given_back_once():
 def half_sent(server, size):
     """A connection that declares a body and sends some of it."""
     connection = socket.create_connection(("127.0.0.1", server.port))
-    head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {size + 1}\r\n\r\n"
+    head = f"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {size + 1}\r\n\r\n"
     connection.sendall(head.encode() + b"\0" * size)
     return connection
 

@@ -173,31 +173,31 @@ def test_what_waited_too_long_is_never_run(start_server, project, data):
 def test_what_nobody_waits_for_is_never_run(start_server, project, data):
     server = start_server(project, "--max-batch=1", "--deadline-s=100", slow=0.01)
     server.hold.touch()
-    first = asked(server, data, 1)
-    wait_until(lambda: queued(server) == 1)
-    head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+    first = asked(server, data, 2)  # one on each stream
+    wait_until(lambda: queued(server) == 2)
+    head = f"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
     sockets = []
     for _ in range(5):
         connection = socket.create_connection(("127.0.0.1", server.port))
         connection.sendall(head.encode() + data)
         sockets.append(connection)
-    wait_until(lambda: queued(server) == 6)
+    wait_until(lambda: queued(server) == 7)
     for connection in sockets:
         connection.close()
-    wait_until(lambda: queued(server) == 1)
+    wait_until(lambda: queued(server) == 2)
     server.hold.unlink()
-    assert first[0].result(20).status_code == 200
+    assert [answer.result(20).status_code for answer in first] == [200, 200]
     assert ask(server, data).status_code == 200
     lines = httpx.get(f"{server.url}/metrics").text.splitlines()
     runs = float(next(line for line in lines if line.startswith("pindet_batch_images_count")).split()[1])
-    assert runs == 2  # the first and the last
+    assert runs == 3  # the first two and the last
 
 
 def test_a_slow_upload_ends(start_server, project, data):
     server = start_server(project, "--body-timeout-s=0.5")
     port = server.port
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+        head = f"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
         connection.sendall(head.encode() + data[:10])
         connection.settimeout(10)
         assert b" 408 " in connection.recv(4096)
@@ -205,7 +205,7 @@ def test_a_slow_upload_ends(start_server, project, data):
 
 
 def test_what_waits_is_inferred_together(start_server, project, data):
-    server = start_server(project, "--max-batch=4", slow=0.3)
+    server = start_server(project, "--max-batch=4", "--threads=1", slow=0.3)
     answers = [answer.result(20).json()["images"][0] for answer in asked(server, data, 9)]
     assert max(answer["timing"]["batch"] for answer in answers) == 4
 
