@@ -4,8 +4,9 @@
 
 Suppression is included, letterboxing is not. Every row is a ratio to ONNX Runtime in 32 bits at the same size and with
 the same threads, measured in turns with it, so that a machine that slows down slows both. A machine that does other
-work meanwhile gives no figures worth keeping. With a trained model in ``models/`` its weights are timed, else random
-ones, which suppress more boxes than a trained model does. Needs what ``requirements/dev.txt`` installs.
+work meanwhile gives no figures worth keeping. ``--against other.onnx`` times another detector's export beside it in the
+same engines: one input, float32 ``[1, 3, H, W]``. With a trained model in ``models/`` its weights are timed, else
+random ones, which suppress more boxes than a trained model does. Needs what ``requirements/dev.txt`` installs.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from typing import Any
 import cv2
 import hydra.utils
 import numpy as np
+import onnxruntime
+import openvino
 import torch
 from pindet_serve.images import Image
 from pindet_serve.letterbox import Letterbox
@@ -119,6 +122,26 @@ def engines(folder: Path, manifest: Manifest, model: DetectionModel, threads: in
     yield "torch", "fp32", partial(in_torch, model, threads)
 
 
+def others(path: Path, size: tuple[int, int], threads: int) -> Iterator[tuple[str, str, Infer]]:
+    """Another's detector in both engines, told as much of the machine as ours are told."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    yield "ONNX Runtime", path.stem, lambda images: session.run(None, {given.name: as_floats(images)})
+    core = openvino.Core()
+    read = core.read_model(path)
+    read.reshape({read.input(0): [1, 3, *size]})
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+    compiled = core.compile_model(read, "CPU", hints)
+    yield "OpenVINO", path.stem, lambda images: compiled([as_floats(images)])
+
+
+def as_floats(images: np.ndarray) -> np.ndarray:
+    """Images uint8 ``[N, H, W, 3]`` as such a detector takes them, float32 ``[N, 3, H, W]`` from 0 to 1."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / 255
+
+
 @torch.inference_mode()
 def in_torch(model: DetectionModel, threads: int, images: np.ndarray) -> Any:
     """The model itself and its selection."""
@@ -151,6 +174,9 @@ def rows(arguments: argparse.Namespace, say: Callable[[str], None]) -> Iterator[
             manifest = make_bundle(Path(folder), trained, images)
             for threads in arguments.threads:
                 opened = list(engines(Path(folder), manifest, trained.model, threads))
+                if arguments.against is not None:
+                    shape = trained.model.image_height, trained.model.image_width
+                    opened += others(arguments.against, shape, threads)
                 for engine, precision, infer in opened:
                     say(f"{size}, {threads} threads: {engine} {precision}")
                     own, beside = measure(infer, opened[0][2], canvases, arguments.iterations)
@@ -177,6 +203,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder of a trained model")
     parser.add_argument("--model", default="", help="instead: a name of conf/model, with random weights")
+    parser.add_argument("--against", type=Path, help="another's detector as ONNX, for one of --sizes")
     parser.add_argument("--prepared", type=Path, default=ROOT / "data/prepared", help="images to time with")
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="HEIGHTxWIDTH")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])

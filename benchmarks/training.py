@@ -9,7 +9,8 @@ both:
 - :func:`pindet.training.train.train`, which is Lightning, resume state and progress included, validation left out;
 - the share of a bare step that waits for the next batch.
 
-Prints JSON; ``lightning_over_bare`` is the ratio of the two medians.
+Prints JSON; ``lightning_over_bare`` is the ratio of the two medians. With ``--vary`` it compares settings instead: the
+bare loop with each of them changed, in turns with the default, as ratios of the medians of a step.
 """
 
 from __future__ import annotations
@@ -36,14 +37,20 @@ from pindet.data.prepared import PreparedSplit
 from pindet.models.contract import DetectionModel
 from pindet.params import Params, load_params
 from pindet.training.averaging import Averaged
+from pindet.training.compiling import compile_parts
 from pindet.training.guard import Guard
 from pindet.training.memory import keep_freed_memory
 from pindet.training.module import DetectionTraining
+from pindet.training.precision import precision_on
 from pindet.training.samples import TrainingSamples, training_loader
 from pindet.training.train import train
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 3
+VARIED = (
+    "training.precision=fp32", "training.precision=bf16", "training.channels_last=false", "training.compile=true",
+    "training.frozen_stages=0",
+)  # fmt: skip
 
 
 class Steps(lightning.Callback):
@@ -63,25 +70,19 @@ class Steps(lightning.Callback):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=160)
+    parser.add_argument("--vary", action="store_true", help="compare settings of the bare loop")
     parser.add_argument("overrides", nargs="*", help="as after -S: runtime.workers=2")
     options = parser.parse_args()
     logging.getLogger("lightning").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, quiet():
-        measured = compare(Path(folder), options.images, options.overrides)
+        measured = (vary if options.vary else compare)(Path(folder), options.images, options.overrides)
     sys.stdout.write(json.dumps(measured, indent=1) + "\n")
 
 
 def compare(folder: Path, images: int, overrides: list[str]) -> dict[str, float]:
     """Run both loops in turns and return medians in milliseconds, and their ratio."""
-    counts = [f"data.train_images={images}", "data.val_images=1", "data.test_images=1", "training.epochs=1"]
-    compose_into(folder / "params.yaml", ROOT / "conf", [*counts, *overrides])
-    params = load_params(folder / "params.yaml")
-    data = params.build("data")
-    prepare(
-        data.source(0), folder / "prepared", seed=0, val_fraction=0, test_fraction=0, shard_count=1, max_rejected=0
-    )
-    split, val = (PreparedSplit(folder / "prepared", name) for name in ("train", "val"))
-    keep_freed_memory()
+    params = composed(folder / "params.yaml", images, overrides)
+    split, val = prepared(folder / "prepared", params)
     bare: list[float] = []
     waits: list[float] = []
     shell: list[float] = []
@@ -102,13 +103,46 @@ def compare(folder: Path, images: int, overrides: list[str]) -> dict[str, float]
     }
 
 
+def vary(folder: Path, images: int, overrides: list[str]) -> dict[str, float]:
+    """The milliseconds of a step by default, and of each changed setting the ratio to it."""
+    plain = composed(folder / "params.yaml", images, overrides)
+    split, val = prepared(folder / "prepared", plain)
+    changed = {name: composed(folder / f"{name}.yaml", images, [*overrides, name]) for name in VARIED}
+    steps: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):
+        for name, params in ({"default": plain} | changed).items():
+            steps.setdefault(name, []).extend(bare_epoch(params, split, val)[0])
+    medians = {name: statistics.median(seconds) for name, seconds in steps.items()}
+    default = medians.pop("default")
+    return {"default_ms": 1000 * default} | {name: seconds / default for name, seconds in medians.items()}
+
+
+def composed(path: Path, images: int, overrides: list[str]) -> Params:
+    """The parameters of so many generated images."""
+    counts = [f"data.train_images={images}", "data.val_images=1", "data.test_images=1", "training.epochs=1"]
+    compose_into(path, ROOT / "conf", [*counts, *overrides])
+    return load_params(path)
+
+
+def prepared(folder: Path, params: Params) -> tuple[PreparedSplit, PreparedSplit]:
+    """Their training and validation split."""
+    source = params.build("data").source(0)
+    prepare(source, folder, seed=0, val_fraction=0, test_fraction=0, shard_count=1, max_rejected=0)
+    keep_freed_memory()
+    return PreparedSplit(folder, "train"), PreparedSplit(folder, "val")
+
+
 def bare_epoch(params: Params, split: PreparedSplit, val: PreparedSplit) -> tuple[list[float], list[float]]:
     """Seconds of each step but the first, from the end of one to the end of the next, and of waiting for its batch."""
     settings, runtime = params.build("training"), params.build("runtime")
+    precision = precision_on("cpu", settings.precision)
     model = new_model(params, split)
     model.initialise(0)
     model.freeze(settings.frozen_stages)
-    model.to(memory_format=torch.channels_last)
+    if settings.channels_last:
+        model.to(memory_format=torch.channels_last)
+    if settings.compile:
+        compile_parts(model)
     samples = TrainingSamples(split, Letterbox(model.image_height, model.image_width), settings.augmentation, 0)
     loader = training_loader(samples, settings.batch_size, 0, runtime.workers)
     guard = Guard(settings, Path(), lambda _number: [])
@@ -121,7 +155,7 @@ def bare_epoch(params: Params, split: PreparedSplit, val: PreparedSplit) -> tupl
     last = time.perf_counter()
     for number, batch in enumerate(loader, 1):
         arrived = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             total = torch.stack(list(model.loss(batch.images, batch.targets).values())).sum()
         optimiser.zero_grad()
         total.backward()

@@ -27,7 +27,8 @@ def main(params: Params) -> None:
     selection = Postprocess(
         nms_iou_threshold=settings.nms_iou_threshold, max_detections=settings.max_detections
     )
-    predict = Predictor(trained.model, selection, batch_size=settings.batch_size)
+    device = params.build("runtime").torch_device
+    predict = Predictor(trained.model, selection, device, settings.batch_size)
     val, test = (PreparedSplit(PREPARED, name) for name in ("val", "test"))
     evaluation = evaluate(predict, val, test, settings, REPORT)
     write_json(OPERATING_POINT, evaluation.operating_point)

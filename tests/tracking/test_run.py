@@ -47,7 +47,7 @@ def test_a_training_leaves_one_run_with_parameters_curves_data_and_origin(
     with training_run(settings, project, PARAMS, **arguments(project)) as run:
         history = fit(run.callbacks)
         weights.write_bytes(b"weights")
-        run.trained(weights)
+        run.trained(weights, precision="fp32")
 
     [found] = runs(sqlite(project))
     data, client = found.data, MlflowClient(sqlite(project))
@@ -77,6 +77,7 @@ def test_a_training_leaves_one_run_with_parameters_curves_data_and_origin(
         "pindet.host": socket.gethostname(),
         "pindet.pid": str(os.getpid()),
         "pindet.weights_md5": dvc_md5(weights),
+        "pindet.precision": "fp32",
     }.items()
     assert list((project / ".pindet" / "tracking").glob("*.jsonl")) == []
     assert not (project / ".pindet" / "resume" / RUN_FILE).exists()

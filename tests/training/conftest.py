@@ -113,6 +113,8 @@ def settings() -> Callable[..., TrainingSettings]:
             "weight_decay": 0.01,
             "warmup": 0.1,
             "precision": "fp32",
+            "channels_last": True,
+            "compile": False,
             "frozen_stages": 0,
             "ema_decay": 0.9,
             "max_gradient_norm": 10.0,

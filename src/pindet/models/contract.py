@@ -45,9 +45,12 @@ class DetectionModel(nn.Module, ABC):
 
     Attributes:
         end_to_end: the model itself gives each object once, so that its candidates are ranked and never suppressed.
+        repeatable_on_gpu: whether every gradient of it gives the same bits twice on a GPU. Where torch has only kernels
+            that do not, training says so and goes on; else it would end at the first step.
     """
 
     end_to_end: bool = False
+    repeatable_on_gpu: bool = True
 
     def __init__(self, image_height: int, image_width: int, num_classes: int) -> None:
         super().__init__()

@@ -48,6 +48,7 @@ class TransformersDetr(DetectionModel):
     """
 
     end_to_end = True
+    repeatable_on_gpu = False  # it samples features between pixels: torch adds up that gradient in any order there
 
     def __init__(
         self,

@@ -60,9 +60,12 @@ class TrainingRun:
                 self._tell("metrics", rows=[told])
 
     def log_progress(self, report: Mapping[str, Any]) -> None:
-        """Add the speed of an epoch at its end, see :mod:`pindet.training.progress`; no result: no history has it."""
+        """Add the speed of an epoch, and the time left, at its end; no results: no history has them.
+
+        See :mod:`pindet.training.progress`.
+        """
         if report["epochs_done"] == report["epoch"]:
-            values = flat_metrics({"train/images_per_second": report["images_per_second"]})
+            values = flat_metrics({f"train/{name}": report[name] for name in ("images_per_second", "seconds_left")})
             self._tell("metrics", rows=[{"values": values, "step": report["epoch"] - 1, "timestamp": _now()}])
 
     def log_files(self, source: Path, artifact_path: str) -> None:
@@ -71,10 +74,11 @@ class TrainingRun:
             self._journal.append_files(source, artifact_path)
             self._sender.wake()
 
-    def trained(self, weights: Path) -> None:
-        """Tag the run with the weights that came of it: evaluation and export find it by them."""
+    def trained(self, weights: Path, **facts: str) -> None:
+        """Tag the run with the weights that came of it, by which evaluation and export find it, and how they did."""
         if self._journal:
-            self._tell("tags", values={"pindet.weights_md5": dvc_md5(weights)})
+            named = {f"pindet.{name}": fact for name, fact in facts.items()}
+            self._tell("tags", values={"pindet.weights_md5": dvc_md5(weights)} | named)
 
     def _tell(self, kind: str, **fields: Any) -> None:
         if self._journal and self._sender:

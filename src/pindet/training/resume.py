@@ -6,10 +6,12 @@ bytes. It says which training it belongs to.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import pickle
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,8 @@ from lightning.pytorch.callbacks import Checkpoint
 logger = logging.getLogger(__name__)
 
 PATTERN = "epoch-*.ckpt"
-IDENTITY = "identity"
+IDENTITY, COMPUTING = "identity", "computing"
+RUNNING = "running"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,17 @@ class ResumeState:
     path: Path
     content: dict[str, Any]
 
+    def check_computing(self, computing: dict[str, int]) -> None:
+        """Warn where it was computed with other numbers than these, which round otherwise."""
+        before = self.content.get(COMPUTING, computing)
+        changed = [f"{before[name]} {name} before, {now} now" for name, now in computing.items() if before[name] != now]
+        if changed:
+            logger.warning(
+                "%s: the weights will differ in their last bits from those of a training that was not interrupted; "
+                "OMP_NUM_THREADS and runtime.devices set these",
+                "; ".join(changed),
+            )
+
 
 class ResumeWriter(Checkpoint):
     """Writes the state after every epoch, and removes the one before.
@@ -38,11 +52,13 @@ class ResumeWriter(Checkpoint):
     Args:
         folder: where to.
         identity: which training it is: states of another are not gone on with.
+        computing: numbers that rounding depends on, by name.
     """
 
-    def __init__(self, folder: Path, identity: str) -> None:
+    def __init__(self, folder: Path, identity: str, computing: dict[str, int]) -> None:
         self._folder = folder
         self._identity = identity
+        self._computing = computing
 
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
@@ -50,6 +66,7 @@ class ResumeWriter(Checkpoint):
         """Sign the state."""
         del trainer, pl_module
         checkpoint[IDENTITY] = self._identity
+        checkpoint[COMPUTING] = self._computing
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write; Lightning calls checkpoint callbacks after everything else that an epoch's end does.
@@ -67,6 +84,27 @@ class ResumeWriter(Checkpoint):
         for old in self._folder.glob(PATTERN):
             if old != path:
                 old.unlink()
+
+
+@contextlib.contextmanager
+def unfinished(folder: Path, batch_size: int) -> Iterator[None]:
+    """Leave a mark while a training runs, and say so where the one before was killed.
+
+    That is how the system ends, without a word, what takes more memory than there is.
+    """
+    mark = folder / RUNNING
+    if mark.exists():
+        logger.warning(
+            "the training before this one was killed; if the system did that because memory ran out (its log says "
+            "so), lower training.batch_size, which is %d, or runtime.workers",
+            batch_size,
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def find_resume_state(folder: Path, identity: str) -> ResumeState | None:

@@ -26,6 +26,11 @@ class Runtime:
     devices: int
     workers: int
 
+    @property
+    def torch_device(self) -> str:
+        """What torch calls the accelerator."""
+        return "cuda" if self.accelerator == "gpu" else "cpu"
+
     def __post_init__(self) -> None:
         if self.accelerator not in ACCELERATORS:
             raise ValueError(f"runtime.accelerator is {self.accelerator!r}; one of {ACCELERATORS} is allowed")

@@ -18,7 +18,11 @@ class TrainingSettings:
         lr: highest learning rate; it rises during ``warmup`` and then falls as a cosine.
         weight_decay: of AdamW, on weights but not on biases and normalisation.
         warmup: share of the training that the learning rate rises, 0 to below 1.
-        precision: ``bf16`` (mixed) or ``fp32``.
+        precision: ``bf16`` (mixed), ``fp32``, or ``auto``, the faster of the two on the device that trains; see
+            :func:`pindet.training.precision.precision_on`.
+        channels_last: keep a pixel's channels beside each other in memory, which convolutions are fastest with.
+        compile: compile the model's parts (``torch.compile``) before the first step. That takes a minute or more and a
+            C++ compiler (on a GPU Triton), and pays in long trainings on a GPU.
         frozen_stages: stages of the backbone that keep their starting weights, with its stem.
         ema_decay: share of the averaged weights that one step keeps, 0 (no averaging) to below 1.
         max_gradient_norm: longer gradients are shortened to it; above 0.
@@ -36,7 +40,9 @@ class TrainingSettings:
     lr: float
     weight_decay: float
     warmup: float
-    precision: Literal["bf16", "fp32"]
+    precision: Literal["auto", "bf16", "fp32"]
+    channels_last: bool
+    compile: bool
     frozen_stages: int
     ema_decay: float
     max_gradient_norm: float
@@ -51,7 +57,7 @@ class TrainingSettings:
             "lr": (self.lr > 0, "above 0"),
             "weight_decay": (self.weight_decay >= 0, "at least 0"),
             "warmup": (0 <= self.warmup < 1, "0 to below 1"),
-            "precision": (self.precision in ("bf16", "fp32"), "bf16 or fp32"),
+            "precision": (self.precision in ("auto", "bf16", "fp32"), "auto, bf16 or fp32"),
             "frozen_stages": (self.frozen_stages >= 0, "at least 0"),
             "ema_decay": (0 <= self.ema_decay < 1, "0 to below 1"),
             "max_gradient_norm": (self.max_gradient_norm > 0, "above 0"),

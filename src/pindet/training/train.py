@@ -10,7 +10,7 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,15 @@ from pindet.data.prepared import PreparedSplit
 from pindet.models.contract import DetectionModel
 from pindet.models.parallel import ranks
 from pindet.models.synced_norm import synchronise_norms
+from pindet.training.compiling import compile_parts
 from pindet.training.guard import Guard
 from pindet.training.memory import keep_freed_memory
 from pindet.training.module import DetectionTraining, Row
 from pindet.training.out_of_memory import memory_advice
+from pindet.training.precision import Precision, precision_on
 from pindet.training.progress import Listener, TrainingProgress
 from pindet.training.ranks import TIMEOUT, check_alike, check_shares, joined
-from pindet.training.resume import ResumeState, ResumeWriter, find_resume_state
+from pindet.training.resume import ResumeState, ResumeWriter, find_resume_state, unfinished
 from pindet.training.runtime import Runtime
 from pindet.training.samples import (
     FittedImages,
@@ -70,10 +72,12 @@ class TrainingResult:
         state_dict: the averaged weights of the epoch with the best ``val/map``.
         history: one row per epoch: ``epoch``, ``lr``, ``train/loss`` and its parts, ``val/map``, ``val/map_50``,
             ``val/map_75``; ``None`` where a value is undefined or was not measured.
+        precision: what it computed in.
     """
 
     state_dict: dict[str, Tensor]
     history: list[Row]
+    precision: Precision
 
 
 def train(
@@ -117,13 +121,18 @@ def _train(
     resume: Path,
     callbacks: list[Callback],
 ) -> TrainingResult:
+    precision = precision_on(runtime.accelerator, settings.precision)
+    settings = replace(settings, precision=precision)
     _check(model, train, val)
     check_shares(settings.batch_size, len(train))
     if runtime.accelerator == "cpu":
         keep_freed_memory()
     model.initialise(seed)
     model.freeze(settings.frozen_stages)
-    model.to(memory_format=torch.channels_last)
+    if settings.channels_last:
+        model.to(memory_format=torch.channels_last)
+    if settings.compile:
+        compile_parts(model)
     if ranks() > 1:
         synchronise_norms(model.train(), "cuda" if runtime.accelerator == "gpu" else "cpu")
     letterbox = Letterbox(model.image_height, model.image_width)
@@ -136,15 +145,18 @@ def _train(
     module.train()
     state = find_resume_state(resume, identity)
     check_alike(identity, state.path.name if state else None)
-    with _quiet_and_deterministic(), memory_advice(model, settings, runtime):
-        trainer = _trainer(settings, runtime, [*callbacks, ResumeWriter(resume, identity)])
+    computing = {"threads": torch.get_num_threads(), "processes": ranks()}
+    with _quiet_and_deterministic(), memory_advice(model, settings, runtime), unfinished(resume, settings.batch_size):
+        writer = ResumeWriter(resume, identity, computing)
+        trainer = _trainer(settings, runtime, model.repeatable_on_gpu, [*callbacks, writer])
         if state is not None:
             logger.info("going on after epoch %d of %d", state.content["epoch"] + 1, settings.epochs)
+            state.check_computing(computing)
             module.on_load_checkpoint(state.content)
         if not module.is_over:
             validation = validation_loader(FittedImages(val, letterbox), VALIDATION_BATCH)
             trainer.fit(module, loader, validation, ckpt_path=_path(state), weights_only=True)
-    return TrainingResult(module.best, module.history)
+    return TrainingResult(module.best, module.history, precision)
 
 
 def _names(loader: DataLoader[Sample], split: PreparedSplit, number: int) -> list[str]:
@@ -154,7 +166,9 @@ def _names(loader: DataLoader[Sample], split: PreparedSplit, number: int) -> lis
     return [split.names[draw.position] for draw in draws]
 
 
-def _trainer(settings: TrainingSettings, runtime: Runtime, callbacks: list[Callback]) -> lightning.Trainer:
+def _trainer(
+    settings: TrainingSettings, runtime: Runtime, repeatable_on_gpu: bool, callbacks: list[Callback]
+) -> lightning.Trainer:
     return lightning.Trainer(
         accelerator=runtime.accelerator,
         devices=runtime.devices,
@@ -168,7 +182,7 @@ def _trainer(settings: TrainingSettings, runtime: Runtime, callbacks: list[Callb
         logger=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        deterministic=True,
+        deterministic=True if runtime.accelerator == "cpu" or repeatable_on_gpu else "warn",
         **(_together(runtime) if ranks() > 1 else {}),
     )
 
@@ -205,11 +219,14 @@ def _say_few_steps(settings: TrainingSettings, images: int, steps_an_epoch: int)
 def _identity(
     model: DetectionModel, settings: TrainingSettings, train: PreparedSplit, val: PreparedSplit, seed: int
 ) -> str:
-    """What a resume state must agree with, as a digest."""
+    """What a resume state must agree with, as a digest: the values that the model starts from among it."""
     shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
     data = [train.classes, train.names, val.names]
     content = json.dumps([asdict(settings), shapes, data, seed, torch.__version__], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
+    digest = hashlib.sha256(content.encode())
+    for value in model.state_dict().values():
+        digest.update(value.contiguous().numpy())
+    return digest.hexdigest()
 
 
 def _path(state: ResumeState | None) -> Path | None:

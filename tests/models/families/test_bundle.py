@@ -56,6 +56,8 @@ def fit(model: DetectionModel, splits: dict[str, PreparedSplit], resume: Path, e
         weight_decay=0.01,
         warmup=0.1,
         precision="bf16",
+        channels_last=True,
+        compile=False,
         frozen_stages=0,
         ema_decay=0.5,
         max_gradient_norm=10.0,
