@@ -7,7 +7,7 @@ import { COLOURS, Overlay, paint } from "../overlay.js";
 import { camera } from "../camera.js";
 import { toCoco } from "../coco.js";
 import { LEAST, Tray } from "../tray.js";
-import { counted, factsOf, objectTable } from "./try-objects.js";
+import { counted, factsOf, ObjectTable } from "./try-objects.js";
 import { Thumbs } from "./try-thumbs.js";
 
 /** @typedef {import("../app.js").App} App */
@@ -78,7 +78,9 @@ class TryView {
     this.thumbs = new Thumbs((item) => this.#choose(item), (one) => this.#isShown(one));
     this.stage = h("div", { class: "stage" });
     this.facts = h("p", { class: "muted small facts" });
-    this.list = h("div", { class: "scroll objects", tabIndex: 0, role: "region", "aria-label": t("try.list") });
+    this.objects = new ObjectTable((detection) => this.overlay.mark(detection));
+    const region = { class: "scroll objects", tabIndex: 0, role: "region", "aria-label": t("try.list") };
+    this.list = h("div", region, this.objects.element);
     this.saving = h("div", { class: "buttons" });
     fill(
       root,
@@ -285,7 +287,7 @@ class TryView {
     this.thumbs.count();
     this.overlay.describe(t("try.canvas", { name: item?.name ?? "", n: shown.length, summary: counted(shown) }));
     this.list.hidden = shown.length === 0;
-    fill(this.list, objectTable(shown, (detection) => this.overlay.mark(detection)));
+    this.objects.show(shown);
     this.saving.hidden = !item?.answer || camera.running;
     fill(
       this.saving,
