@@ -38,6 +38,8 @@ export function askToSignIn(app) {
   const dialog = h("dialog", { id: "sign-in", class: "card", "aria-labelledby": "sign-in-title" }, form);
   // Nothing is behind it that could be used without a sign-in.
   dialog.addEventListener("cancel", (event) => event.preventDefault());
+  // Browsers let a second Escape close it all the same.
+  dialog.addEventListener("close", () => app.session.needed && dialog.isConnected && dialog.showModal());
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     go.disabled = true;

@@ -31,6 +31,8 @@ export class Store extends EventTarget {
   /** @type {string | null} */ agent = null;
   /** Counts what was taken. */
   taken = 0;
+  /** Counts what was put into one of the lists, at whatever place. */
+  listed = 0;
   #started = false;
   /** @type {Set<string>} */ #told = new Set();
   #offsets = { shared: Infinity, own: Infinity };
@@ -40,11 +42,13 @@ export class Store extends EventTarget {
     this.taken++;
     if (event.type === "snapshot") this.#takeSnapshot(event);
     else this.#takeEvent({ ...event, at: this.#timeOf(event) });
+    this.#tidy();
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Forget the replicas that are long gone. @param {number} now ms since 1970 */
-  tidy(now) {
+  /** Forget the replicas that are long gone. */
+  #tidy() {
+    const now = Date.now();
     for (const [source, replica] of this.replicas) {
       if (now - replica.heardAt > FORGET_MS) this.replicas.delete(source);
     }
@@ -108,6 +112,7 @@ export class Store extends EventTarget {
     const [list, most] = event.type === "detection" ? [this.detections, DETECTIONS] : [this.events, EVENTS];
     const place = list.findLastIndex((other) => other.at <= event.at);
     list.splice(place + 1, 0, event);
+    this.listed++;
     if (list.length > most) list.shift();
   }
 

@@ -46,12 +46,11 @@ export function events(store) {
     h("fieldset", { class: "chips" }, h("legend", { class: "offscreen" }, t("live.filter")), ...boxes),
     list,
   );
-  let drawn = "";
+  let drawn = -1;
   /** @param {boolean} [always] */
   function update(always = false) {
-    const last = [store.events.at(-1), store.detections.at(-1)].map((event) => event?.id).join();
-    if (last === drawn && !always) return;
-    drawn = last;
+    if (store.listed === drawn && !always) return;
+    drawn = store.listed;
     const shown = [...store.events, ...(wanted.families.has("detection") ? store.detections : [])]
       .filter((event) => event.type === "gap" || wanted.families.has(event.type.split(".")[0]))
       .filter((event) =>
@@ -90,7 +89,7 @@ function says({ type, data }) {
     words.push(
       t("live.detected", { n: data.images }),
       objects.join(", ") || t("live.nothing_found"),
-      `${number(data.ms)} ms`,
+      `${number(data.ms)} ${t("unit.ms")}`,
     );
   }
   // A wish is known by its stage and version; its id is of use to programs only.

@@ -56,7 +56,6 @@ export function mount(root, app) {
     frame = 0;
     const now = Date.now();
     const { store, socket } = app;
-    store.tidy(now);
     const isLive = socket.state === "live";
     drawFigures(figures, app, now, isLive);
     drawCharts(charts, app, now);
@@ -92,6 +91,8 @@ function drawFigures(list, app, now, isLive) {
   const worst = beats.map((beat) => beat.p95_ms).filter((ms) => ms !== null);
   const versions = [...new Set(beats.map((beat) => beat.model?.version))];
   const bus = app.store.bus;
+  /** @param {"throughput" | "queue"} key */
+  const total = (key) => number(beats.length ? beats.reduce((sum, beat) => sum + beat[key], 0) : null);
   const values = /** @type {[string, string, string, boolean][]} */ ([
     [
       t("live.replicas"),
@@ -99,9 +100,9 @@ function drawFigures(list, app, now, isLive) {
       "",
       all.length > fresh.length,
     ],
-    [t("live.throughput"), number(beats.reduce((sum, beat) => sum + beat.throughput, 0)), t("unit.images_s"), false],
+    [t("live.throughput"), total("throughput"), beats.length ? t("unit.images_s") : "", false],
     [t("live.p95"), worst.length ? milliseconds(Math.max(...worst)) : "–", worst.length ? t("unit.ms") : "", false],
-    [t("live.queue"), number(beats.reduce((sum, beat) => sum + beat.queue, 0)), t("unit.images"), false],
+    [t("live.queue"), total("queue"), beats.length ? t("unit.images") : "", false],
     [t("live.model"), versions.join(", ") || "–", versions.length > 1 ? t("live.mixed") : "", versions.length > 1],
     [
       t("live.bus"),
