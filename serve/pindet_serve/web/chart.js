@@ -8,14 +8,17 @@ import { t } from "./i18n.js";
 /** @typedef {{ name: string, colour: number, dashed?: boolean, points: Point[] }} Line */
 /** @typedef {{ title: string, unit: string, describeX: (x: number) => string, tickX?: (x: number) => string,
  *   heading?: "h2" | "h3", format?: (y: number | null) => string, bars?: boolean, gap?: number, least?: number,
- *   most?: number }} Options
- *   `gap`: no line is drawn over a longer step; `least`, `most`: what the y axis shows at least */
+ *   most?: number, unitX?: number }} Options
+ *   `gap`: no line is drawn over a longer step; `least`, `most`: what the y axis shows at least; `unitX`: ticks of x are
+ *   at multiples of it only, because `tickX` says no finer */
 
 const HEIGHT = 168;
 const LEFT = 46;
 const RIGHT = 10;
 const TOP = 8;
 const BOTTOM = 22;
+/** Closer to an end of the axis, a tick's text would stick out. */
+const EDGE = 16;
 export const COLOURS = 6;
 
 export class Chart {
@@ -98,10 +101,13 @@ export class Chart {
     const [first, last] = this.#range;
     const count = Math.max(2, Math.min(7, Math.floor(this.#width / 110)));
     const tick = this.options.tickX ?? this.options.describeX;
-    return Array.from({ length: count }, (_, index) => {
-      const value = first + ((last - first) * index) / (count - 1);
-      const anchor = index === 0 ? "start" : index === count - 1 ? "end" : "middle";
-      return s("text", { class: "tick", x: x(value), y: HEIGHT - 5, "text-anchor": anchor }, tick(value));
+    const values = this.options.unitX
+      ? multiples(first, last, this.options.unitX, count)
+      : Array.from({ length: count }, (_, index) => first + ((last - first) * index) / (count - 1));
+    return values.map((value) => {
+      const place = x(value);
+      const anchor = place < LEFT + EDGE ? "start" : place > this.#width - RIGHT - EDGE ? "end" : "middle";
+      return s("text", { class: "tick x", x: place, y: HEIGHT - 5, "text-anchor": anchor }, tick(value));
     });
   }
 
@@ -236,4 +242,21 @@ export function niceTicks(low, high) {
   const first = Math.floor(low / step + 1e-9);
   const last = Math.ceil(high / step - 1e-9);
   return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)));
+}
+
+/**
+ * Multiples of a unit in a range, at a round distance.
+ *
+ * @param {number} low
+ * @param {number} high
+ * @param {number} unit
+ * @param {number} most how many at most
+ */
+export function multiples(low, high, unit, most) {
+  const rough = Math.max(1, (high - low) / unit / (most - 1));
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = unit * ([1, 2, 5].map((factor) => factor * power).find((size) => size >= rough) ?? 10 * power);
+  const first = Math.ceil(low / step);
+  const count = Math.floor(high / step) - first + 1;
+  return Array.from({ length: Math.max(0, count) }, (_, index) => (first + index) * step);
 }

@@ -50,6 +50,7 @@ function card({ id, data }) {
     heading: /** @type {const} */ ("h3"),
     describeX: (/** @type {number} */ x) => t("live.epoch", { n: Math.round(x) }),
     tickX: (/** @type {number} */ x) => number(x, 0),
+    unitX: 1,
   };
   const loss = new Chart({ title: t("live.loss"), unit: t("unit.epochs"), format: (y) => number(y, 4), ...options });
   const quality = new Chart({

@@ -13,9 +13,10 @@ import { isStale, replicaTable } from "./live-replicas.js";
 /** @typedef {import("../store.js").Sample} Sample */
 /** @typedef {import("../types.d.ts").Cleanup} Cleanup */
 
-const SPAN_MS = 15 * 60_000;
+const MINUTE_MS = 60_000;
+const SPAN_MS = 15 * MINUTE_MS;
 /** While less is known, less is shown, but not less than this. */
-const LEAST_MS = 3 * 60_000;
+const LEAST_MS = 3 * MINUTE_MS;
 /** Heartbeats come every 2 s; over a longer pause no line is drawn. */
 const GAP_MS = 15_000;
 
@@ -26,7 +27,7 @@ const GAP_MS = 15_000;
  */
 export function mount(root, app) {
   const figures = h("dl", { class: "figures" });
-  const time = { describeX: clock, tickX: minute, gap: GAP_MS };
+  const time = { describeX: clock, tickX: minute, unitX: MINUTE_MS, gap: GAP_MS };
   const charts = {
     throughput: new Chart({ title: t("live.throughput"), unit: t("unit.images_s"), most: 1, ...time }),
     latency: new Chart({ title: t("live.latency"), unit: t("unit.ms"), most: 10, format: milliseconds, ...time }),
