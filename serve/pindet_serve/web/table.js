@@ -1,6 +1,6 @@
 // Tables and labelled inputs, as every view has them.
 
-import { h } from "./dom.js";
+import { fill, h } from "./dom.js";
 
 /** @typedef {import("./dom.js").Child} Child */
 
@@ -38,11 +38,26 @@ export function field(id, name, input, hint) {
 }
 
 /**
- * @param {string} id
+ * @param {string | undefined} id
  * @param {string[][]} choices value and text
  * @param {string} value the chosen one
  */
 export function select(id, choices, value) {
-  const options = choices.map(([one, text]) => h("option", { value: one, selected: one === value }, text));
-  return h("select", { id }, ...options);
+  const element = h("select", { id });
+  offer(element, choices, value);
+  return element;
+}
+
+/**
+ * Give a select other choices; where they are the same, it is left alone.
+ *
+ * @param {HTMLSelectElement} element
+ * @param {string[][]} choices value and text
+ * @param {string} value the chosen one
+ */
+export function offer(element, choices, value) {
+  const same = choices.length === element.options.length &&
+    choices.every(([one, text], index) => element.options[index].value === one && element.options[index].text === text);
+  if (!same) fill(element, ...choices.map(([one, text]) => h("option", { value: one }, text)));
+  element.value = value;
 }

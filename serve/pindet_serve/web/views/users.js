@@ -5,7 +5,8 @@ import { confirm, loading, notify, told } from "../dialog.js";
 import { fill, h } from "../dom.js";
 import { moment } from "../format.js";
 import { t, tOr } from "../i18n.js";
-import { dataTable, field } from "../table.js";
+import { paged } from "../more.js";
+import { dataTable, field, select } from "../table.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../types.d.ts").Cleanup} Cleanup */
@@ -68,11 +69,8 @@ function table(users, app, load) {
  */
 function row(user, app, load) {
   const own = user.name === app.session.me?.name;
-  const role = h(
-    "select",
-    { "aria-label": t("users.role_of", { name: user.name }) },
-    ...ROLES.map((one) => h("option", { value: one, selected: one === user.role }, t(`role.${one}`))),
-  );
+  const role = roles(undefined, user.role);
+  role.setAttribute("aria-label", t("users.role_of", { name: user.name }));
   role.addEventListener("change", () => change(user, { role: role.value }, load));
   const named = (/** @type {string} */ action) => ({ class: "small", "aria-label": `${action}: ${user.name}` });
   const toggle = t(user.enabled ? "users.disable" : "users.enable");
@@ -124,7 +122,7 @@ async function change(user, json, load) {
 async function add(load) {
   const name = h("input", { id: "new-name", required: true, maxLength: 64, autocomplete: "off" });
   const password = passwordInput("new-password");
-  const role = h("select", { id: "new-role" }, ...ROLES.map((one) => h("option", { value: one }, t(`role.${one}`))));
+  const role = roles("new-role", "viewer");
   const content = [
     field("new-name", t("users.name"), name, t("users.name_hint")),
     field("new-password", t("users.password"), password, t("users.password_hint")),
@@ -172,22 +170,9 @@ async function remove(user, load) {
 }
 
 async function audit() {
-  const since_ms = Date.now() - WEEK_MS;
-  const first = await ask("/v1/audit", { query: { since_ms, limit: PAGE } });
-  if (!first.deeds.length) return [h("p", { class: "muted" }, t("users.no_deeds"))];
-  const body = h("tbody", {}, ...first.deeds.map(deed));
-  const more = h("button", { hidden: first.next_before_id === null }, t("action.more"));
-  let before = first.next_before_id;
-  more.addEventListener("click", async () => {
-    try {
-      const next = await ask("/v1/audit", { query: { since_ms, limit: PAGE, before_id: before } });
-      body.append(...next.deeds.map(deed));
-      before = next.next_before_id;
-      more.hidden = before === null;
-    } catch (error) {
-      notify(told(error), "bad");
-    }
-  });
+  const query = { since_ms: Date.now() - WEEK_MS, limit: PAGE };
+  const { body, more } = await paged("/v1/audit", query, (page) => page.deeds, deed);
+  if (!body.hasChildNodes()) return [h("p", { class: "muted" }, t("users.no_deeds"))];
   const head = [
     t("users.when"),
     t("users.who"),
@@ -239,4 +224,12 @@ function passwordInput(id) {
     maxLength: 256,
     autocomplete: "new-password",
   });
+}
+
+/**
+ * @param {string | undefined} id
+ * @param {Role} value
+ */
+function roles(id, value) {
+  return select(id, ROLES.map((one) => [one, t(`role.${one}`)]), value);
 }
