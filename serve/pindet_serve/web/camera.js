@@ -118,7 +118,8 @@ class Camera extends EventTarget {
     this.#sent = null;
     before?.close();
     if (answer.error) {
-      Object.assign(item, { answer: null, error: new Error(`${answer.error.title}: ${answer.error.detail}`) });
+      const error = new Error(`${answer.error.title}: ${answer.error.detail}`);
+      Object.assign(item, { answer: null, error, state: "failed" });
     } else Object.assign(item, { answer, error: null, state: "done" });
     this.dispatchEvent(new Event("change"));
     const attempt = this.#attempt;

@@ -24,6 +24,14 @@ const chosen = {
   /** @type {Set<string>} */ hidden: new Set(),
 };
 
+/** By letter; and by place, for keyboards and input methods that have another letter there. */
+const BRACKETS = /** @type {Record<string, number>} */ ({
+  "[": -0.05,
+  "]": 0.05,
+  BracketLeft: -0.05,
+  BracketRight: 0.05,
+});
+
 /**
  * @param {HTMLElement} root
  * @param {App} app
@@ -38,8 +46,8 @@ class TryView {
   /** @type {Model | null} */ #model = null;
   #frame = 0;
   /** @type {Item | null | undefined} */ #drawn = undefined;
-  #listTimer = 0;
   #drawnVersion = -1;
+  #listTimer = 0;
   leave = new AbortController();
 
   /**
@@ -60,6 +68,7 @@ class TryView {
     this.file.addEventListener("change", () => this.#add([...(this.file.files ?? [])]));
     const pick = h("button", { class: "primary", onclick: () => this.file.click() }, t("try.pick"));
     this.cameraButton = h("button", { onclick: () => this.#toggleCamera() });
+    this.cameraProblem = problem();
     this.drop = h(
       "div",
       { class: "drop" },
@@ -68,6 +77,7 @@ class TryView {
       this.cameraButton,
       this.file,
       h("small", { class: "muted" }, t("try.private")),
+      this.cameraProblem,
     );
     this.slider = h("input", { type: "range", id: "threshold", min: 0, max: 1, step: 0.01, class: "wide" });
     this.slider.addEventListener("input", () => this.#threshold(Number(this.slider.value)));
@@ -76,12 +86,23 @@ class TryView {
     this.classes = h("div", { class: "chips" });
     this.found = h("p", { class: "found", role: "status" });
     this.thumbs = new Thumbs((item) => this.#choose(item), (one) => this.#isShown(one));
-    this.stage = h("div", { class: "stage" });
+    this.problem = problem();
+    this.note = h("p", { class: "muted" });
+    this.stage = h("div", { class: "stage" }, this.problem, this.note, this.overlay.element);
     this.facts = h("p", { class: "muted small facts" });
     this.objects = new ObjectTable((detection) => this.overlay.mark(detection));
     const region = { class: "scroll objects", tabIndex: 0, role: "region", "aria-label": t("try.list") };
     this.list = h("div", region, this.objects.element);
-    this.saving = h("div", { class: "buttons" });
+    this.remove = h("button", { class: "small", onclick: () => this.#remove() }, "✕");
+    this.clear = h("button", { class: "small", onclick: () => this.#clear() }, t("try.clear"));
+    this.saving = h(
+      "div",
+      { class: "buttons", hidden: true },
+      h("button", { class: "small", onclick: () => this.#savePicture() }, t("try.save_picture")),
+      h("button", { class: "small", onclick: () => this.#saveCoco() }, t("try.save_coco")),
+      this.remove,
+      this.clear,
+    );
     fill(
       root,
       h("h1", {}, t("try.title")),
@@ -184,6 +205,7 @@ class TryView {
   #draw() {
     this.#frame = 0;
     if (chosen.item && !tray.items.includes(chosen.item)) chosen.item = tray.items.at(-1) ?? null;
+    tray.show(chosen.item);
     const { item, all, shown } = this.#now();
     const least = this.#least;
     this.slider.value = String(least);
@@ -192,38 +214,27 @@ class TryView {
     fill(this.found, item?.answer ? t("try.found", { n: shown.length, all: all.length }) : "");
     // The list follows a few times a second: the boxes must not wait for it.
     this.#listTimer ||= setTimeout(() => this.#drawList(), 120);
+    this.thumbs.element.hidden = camera.running || tray.items.length < 2;
+    this.thumbs.draw(tray.items, item);
     const version = item?.version ?? -1;
     if (this.#drawn === item && this.#drawnVersion === version && !camera.running) return;
     this.#drawn = item;
     this.#drawnVersion = version;
-    this.thumbs.element.hidden = camera.running || tray.items.length < 2;
-    this.thumbs.draw(tray.items, item);
     this.#drawStage();
   }
 
   #drawStage() {
     const { item } = this.#now();
     fill(this.cameraButton, camera.running ? t("try.camera_stop") : t("try.camera"));
-    if (!item) {
-      this.overlay.show(null, 0, 0);
-      fill(this.stage, h("p", { class: "muted empty" }, camera.reason || t("try.empty")));
-      fill(this.facts);
-      return;
-    }
-    const { answer, error, state } = item;
-    const width = answer?.image_width ?? item.bitmap?.width ?? 0;
-    const height = answer?.image_height ?? item.bitmap?.height ?? 0;
-    this.overlay.show(item.bitmap, width, height);
-    const problem = error
-      ? h("p", { class: "problem", role: "alert" }, h("strong", {}, item.name), `: ${told(error)}`)
-      : null;
-    const waits = state === "waiting" || state === "working"
-      ? h("p", { class: "muted" }, item.note || t(`try.${state}`))
-      : null;
-    const blind = answer && !item.bitmap ? h("p", { class: "muted" }, t("try.undrawable")) : null;
-    const content = [problem, waits, blind, width ? this.overlay.element : null];
-    if (!camera.running || !this.overlay.element.isConnected) fill(this.stage, ...content);
-    fill(this.facts, factsOf(item));
+    say(this.cameraProblem, camera.reason);
+    const { answer, error } = item ?? {};
+    const picture = item?.bitmap ?? item?.preview ?? null;
+    const width = answer?.image_width ?? picture?.width ?? 0;
+    this.overlay.element.hidden = !width;
+    this.overlay.show(picture, width, answer?.image_height ?? picture?.height ?? 0);
+    say(this.problem, item && error ? `${item.name}: ${told(error)}` : "");
+    say(this.note, noteOf(item));
+    fill(this.facts, item && factsOf(item));
   }
 
   /** @param {Item} item */
@@ -289,17 +300,8 @@ class TryView {
     this.list.hidden = shown.length === 0;
     this.objects.show(shown);
     this.saving.hidden = !item?.answer || camera.running;
-    fill(
-      this.saving,
-      h("button", { class: "small", onclick: () => this.#savePicture() }, t("try.save_picture")),
-      h("button", { class: "small", onclick: () => this.#saveCoco() }, t("try.save_coco")),
-      h("button", {
-        class: "small",
-        onclick: () => this.#remove(),
-        "aria-label": t("try.remove", { name: item?.name ?? "" }),
-      }, "✕"),
-      tray.items.length > 1 ? h("button", { class: "small", onclick: () => this.#clear() }, t("try.clear")) : null,
-    );
+    this.remove.setAttribute("aria-label", t("try.remove", { name: item?.name ?? "" }));
+    this.clear.hidden = tray.items.length < 2;
   }
 
   #remove() {
@@ -314,8 +316,12 @@ class TryView {
   async #savePicture() {
     const { item, shown } = this.#now();
     if (!item?.answer) return;
-    const blob = await paint(item.file, item.answer, shown);
-    save(blob, `${item.name.replace(/\.[^.]*$/, "")}-detections.png`);
+    try {
+      const blob = await paint(item.file, item.answer, shown);
+      save(blob, `${item.name.replace(/\.[^.]*$/, "")}-detections.png`);
+    } catch (error) {
+      notify(told(error), "bad");
+    }
   }
 
   #saveCoco() {
@@ -335,19 +341,41 @@ class TryView {
   /** @param {KeyboardEvent} event */
   #key(event) {
     const target = /** @type {HTMLElement} */ (event.target);
-    if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, dialog, .scroll")) {
-      return;
-    }
+    const other = (event.ctrlKey || event.metaKey || event.altKey) && !event.getModifierState("AltGraph");
+    if (other || target.closest("input, select, textarea, dialog, .scroll")) return;
+    const turn = BRACKETS[event.key] ?? BRACKETS[event.code];
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (step && chosen.item && tray.items.length > 1) {
       const place = tray.items.indexOf(chosen.item) + step;
       chosen.item = tray.items[(place + tray.items.length) % tray.items.length];
       event.preventDefault();
       this.#soon();
-    } else if (event.key === "[" || event.key === "]") {
-      this.#threshold(this.#least + (event.key === "]" ? 0.05 : -0.05));
+    } else if (turn) {
+      this.#threshold(this.#least + turn);
     } else if (event.key === "Delete") {
       this.#remove();
     }
   }
+}
+
+function problem() {
+  return h("p", { class: "problem", role: "alert", hidden: true });
+}
+
+/**
+ * What is said already is left alone: a screen reader says it once.
+ *
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+function say(element, text) {
+  element.hidden = !text;
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** @param {Item | null} item */
+function noteOf(item) {
+  if (!item) return t("try.empty");
+  if (item.state === "waiting" || item.state === "working") return item.note || t(`try.${item.state}`);
+  return item.answer && item.bitmap === null ? t("try.undrawable") : "";
 }
