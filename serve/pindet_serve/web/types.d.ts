@@ -31,6 +31,7 @@ export interface Model extends ModelName {
   metrics: Record<string, number>;
   data_md5: string;
   lineage: Record<string, unknown>;
+  mlflow_url: string;
   can_roll_back: boolean;
   declined: ModelName | null;
   refused: string;

@@ -36,12 +36,14 @@ export function known(lineage, fact) {
 
 /**
  * @param {Record<string, unknown>} lineage
+ * @param {string} server where browsers find MLflow; trainings may know it by a name of their own network
  * @returns {[string, Child][]}
  */
-export function lineageRows(lineage) {
+export function lineageRows(lineage, server) {
   /** @type {[string, Child][]} */
   const rows = [];
   const flat = flattened(lineage);
+  if (server && isWeb(flat.store)) flat.store = new URL(server, location.href).href;
   for (const fact of /** @type {(keyof typeof KNOWN)[]} */ (Object.keys(KNOWN))) {
     const value = known(lineage, fact);
     if (value !== undefined && value !== null) rows.push([t(fact), said(fact, value, flat)]);
@@ -55,7 +57,12 @@ export function lineageRows(lineage) {
   return rows;
 }
 
-/** With what MLflow knows of the run beside the rest. @param {Record<string, unknown>} lineage */
+/**
+ * With what MLflow knows of the run beside the rest.
+ *
+ * @param {Record<string, unknown>} lineage
+ * @returns {Record<string, unknown>}
+ */
 function flattened(lineage) {
   const { mlflow, ...rest } = lineage;
   return { ...rest, ...(typeof mlflow === "object" ? /** @type {Record<string, unknown>} */ (mlflow) : {}) };

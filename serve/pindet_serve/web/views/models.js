@@ -102,7 +102,7 @@ function served(model) {
 
 /** @param {Model} model */
 function lineage(model) {
-  const rows = lineageRows(model.lineage);
+  const rows = lineageRows(model.lineage, model.mlflow_url);
   const none = rows.length ? null : h("p", { class: "muted" }, t("models.no_lineage"));
   const data = h("span", { class: "row" }, h("code", {}, model.data_md5), copyButton(model.data_md5));
   return h("div", { class: "stack" }, none, pairs([...rows, [t("models.data"), data]]));
