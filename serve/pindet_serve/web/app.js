@@ -10,8 +10,6 @@ import { askToSignIn } from "./sign-in.js";
 import { StatusSocket } from "./socket.js";
 import { Store } from "./store.js";
 
-/** @typedef {import("./types.d.ts").Model} Model */
-
 /** What every view is given. */
 export class App {
   session = new Session();

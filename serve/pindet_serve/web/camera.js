@@ -5,9 +5,6 @@ import { h } from "./dom.js";
 import { t } from "./i18n.js";
 import { LEAST, newItem } from "./tray.js";
 
-/** @typedef {import("./app.js").App} App */
-/** @typedef {import("./types.d.ts").StreamAnswer} StreamAnswer */
-
 const LONGEST_SIDE = 1280;
 const QUALITY = 0.85;
 /** How long a frame is waited for that the server could not take, ms. */

@@ -6,11 +6,11 @@ import { t } from "./i18n.js";
 
 /** @typedef {{ x: number, y: number | null }} Point */
 /** @typedef {{ name: string, colour: number, dashed?: boolean, points: Point[] }} Line */
-/** @typedef {{ title: string, unit: string, describeX: (x: number) => string, tickX?: (x: number) => string,
- *   heading?: "h2" | "h3", format?: (y: number | null) => string, bars?: boolean, gap?: number, least?: number,
- *   most?: number, unitX?: number }} Options
- *   `gap`: no line is drawn over a longer step; `least`, `most`: what the y axis shows at least; `unitX`: ticks of x are
- *   at multiples of it only, because `tickX` says no finer */
+/** @typedef {{ title: string, unit: string, describeX: (x: number) => string, tickX: (x: number) => string,
+ *   stepsX: number[], heading?: "h2" | "h3", format?: (y: number | null) => string, bars?: boolean, gap?: number, least?: number,
+ *   most?: number }} Options
+ *   `stepsX`: how far ticks of x may be apart, none closer than `tickX` tells them apart; `gap`: no line is drawn over a
+ *   longer step; `least`, `most`: what the y axis shows at least */
 
 const HEIGHT = 168;
 const LEFT = 46;
@@ -99,15 +99,11 @@ export class Chart {
   /** @param {(x: number) => number} x */
   #ticksX(x) {
     const [first, last] = this.#range;
-    const count = Math.max(2, Math.min(7, Math.floor(this.#width / 110)));
-    const tick = this.options.tickX ?? this.options.describeX;
-    const values = this.options.unitX
-      ? multiples(first, last, this.options.unitX, count)
-      : Array.from({ length: count }, (_, index) => first + ((last - first) * index) / (count - 1));
-    return values.map((value) => {
+    const most = Math.max(1, Math.min(6, Math.floor(this.#width / 110)));
+    return multiples(first, last, this.options.stepsX, most).map((value) => {
       const place = x(value);
       const anchor = place < LEFT + EDGE ? "start" : place > this.#width - RIGHT - EDGE ? "end" : "middle";
-      return s("text", { class: "tick x", x: place, y: HEIGHT - 5, "text-anchor": anchor }, tick(value));
+      return s("text", { class: "tick x", x: place, y: HEIGHT - 5, "text-anchor": anchor }, this.options.tickX(value));
     });
   }
 
@@ -245,18 +241,16 @@ export function niceTicks(low, high) {
 }
 
 /**
- * Multiples of a unit in a range, at a round distance.
+ * Multiples in a range of the first of some steps of which not too many fit in.
  *
  * @param {number} low
  * @param {number} high
- * @param {number} unit
- * @param {number} most how many at most
+ * @param {number[]} steps rising
+ * @param {number} most
  */
-export function multiples(low, high, unit, most) {
-  const rough = Math.max(1, (high - low) / unit / (most - 1));
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = unit * ([1, 2, 5].map((factor) => factor * power).find((size) => size >= rough) ?? 10 * power);
-  const first = Math.ceil(low / step);
-  const count = Math.floor(high / step) - first + 1;
-  return Array.from({ length: Math.max(0, count) }, (_, index) => (first + index) * step);
+export function multiples(low, high, steps, most) {
+  const step = steps.find((one) => (high - low) / one <= most) ?? high - low;
+  const values = [];
+  for (let n = Math.ceil(low / step); n * step <= high; n++) values.push(n * step);
+  return values;
 }

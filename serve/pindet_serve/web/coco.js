@@ -1,9 +1,5 @@
 // Detections in the format of COCO: boxes are [x, y, width, height], categories count from 1.
 
-/** @typedef {import("./tray.js").Item} Item */
-/** @typedef {import("./types.d.ts").Model} Model */
-/** @typedef {import("./types.d.ts").Detection} Detection */
-
 /**
  * What was found, under the names that it was found by: while images were tried, another model may have come.
  *

@@ -3,30 +3,10 @@
 
 import { ask } from "./api.js";
 
-/** @typedef {import("./types.d.ts").Detection} Detection */
-/** @typedef {import("./types.d.ts").RecordedImage} RecordedImage */
-
 const PAGE = 500;
 export const MOST = 100_000;
-const COLUMNS = [
-  "id",
-  "time",
-  "request_id",
-  "replica",
-  "user",
-  "model_version",
-  "model_md5",
-  "image_name",
-  "image_width",
-  "image_height",
-  "elapsed_ms",
-  "label",
-  "score",
-  "x1",
-  "y1",
-  "x2",
-  "y2",
-];
+const HEAD = "id,time,request_id,replica,user,model_version,model_md5,image_name,image_width,image_height,elapsed_ms," +
+  "label,score,x1,y1,x2,y2\r\n";
 
 /**
  * Read all pages of history.
@@ -38,7 +18,7 @@ const COLUMNS = [
  */
 export async function exportCsv(query, progress, signal) {
   // The mark in front makes spreadsheets read the Chinese names as UTF-8.
-  const parts = ["\uFEFF", line(COLUMNS)];
+  const parts = ["\uFEFF", HEAD];
   let images = 0;
   /** @type {number | null} */
   let before = null;

@@ -1,10 +1,8 @@
 // Questions and short notices.
 
 import { ApiError } from "./api.js";
-import { fill, h } from "./dom.js";
+import { fill, h, say } from "./dom.js";
 import { t } from "./i18n.js";
-
-/** @typedef {import("./dom.js").Child} Child */
 
 /**
  * Show a dialog until it is closed.
@@ -34,7 +32,7 @@ export function confirm(title, content, act) {
     const dialog = h("dialog", { class: "card", "aria-labelledby": "dialog-title" }, form);
     const carryOut = async () => {
       go.disabled = true;
-      problem.hidden = true;
+      say(problem, "");
       cancel.textContent = t("action.close");
       try {
         await act.run((text) => {
@@ -44,8 +42,7 @@ export function confirm(title, content, act) {
         return true;
       } catch (error) {
         status.textContent = "";
-        problem.hidden = false;
-        problem.textContent = told(error);
+        say(problem, told(error));
         cancel.textContent = t("action.cancel");
         if (!dialog.open) notify(told(error), "bad");
         return false;

@@ -3,9 +3,6 @@
 import { h } from "./dom.js";
 import { t } from "./i18n.js";
 
-/** @typedef {import("./types.d.ts").Detection} Detection */
-/** @typedef {import("./types.d.ts").ImageAnswer} ImageAnswer */
-
 /** A class's colour is by its position; white and black letters are readable on each as noted in {@link INK}. */
 export const COLOURS = [
   "#e6194b",

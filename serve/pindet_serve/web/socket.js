@@ -2,10 +2,6 @@
 
 import { ApiError } from "./api.js";
 
-/** @typedef {import("./types.d.ts").StatusEvent} StatusEvent */
-/** @typedef {import("./types.d.ts").Snapshot} Snapshot */
-/** @typedef {import("./types.d.ts").Connection} Connection */
-
 const EXPIRED = 4401;
 const FORBIDDEN = 4403;
 /** The server pings every 15 s: when nothing came for longer, it or the way to it is gone. */

@@ -1,8 +1,5 @@
 // What the status feed has told so far, in bounded memory.
 
-/** @typedef {import("./types.d.ts").StatusEvent} StatusEvent */
-/** @typedef {import("./types.d.ts").Heartbeat} Heartbeat */
-/** @typedef {import("./types.d.ts").Snapshot} Snapshot */
 /** @typedef {StatusEvent & { at: number }} Seen `at`: when it happened by this machine's clock, ms since 1970 */
 /** @typedef {{ at: number, throughput: number, p50: number | null, p95: number | null, queue: number }} Sample */
 /** @typedef {{ source: string, heardAt: number, ts: number, beat: Heartbeat, samples: Sample[] }} Replica */
@@ -29,8 +26,6 @@ export class Store extends EventTarget {
   /** @type {Seen[]} newest last */ detections = [];
   /** What the release agent said last, as JSON; empty if none was heard of, null before the first snapshot. */
   /** @type {string | null} */ agent = null;
-  /** Counts what was taken. */
-  taken = 0;
   /** Counts what was put into one of the lists, at whatever place. */
   listed = 0;
   #started = false;
@@ -39,7 +34,6 @@ export class Store extends EventTarget {
 
   /** @param {StatusEvent} event */
   take(event) {
-    this.taken++;
     if (event.type === "snapshot") this.#takeSnapshot(event);
     else this.#takeEvent({ ...event, at: this.#timeOf(event) });
     this.#tidy();

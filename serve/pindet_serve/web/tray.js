@@ -3,8 +3,6 @@
 import { ApiError, send } from "./api.js";
 import { t } from "./i18n.js";
 
-/** @typedef {import("./types.d.ts").ImageAnswer} ImageAnswer */
-/** @typedef {import("./types.d.ts").ModelName} ModelName */
 /** @typedef {{ name: string, file: Blob, state: "waiting" | "working" | "done" | "failed", note: string,
  *   version: number, bitmap?: ImageBitmap | null, preview?: ImageBitmap | null, answer: ImageAnswer | null,
  *   model: ModelName | null, error: unknown }} Item
@@ -124,7 +122,7 @@ export class Tray extends EventTarget {
   /**
    * @param {Item} item
    * @param {AbortSignal} signal
-   * @returns {Promise<import("./types.d.ts").DetectAnswer>}
+   * @returns {Promise<DetectAnswer>}
    */
   async #ask(item, signal) {
     for (let tries = 1;; tries++) {

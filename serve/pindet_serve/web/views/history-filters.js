@@ -5,8 +5,6 @@ import { short } from "../format.js";
 import { t } from "../i18n.js";
 import { field, offer, select } from "../table.js";
 
-/** @typedef {import("../types.d.ts").Statistics} Statistics */
-
 const HOUR = 3_600_000;
 const SPANS = /** @type {const} */ ({ hour: HOUR, day: 24 * HOUR, week: 7 * 24 * HOUR, month: 30 * 24 * HOUR });
 /** Kept while the page is open, whatever view is shown. */
@@ -48,8 +46,8 @@ export class Filters {
       { class: "row top card filters" },
       field(span.id, t("history.span"), span),
       ...this.customs.map(({ element }) => element),
-      field(this.label.id, t("history.class"), this.label),
-      field(this.model.id, t("history.model"), this.model),
+      field(this.label.id, t("common.class"), this.label),
+      field(this.model.id, t("common.model"), this.model),
       h("div", { class: "buttons push" }, ...buttons),
     );
     this.#showCustoms();
@@ -106,7 +104,7 @@ export class Filters {
  */
 function choices(found, value, text) {
   const missing = value && !found.some(([one]) => one === value);
-  return [["", t("history.any")], ...found, ...(missing ? [[value, text]] : [])];
+  return [["", t("common.all")], ...found, ...(missing ? [[value, text]] : [])];
 }
 
 /** As an input of a local time has it. @param {number} ms */

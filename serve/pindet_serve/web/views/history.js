@@ -6,26 +6,17 @@ import { fill, h, save } from "../dom.js";
 import { milliseconds, moment, short } from "../format.js";
 import { exportCsv, found } from "../csv.js";
 import { t } from "../i18n.js";
-import { paged } from "../more.js";
-import { dataTable, numberCell } from "../table.js";
+import { card, dataTable, numberCell, paged } from "../table.js";
 import { Filters, only, range } from "./history-filters.js";
 import { summary } from "./history-summary.js";
 import { counted } from "./try-objects.js";
-
-/** @typedef {import("../types.d.ts").Cleanup} Cleanup */
-/** @typedef {import("../types.d.ts").Detection} Detection */
-/** @typedef {import("../types.d.ts").RecordedImage} RecordedImage */
-/** @typedef {import("../types.d.ts").Statistics} Statistics */
 
 const HOUR = 3_600_000;
 const STEPS = [60_000, 300_000, 900_000, HOUR, 3 * HOUR, 6 * HOUR, 24 * HOUR, 7 * 24 * HOUR, 30 * 24 * HOUR];
 const BARS = 72;
 const PAGE = 50;
 
-/**
- * @param {HTMLElement} root
- * @returns {Cleanup}
- */
+/** @type {Mount} */
 export function mount(root) {
   const view = new HistoryView(root);
   return () => view.close();
@@ -47,7 +38,7 @@ class HistoryView {
       h("h1", {}, t("view.history")),
       this.filters.element,
       this.charts,
-      h("section", { class: "card" }, h("h2", {}, t("history.answers")), this.rows),
+      card(t("history.answers"), this.rows),
     );
     void this.#load();
   }
@@ -117,13 +108,13 @@ class HistoryView {
     const { body, more } = await paged("/v1/detections", query, (page) => page.images, shown, signal);
     if (!body.hasChildNodes()) return [h("p", { class: "muted" }, t("history.none"))];
     const head = [
-      t("history.when"),
+      t("common.when"),
       t("history.name"),
       t("history.found"),
       t("history.took"),
-      t("history.model"),
-      t("history.who"),
-      t("history.replica"),
+      t("common.model"),
+      t("common.who"),
+      t("common.replica"),
     ];
     return [dataTable(t("history.answers"), head, body, { id: "answers", numbers: [3] }), more];
   }

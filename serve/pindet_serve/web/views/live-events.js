@@ -4,7 +4,6 @@ import { fill, h } from "../dom.js";
 import { clock, moment, number } from "../format.js";
 import { t, tOr } from "../i18n.js";
 
-/** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../store.js").Seen} Seen */
 
 const FAMILIES = /** @type {const} */ (["model", "release", "training", "pipeline", "job", "service", "detection"]);
@@ -93,7 +92,8 @@ function says({ type, data }) {
     );
   }
   // A wish is known by its stage and version; its id is of use to programs only.
-  if ((data.run ?? data.id) && !type.startsWith("release.")) words.push(String(data.name ?? data.run ?? data.id).slice(0, 40));
+  const whose = data.run ?? data.id;
+  if (whose && !type.startsWith("release.")) words.push(String(data.name ?? whose).slice(0, 40));
   if (data.epochs) words.push(t("live.epoch_of", { n: data.epoch ?? 0, all: data.epochs }));
   if (data.seconds !== undefined) words.push(t("live.after", { n: data.seconds }));
   for (const name of ["reason", "error", "message", "stage", "by"]) {

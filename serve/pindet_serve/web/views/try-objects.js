@@ -6,9 +6,6 @@ import { number, percent, short, size } from "../format.js";
 import { t } from "../i18n.js";
 import { COLOURS } from "../overlay.js";
 
-/** @typedef {import("../types.d.ts").Detection} Detection */
-/** @typedef {import("../tray.js").Item} Item */
-
 const LISTED = 200;
 
 /** The table of what is found. Another threshold adds rows to its end or takes them away, and leaves the others. */
@@ -18,7 +15,7 @@ export class ObjectTable {
   /** @param {(detection: Detection | null) => void} mark told of the row that is pointed at or focused */
   constructor(mark) {
     this.mark = mark;
-    const head = [t("try.class"), t("try.score"), t("try.box")].map((name, index) =>
+    const head = [t("common.class"), t("try.score"), t("try.box")].map((name, index) =>
       h("th", { scope: "col", class: index ? "number" : "" }, name)
     );
     this.body = h("tbody");

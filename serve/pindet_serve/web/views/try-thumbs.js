@@ -4,9 +4,6 @@ import { h } from "../dom.js";
 import { number } from "../format.js";
 import { t } from "../i18n.js";
 
-/** @typedef {import("../types.d.ts").Detection} Detection */
-/** @typedef {import("../tray.js").Item} Item */
-
 const WIDTH = 96;
 const HEIGHT = 72;
 
@@ -22,7 +19,7 @@ export class Thumbs {
    * @param {(detection: Detection) => boolean} isShown
    */
   constructor(choose, isShown) {
-    this.element = h("ul", { class: "thumbs", "aria-label": t("try.images") });
+    this.element = h("ul", { class: "thumbs", "aria-label": t("common.images") });
     this.choose = choose;
     this.isShown = isShown;
   }

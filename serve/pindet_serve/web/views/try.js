@@ -1,7 +1,7 @@
 // Try: images of one's own, what is found in them, and what a threshold makes of it.
 
 import { confirm, notify, told } from "../dialog.js";
-import { fill, h, save } from "../dom.js";
+import { fill, h, save, say } from "../dom.js";
 import { t } from "../i18n.js";
 import { COLOURS, Overlay, paint } from "../overlay.js";
 import { camera } from "../camera.js";
@@ -9,12 +9,6 @@ import { toCoco } from "../coco.js";
 import { LEAST, Tray } from "../tray.js";
 import { counted, factsOf, ObjectTable } from "./try-objects.js";
 import { Thumbs } from "./try-thumbs.js";
-
-/** @typedef {import("../app.js").App} App */
-/** @typedef {import("../types.d.ts").Cleanup} Cleanup */
-/** @typedef {import("../types.d.ts").Detection} Detection */
-/** @typedef {import("../types.d.ts").Model} Model */
-/** @typedef {import("../tray.js").Item} Item */
 
 /** Kept while the page is open, whatever view or language is shown. */
 const tray = new Tray();
@@ -32,11 +26,7 @@ const BRACKETS = /** @type {Record<string, number>} */ ({
   BracketRight: 0.05,
 });
 
-/**
- * @param {HTMLElement} root
- * @param {App} app
- * @returns {Cleanup}
- */
+/** @type {Mount} */
 export function mount(root, app) {
   const view = new TryView(root, app);
   return () => view.close();
@@ -91,7 +81,7 @@ class TryView {
     this.stage = h("div", { class: "stage" }, this.problem, this.note, this.overlay.element);
     this.facts = h("p", { class: "muted small facts" });
     this.objects = new ObjectTable((detection) => this.overlay.mark(detection));
-    const region = { class: "scroll objects", tabIndex: 0, role: "region", "aria-label": t("try.list") };
+    const region = { class: "scroll objects", tabIndex: 0, role: "region", "aria-label": t("common.objects") };
     this.list = h("div", region, this.objects.element);
     this.remove = h("button", { class: "small", onclick: () => this.#remove() }, "✕");
     this.clear = h("button", { class: "small", onclick: () => this.#clear() }, t("try.clear"));
@@ -114,7 +104,7 @@ class TryView {
         h(
           "aside",
           { class: "card stack" },
-          h("div", { class: "row between" }, h("label", { htmlFor: "threshold" }, t("try.threshold")), this.value),
+          h("div", { class: "row between" }, h("label", { htmlFor: "threshold" }, t("common.threshold")), this.value),
           this.slider,
           this.default,
           this.#classesHead(),
@@ -257,7 +247,7 @@ class TryView {
     return h(
       "div",
       { class: "row between" },
-      h("strong", {}, t("try.classes")),
+      h("strong", {}, t("common.classes")),
       h(
         "span",
         { class: "buttons" },
@@ -360,17 +350,6 @@ class TryView {
 
 function problem() {
   return h("p", { class: "problem", role: "alert", hidden: true });
-}
-
-/**
- * What is said already is left alone: a screen reader says it once.
- *
- * @param {HTMLElement} element
- * @param {string} text
- */
-function say(element, text) {
-  element.hidden = !text;
-  if (element.textContent !== text) element.textContent = text;
 }
 
 /** @param {Item | null} item */

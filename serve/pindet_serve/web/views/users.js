@@ -5,25 +5,14 @@ import { confirm, loading, notify, told } from "../dialog.js";
 import { fill, h } from "../dom.js";
 import { moment } from "../format.js";
 import { t, tOr } from "../i18n.js";
-import { paged } from "../more.js";
-import { dataTable, field, select } from "../table.js";
-
-/** @typedef {import("../app.js").App} App */
-/** @typedef {import("../types.d.ts").Cleanup} Cleanup */
-/** @typedef {import("../types.d.ts").Deed} Deed */
-/** @typedef {import("../types.d.ts").User} User */
-/** @typedef {import("../types.d.ts").Role} Role */
+import { card, dataTable, field, paged, select } from "../table.js";
 
 /** @type {Role[]} */
 const ROLES = ["viewer", "operator", "admin"];
 const WEEK_MS = 7 * 24 * 3_600_000;
 const PAGE = 50;
 
-/**
- * @param {HTMLElement} root
- * @param {App} app
- * @returns {Cleanup}
- */
+/** @type {Mount} */
 export function mount(root, app) {
   const list = h("div");
   const deeds = h("div");
@@ -45,7 +34,7 @@ export function mount(root, app) {
       h("button", { class: "primary", onclick: () => add(load) }, t("users.add")),
     ),
     h("section", { class: "card" }, list),
-    h("section", { class: "card" }, h("h2", {}, t("users.audit")), deeds),
+    card(t("users.audit"), deeds),
   );
   void load();
   return () => {};
@@ -57,7 +46,7 @@ export function mount(root, app) {
  * @param {() => Promise<void>} load
  */
 function table(users, app, load) {
-  const head = [t("users.name"), t("users.role"), t("users.state"), t("users.created"), t("users.actions")];
+  const head = [t("common.name"), t("users.role"), t("users.state"), t("users.created"), t("users.actions")];
   const body = h("tbody", {}, ...users.map((user) => row(user, app, load)));
   return dataTable(t("view.users"), head, body, { id: "users" });
 }
@@ -124,8 +113,8 @@ async function add(load) {
   const password = passwordInput("new-password");
   const role = roles("new-role", "viewer");
   const content = [
-    field("new-name", t("users.name"), name, t("users.name_hint")),
-    field("new-password", t("users.password"), password, t("users.password_hint")),
+    field("new-name", t("common.name"), name, t("users.name_hint")),
+    field("new-password", t("common.password"), password, t("users.password_hint")),
     field("new-role", t("users.role"), role),
   ];
   const run = async () => {
@@ -148,7 +137,7 @@ async function reset(user, load) {
     await ask(`/v1/users/${encodeURIComponent(user.name)}`, { method: "PATCH", json: { password: password.value } });
     notify(t("users.changed", { name: user.name }));
   };
-  const content = [field("new-password", t("users.password"), password, t("users.password_hint"))];
+  const content = [field("new-password", t("common.password"), password, t("users.password_hint"))];
   if (await confirm(t("users.reset_title", { name: user.name }), content, { action: t("users.reset"), run })) {
     await load();
   }
@@ -174,8 +163,8 @@ async function audit() {
   const { body, more } = await paged("/v1/audit", query, (page) => page.deeds, deed);
   if (!body.hasChildNodes()) return [h("p", { class: "muted" }, t("users.no_deeds"))];
   const head = [
-    t("users.when"),
-    t("users.who"),
+    t("common.when"),
+    t("common.who"),
     t("users.did"),
     t("users.target"),
     t("users.outcome"),
