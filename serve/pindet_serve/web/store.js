@@ -59,7 +59,11 @@ export class Store extends EventTarget {
     }
     this.#started = true;
     this.agent ??= "";
-    for (const { age, ...one } of snapshot.states) this.#takeEvent({ ...one, at: now - age * 1000 });
+    for (const { age, curve = [], ...one } of snapshot.states) {
+      this.#takeEvent({ ...one, at: now - age * 1000 });
+      const training = this.trainings.get(runOf(one));
+      if (training) { for (const [epoch, metrics] of curve) plot(training, epoch, metrics); }
+    }
     for (const { age, ...one } of snapshot.replicas) this.#beat({ ...one, at: now - age * 1000 });
   }
 
@@ -129,7 +133,7 @@ export class Store extends EventTarget {
 
   /** @param {Seen} event */
   #train(event) {
-    const id = String(event.data.run ?? event.data.id ?? event.source);
+    const id = runOf(event);
     const before = this.trainings.get(id);
     const training = before ?? { id, status: "", heardAt: 0, data: {}, points: new Map() };
     if (event.at >= training.heardAt) {
@@ -138,7 +142,7 @@ export class Store extends EventTarget {
       training.data = { ...training.data, ...event.data };
     }
     const { epoch, metrics } = event.data;
-    if (Number.isFinite(epoch) && metrics) training.points.set(epoch, { ...training.points.get(epoch), ...metrics });
+    if (Number.isFinite(epoch) && metrics) plot(training, epoch, metrics);
     keep(this.trainings, id, training, TRAININGS);
   }
 
@@ -150,6 +154,20 @@ export class Store extends EventTarget {
     if (status === "deleted") this.jobs.delete(id);
     else keep(this.jobs, id, { id, status, done, total, error, at: event.at }, JOBS);
   }
+}
+
+/** @param {StatusEvent} event of a training */
+function runOf({ data, source }) {
+  return String(data.run ?? data.id ?? source);
+}
+
+/**
+ * @param {Training} training
+ * @param {number} epoch
+ * @param {Record<string, number>} metrics
+ */
+function plot({ points }, epoch, metrics) {
+  points.set(epoch, { ...points.get(epoch), ...metrics });
 }
 
 /**

@@ -101,7 +101,7 @@ interface Snapshot {
   reset: boolean;
   bus: { backend: string; state: string; dropped: number };
   replicas: (StatusEvent & { age: number })[];
-  states: (StatusEvent & { age: number })[];
+  states: (StatusEvent & { age: number; curve?: [epoch: number, metrics: Record<string, number>][] })[];
 }
 
 type Connection = "connecting" | "live" | "waiting" | "signed_out" | "forbidden" | "stopped";
