@@ -112,7 +112,7 @@ def test_the_ticks_of_a_chart_are_whole_and_each_is_there_once(server, open_page
         const { multiples } = await import("/web/chart.js");
         return asked.map(([low, high, steps, most]) => multiples(low, high, steps, most));
     }"""
-    seen = page.evaluate(multiples, [[1, 100, [1, 2, 5, 10, 20, 50], 6], [7, 7, [1, 2], 3], [95, 401, [60, 120], 2]])
+    seen = page.evaluate(multiples, [[1, 100, [1, 2, 5, 10, 20, 50], 6], [7, 7, [1, 2], 3], [95, 401, [60, 120], 3]])
     assert seen == [[20, 40, 60, 80, 100], [7], [120, 240, 360]]
 
 
