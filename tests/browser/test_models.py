@@ -145,7 +145,7 @@ def test_a_dialog_says_close_while_what_it_began_goes_on(server, open_page):
     expect(dialog).to_have_count(0)
     assert page.evaluate("ended") == "open", "what is begun goes on"
     page.evaluate("resolve()")
-    page.wait_for_function("ended === true")
+    page.wait_for_function("() => ended === true")
 
 
 def test_the_sign_in_can_not_be_closed(guarded, open_page):

@@ -336,7 +336,7 @@ def test_a_camera_that_is_allowed_after_its_view_was_left_does_not_start(trying)
     page.get_by_role("button", name="Use the camera").click()
     page.get_by_role("link", name="Live").click()
     page.evaluate("allow[0]()")
-    page.wait_for_function("globalThis.tracks.length === 1")
+    page.wait_for_function("() => globalThis.tracks.length === 1")
     page.wait_for_timeout(500)
     assert page.evaluate(LIVE_TRACKS) == 0
 
@@ -387,14 +387,15 @@ def test_a_frame_that_is_refused_says_why_and_the_next_comes_a_second_later(tryi
 
 def test_the_rate_of_a_camera_begins_anew_with_it(trying):
     page = trying()
-    page.evaluate("""import("/web/camera.js").then(({ camera }) => {
+    page.evaluate("""async () => {
+        const { camera } = await import("/web/camera.js");
         globalThis.rates = [];
         camera.addEventListener("change", () => camera.running && camera.fps && rates.push(camera.fps));
-    })""")
+    }""")
     for _ in range(2):
         page.evaluate("rates.length = 0")
         page.get_by_role("button", name="Use the camera").click()
-        page.wait_for_function("rates.length > 0")
+        page.wait_for_function("() => rates.length > 0")
         first = page.evaluate("rates[0]")
         page.get_by_role("button", name="Stop the camera").click()
         page.wait_for_timeout(4000)
