@@ -1,5 +1,5 @@
 // Shows Live with a store of its own, and makes `hour(n)`, which gives the store the events of an hour: two replicas that
-// stay and, every ten minutes, two others; detections, jobs, a training, models. Live draws it each minute.
+// stay and, every ten minutes, two others; detections, jobs, a training, models. Live draws it every five minutes.
 async () => {
   const { Store } = await import("/web/store.js");
   const { mount } = await import("/web/views/live.js");
@@ -26,10 +26,8 @@ async () => {
       tell("detection", "r1", { images: 2, objects: { blue: 1 }, ms: 5 });
       tell("job.running", "r0", { id: `job${hour}-${second >> 4}`, done: second, total: 9 });
       if (second % 10 === 0) tell("training.progress", "t", { run: `run${hour}`, epoch: second, metrics: { "train/loss": 1 / ts } });
-      if (second % 60 === 0) {
-        tell("model.loaded", "r1", model);
-        await new Promise(requestAnimationFrame);
-      }
+      if (second % 60 === 0) tell("model.loaded", "r1", model);
+      if (second % 300 === 0) await new Promise(requestAnimationFrame);
     }
   };
 }
