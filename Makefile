@@ -64,7 +64,7 @@ lint: $(VENV)/.dev  ## style, types and import directions
 	$(BIN)/ruff check .
 	$(BIN)/mypy serve/pindet_serve src/pindet
 	$(BIN)/lint-imports
-	cd serve && if [ -x ../$(BIN)/deno ]; then ../$(BIN)/deno check --quiet --config tsconfig.json pindet_serve/web/app.js pindet_serve/web/docs.js; else echo "The page's types were not checked: deno is not installed."; fi
+	cd serve && if [ -x ../$(BIN)/deno ]; then ../$(BIN)/deno check --quiet --config tsconfig.json pindet_serve/web/start.js pindet_serve/web/app.js pindet_serve/web/docs.js; else echo "The page's types were not checked: deno is not installed."; fi
 
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--no-header --quiet

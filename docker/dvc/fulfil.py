@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,12 +52,18 @@ def command(wish: Wish) -> list[str]:
     return ["pindet", "promote", "--stage", wish.stage, "--rev", wish.version, "--message", said, "--json"]
 
 
+def identity(wish: Wish) -> dict[str, str]:
+    """Who the tag is by: the name of who wished; the address stays the agent's, because users have none."""
+    address = os.environ.get("GIT_COMMITTER_EMAIL") or "release-agent@localhost"
+    return {"GIT_COMMITTER_NAME": wish.by, "GIT_COMMITTER_EMAIL": address}
+
+
 def fulfil(wish: Wish, root: Path) -> Fulfilled:
     """Run it in the project at ``root``; nothing that goes wrong is raised."""
     try:
         done = subprocess.run(
-            command(wish), cwd=root, capture_output=True, text=True, timeout=WITHIN, check=False,
-            stdin=subprocess.DEVNULL,
+            command(wish), cwd=root, env=os.environ | identity(wish), capture_output=True, text=True, timeout=WITHIN,
+            check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         reason = f"pindet {wish.kind} had no end after {WITHIN:.0f} s; look at the log of the release agent"

@@ -94,6 +94,9 @@ class Settings:
     admin_password: str = _setting("", "password of that administrator", flag=False)
     token_minutes: float = _setting(60.0, "how long a sign-in lasts")
     allowed_origins: str = _setting("", "web origins, with commas between, whose pages and names may ask here")
+    mlflow_url: str = _setting(
+        "", "where browsers find MLflow: an address, or a path of the page's; without it where trainings found it"
+    )
     redis_url: str = _setting("", "status bus on Redis; without it the bus is in memory", "REDIS_URL", flag=False)
     redis_password: str = _setting("", "password of the Redis bus", "REDIS_PASSWORD", flag=False)
     detection_days: float = _setting(30.0, "how long history is kept; 0 keeps all")
@@ -121,6 +124,8 @@ class Settings:
             AllowList(self.url_hosts)
         except ValueError as error:
             raise SettingsError(f"url_hosts is {self.url_hosts!r}: {error}") from None
+        if self.mlflow_url and not self.mlflow_url.startswith(("/", "http://", "https://")):
+            raise SettingsError(f"mlflow_url is {self.mlflow_url!r}; it must begin with /, http:// or https://")
         if self.port > 65535:
             raise SettingsError(f"port is {self.port}; 0 to 65535 is allowed")
         self._check_secret()

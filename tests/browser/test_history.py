@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import time
 
 import httpx
@@ -58,6 +59,50 @@ def test_it_is_filtered_by_class_model_and_time(recorded, open_page):
     page.get_by_label("From", exact=True).fill("2020-01-01T00:00")
     expect(page.get_by_text("Nothing was detected in this time.").first).to_be_visible()
     expect(page.locator("#answers")).to_have_count(0)
+
+
+def test_a_filter_keeps_the_focus_and_what_is_typed(recorded, open_page):
+    page = open_page(recorded, "history", ready="#answers")
+    label = page.get_by_label("Class", exact=True)
+    label.focus()
+    with page.expect_response("**/v1/detections*"):
+        page.keyboard.press("ArrowDown")
+    page.wait_for_timeout(300)
+    expect(label).to_be_focused()
+    chosen = label.input_value()
+    assert chosen
+    page.get_by_label("Time", exact=True).select_option("custom")
+    since = page.get_by_label("From", exact=True)
+    since.focus()
+    for digit in "02022021":  # the browser decides whether the day or the month comes first
+        page.keyboard.press(digit)
+        page.wait_for_timeout(150)
+    expect(since).to_have_value(re.compile("^2021-02-02T"))
+    expect(since).to_be_focused()
+    expect(label).to_have_value(chosen)
+
+
+def test_with_a_class_rows_and_csv_are_of_that_class(recorded, open_page, scene):
+    recorded.detect(scene(), "three.png")
+    page = open_page(recorded, "history", ready="#answers")
+    row = page.locator("#answers tr", has_text="three.png").first
+    for _ in range(100):
+        if row.count():
+            break
+        page.get_by_role("button", name="Refresh").click()
+        page.wait_for_timeout(200)
+    expect(row).to_contain_text("blue × 1")
+    page.get_by_label("Class", exact=True).select_option("red")
+    expect(page.locator("#answers tr", has_text="nothing.png")).to_have_count(0)
+    expect(row).to_contain_text("red × 1")
+    expect(row).not_to_contain_text("blue")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export CSV").click()
+    text = download.value.path().read_bytes().decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert {one["label"] for one in rows} == {"red"}
+    objects = httpx.get(f"{recorded.url}/v1/statistics", params={"label": "red"}).json()["objects"]
+    assert len(rows) == objects
 
 
 def test_a_database_that_is_away_is_said_and_asked_again(recorded, open_page):

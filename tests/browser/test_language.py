@@ -9,6 +9,7 @@ import pytest
 from pindet_serve.api.page import WEB
 
 ENTRY = re.compile(r'^  "([^"]+)": "(.*)",$', re.MULTILINE)
+STARTS = ("start", "app", "docs")
 SCRIPTS = [path for path in WEB.rglob("*.js") if path.parent.name != "i18n"]
 
 
@@ -75,19 +76,21 @@ def test_the_types_hold(tmp_path):
     else:
         deno = pytest.importorskip("deno", reason="neither tsc nor deno is installed (requirements/dev.in)")
         command = [deno.find_deno_bin(), "check", "--quiet", "--config", "tsconfig.json"]
-        command += ["pindet_serve/web/app.js", "pindet_serve/web/docs.js"]
+        command += [f"pindet_serve/web/{name}.js" for name in STARTS]
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "DENO_NO_UPDATE_CHECK": "1", "NO_COLOR": "1"}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_checker_would_see_a_mistake(tmp_path):
+@pytest.mark.parametrize("name", ["switches", *STARTS])
+def test_the_checker_would_see_a_mistake(tmp_path, name):
     deno = pytest.importorskip("deno", reason="deno is not installed (requirements/dev.in)")
     shutil.copytree(WEB.parents[1], tmp_path / "serve", ignore=shutil.ignore_patterns("__pycache__"))
-    script = tmp_path / "serve/pindet_serve/web/theme.js"
-    script.write_text(script.read_text("utf-8") + '\nchooseTheme("blue");\n', "utf-8")
+    script = tmp_path / f"serve/pindet_serve/web/{name}.js"
+    script.write_text(script.read_text("utf-8") + "\ndocument.title = blue;\n", "utf-8")
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "DENO_NO_UPDATE_CHECK": "1", "NO_COLOR": "1"}
-    command = [deno.find_deno_bin(), "check", "--quiet", "--config", "tsconfig.json", "pindet_serve/web/app.js"]
+    command = [deno.find_deno_bin(), "check", "--quiet", "--config", "tsconfig.json"]
+    command += [f"pindet_serve/web/{name}.js" for name in STARTS]
     done = subprocess.run(
         command, cwd=Path(tmp_path / "serve"), env=environment, capture_output=True, text=True, timeout=240
     )

@@ -14,6 +14,20 @@ PUBLISHED = [
 ]
 
 
+def in_live(page, text):
+    """Run a script beside Live, which is shown by itself with the script's ``store``."""
+    return page.evaluate("""async () => {
+        const { Store } = await import("/web/store.js");
+        const { mount } = await import("/web/views/live.js");
+        const store = new Store(), root = document.createElement("main");
+        document.body.replaceChildren(root);
+        mount(root, { store, socket: Object.assign(new EventTarget(), { state: "live" }) });
+        const frame = () => new Promise(requestAnimationFrame);
+        const drawn = async () => { store.dispatchEvent(new Event("change")); await frame(); await frame(); };
+        TEXT
+    }""".replace("TEXT", text))  # fmt: skip
+
+
 def test_the_numbers_of_a_replica_appear_and_are_live(server, open_page, scene):
     page = open_page(server)
     expect(page.locator("#connection")).to_have_text("Live")
@@ -37,6 +51,82 @@ def test_a_number_is_of_now_only_while_the_feed_is_live_and_the_replica_heard(se
             .map(([age, live]) => isStale({ heardAt: 9e9 - age }, 9e9, live));
     }""")
     assert seen == [False, True, True]
+
+
+def test_without_a_replica_that_is_heard_no_number_is_said(server, open_page):
+    shown = in_live(open_page(server, "docs"), """
+        const beat = { throughput: 5, p50_ms: 4, p95_ms: 9, queue: 2, model: { version: "v1", md5: "0" } };
+        store.replicas.set("r0", { source: "r0", heardAt: Date.now() - 60_000, ts: 1, beat, samples: [] });
+        await drawn();
+        return [...root.querySelectorAll(".figure")].map((one) => one.innerText.replace(/\\s+/g, " ").trim());
+    """)  # fmt: skip
+    assert [text for text in shown if text.startswith(("Throughput", "Slowest", "Queue", "Model"))] == [
+        "Throughput –", "Slowest p95 –", "Queue –", "Model –",
+    ]  # fmt: skip
+
+
+def test_an_older_event_that_comes_late_is_listed_in_its_place(server, open_page):
+    shown = in_live(open_page(server, "docs"), """
+        const tell = (ms, reason) => store.take({
+            id: `${ms}-0`, type: "model.refused", ts: ms / 1000, source: "r0", data: { reason } });
+        tell(Date.now(), "the newer");
+        await drawn();
+        tell(Date.now() - 5000, "the older");
+        await drawn();
+        return [...root.querySelectorAll("#events .what")].map((one) => one.textContent);
+    """)  # fmt: skip
+    assert shown == ["the newer", "the older"]
+
+
+def test_a_replica_that_is_gone_is_forgotten_whatever_view_is_shown(server, open_page):
+    page = open_page(server, "docs")
+    left = page.evaluate("""async () => {
+        const { Store } = await import("/web/store.js");
+        const store = new Store(), now = Date.now();
+        const beat = (source, ms) => store.take({ id: `${now + ms}-0`, type: "heartbeat", ts: (now + ms) / 1000, source,
+            data: { throughput: 0, queue: 0, model: {} } });
+        beat("gone", 0);
+        Date.now = () => now + 200_000;
+        beat("here", 200_000);
+        return [...store.replicas.keys()];
+    }""")
+    assert left == ["here"]
+
+
+def test_the_ticks_of_a_chart_are_whole_and_each_is_there_once(server, open_page):
+    page = open_page(server, "docs")
+    minutes, epochs = in_live(page, """
+        const event = (type, data) => store.take({
+            id: `${Date.now()}-0`, type, ts: Date.now() / 1000, source: "t", data });
+        event("training.started", { run: "r1", epochs: 3 });
+        for (const epoch of [1, 2, 3]) {
+            event("training.progress", { run: "r1", epoch, epochs: 3, metrics: { "train/loss": 1 / epoch } });
+        }
+        await drawn(); await drawn();
+        const ticks = (figure) => [...figure.querySelectorAll(".tick.x")].map((one) => one.textContent);
+        return [ticks(root.querySelector("figure")), ticks(root.querySelector("#trainings figure"))];
+    """)  # fmt: skip
+    assert epochs == ["1", "2", "3"]
+    assert len(minutes) >= 3 and len(set(minutes)) == len(minutes)
+    multiples = """async (asked) => {
+        const { multiples } = await import("/web/chart.js");
+        return asked.map(([low, high, steps, most]) => multiples(low, high, steps, most));
+    }"""
+    seen = page.evaluate(multiples, [[1, 100, [1, 2, 5, 10, 20, 50], 6], [7, 7, [1, 2], 3], [95, 401, [60, 120], 3]])
+    assert seen == [[20, 40, 60, 80, 100], [7], [120, 240, 360]]
+
+
+def test_a_page_that_comes_in_the_middle_of_a_training_shows_all_of_its_curve(server, open_page):
+    summary = in_live(open_page(server, "docs"), """
+        const curve = [1, 2, 3].map((epoch) => [epoch, { "train/loss": 4 - epoch }]);
+        const data = { run: "r1", epoch: 3, epochs: 9, metrics: { "train/loss": 1 } };
+        const state = { id: "5-0", type: "training.progress", ts: 5, source: "t", data, age: 1, curve };
+        store.take({ id: "9-0", type: "snapshot", ts: 9, source: "r0",
+                     data: { reset: false, bus: {}, replicas: [], states: [state] } });
+        await drawn(); await drawn();
+        return root.querySelector("#trainings svg").getAttribute("aria-label");
+    """)  # fmt: skip
+    assert summary == "Loss, by epoch. train/loss: last 1, from 1 to 3"
 
 
 def test_charts_have_axes_and_say_what_they_show(server, open_page, scene):

@@ -95,6 +95,68 @@ def test_releases_are_loaded_and_rolled_back_by_who_may(make_server, released, o
     expect(rows.nth(0)).to_contain_text("can not be read")
 
 
+@pytest.mark.parametrize(("url", "leads_to"), [("/mlflow/", "{server}/mlflow/"), ("", "http://mlflow:5000/")])
+def test_a_run_is_linked_where_browsers_find_mlflow(make_server, released, open_page, url, leads_to):
+    source = released("v1.0.0", 0.9)
+    content = json.loads(source.read_text("utf-8"))
+    content["mlflow"] |= {"experiment": "production_detection", "store": "http://mlflow:5000"}
+    source.write_text(json.dumps(content), "utf-8")
+    server = make_server(source, PINDET_MLFLOW_URL=url)
+    page = open_page(server, "models", ready=".pairs")
+    base = leads_to.format(server=server.url)
+    expect(page.get_by_role("link", name="r" * 32)).to_have_attribute("href", f"{base}#/runs/{'r' * 32}")
+    store = base if url else base.rstrip("/")
+    expect(page.get_by_role("link", name=store, exact=True)).to_have_attribute("href", store)
+
+
+def test_of_overlapping_loads_the_last_wins(server, open_page):
+    page = open_page(server, "docs")
+    shown = page.evaluate("""async () => {
+        const { loading } = await import("/web/dialog.js");
+        const element = document.createElement("div"), answers = [];
+        const load = () => loading(element, () => new Promise((resolve, reject) => answers.push({ resolve, reject })));
+        const loads = [load(), load(), load()];
+        answers[2].resolve(["newest"]);
+        await loads[2];
+        answers[0].resolve(["oldest"]);
+        answers[1].reject(new Error("older"));
+        await Promise.all(loads);
+        return [element.textContent, element.hasAttribute("aria-busy")];
+    }""")
+    assert shown == ["newest", False]
+
+
+def test_a_dialog_says_close_while_what_it_began_goes_on(server, open_page):
+    page = open_page(server, "docs")
+    page.evaluate("""async () => {
+        const { confirm } = await import("/web/dialog.js");
+        globalThis.ended = "open";
+        const run = () => new Promise((resolve, reject) => Object.assign(globalThis, { resolve, reject }));
+        void confirm("Go on?", [], { action: "Go", run }).then((done) => (globalThis.ended = done));
+    }""")
+    dialog = page.get_by_role("dialog", name="Go on?")
+    dialog.get_by_role("button", name="Go", exact=True).click()
+    expect(dialog.get_by_role("button")).to_have_text(["Close", "Go"])
+    page.evaluate("reject(new Error('not now'))")
+    expect(dialog.get_by_role("alert")).to_have_text("not now")
+    expect(dialog.get_by_role("button")).to_have_text(["Cancel", "Go"])
+    dialog.get_by_role("button", name="Go", exact=True).click()
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_have_count(0)
+    assert page.evaluate("ended") == "open", "what is begun goes on"
+    page.evaluate("resolve()")
+    page.wait_for_function("() => ended === true")
+
+
+def test_the_sign_in_can_not_be_closed(guarded, open_page):
+    page = open_page(guarded, ready="#sign-in")
+    for _ in range(4):
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(100)
+    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.get_by_label("Name")).to_be_visible()
+
+
 def test_a_viewer_sees_no_buttons_and_the_server_lets_none_be_pressed(guarded, open_page, sign_in, token_of):
     page = open_page(guarded, "models", ready=None)
     sign_in(page, "viewer")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from playwright.sync_api import expect
+
 HERE = Path(__file__).parent
 
 
@@ -80,6 +82,24 @@ def test_a_network_that_returns_is_used_at_once(open_page, server):
     assert all("last_id=7-0" in url for url in seen["urls"][1:])
 
 
+def test_after_a_sleep_silence_is_not_waited_out(open_page, server):
+    seen = play(open_page, server, """async ({ socket, sockets, settle, later }) => {
+        const wakes = [() => window.dispatchEvent(new Event("online")),
+                       () => document.dispatchEvent(new Event("visibilitychange"))];
+        socket.start(); await settle();
+        for (const wake of wakes) {
+            sockets.at(-1).say({ id: "7-0", type: "snapshot", data: { reset: false } });
+            later(14_000); wake(); await settle();
+            if (socket.state !== "live") throw new Error("what was heard 14 s ago may be well");
+            later(2_000); wake(); await settle();
+            if (socket.state !== "connecting") throw new Error(socket.state);
+        }
+    }""")
+
+    assert len(seen["urls"]) == 3
+    assert all("last_id=7-0" in url for url in seen["urls"][1:])
+
+
 def test_a_fresh_page_asks_for_less_until_the_server_has_it(open_page, server):
     seen = play(open_page, server, """async ({ socket, sockets, settle }) => {
         socket.start(); await settle();
@@ -121,21 +141,24 @@ def test_who_is_not_allowed_is_told_and_does_not_try_again(open_page, server):
     assert seen["states"][:2] == ["connecting", "forbidden"]
 
 
-def test_an_hour_of_events_is_kept_in_flat_memory(open_page, server):
+def test_hours_of_events_and_of_replicas_that_come_and_go_leave_live_in_flat_memory(open_page, server):
     page = open_page(server, "docs")
     session = page.context.new_cdp_session(page)
     page.evaluate((HERE / "an_hour.js").read_text("utf-8"))
 
     def used_after(hour):
-        page.evaluate(f"globalThis.hour({hour})")
+        page.evaluate(f"globalThis.hour({hour})")  # Live draws it, while it happens
         session.send("HeapProfiler.collectGarbage")
         return session.send("Runtime.getHeapUsage")["usedSize"]
 
     # The first hours fill what is bounded; each after that must add nothing.
     first = [used_after(hour) for hour in range(9)][-1]
     second = used_after(9)
-    assert page.evaluate("store.taken") > 10 * 3600 * 4
+    assert page.evaluate("store.listed") > 10 * 3600 * 2
     assert abs(second - first) < 1_000_000
     sizes = page.evaluate("""[store.events.length, store.detections.length, store.jobs.size, store.trainings.size,
         ...[...store.replicas.values()].map((replica) => replica.samples.length)]""")  # fmt: skip
-    assert sizes == [400, 100, 50, 8, 480, 480, 480, 480]
+    assert sizes == [400, 100, 50, 8, 480, 480, *[300] * (len(sizes) - 6)]
+    assert len(sizes) - 6 == 2, "of the replicas that come and go those of the last minutes are kept"
+    expect(page.locator("#replicas tbody tr")).to_have_count(4)
+    expect(page.locator("#trainings article")).to_have_count(8)

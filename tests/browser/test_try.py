@@ -1,6 +1,8 @@
 """Try: images in, boxes out, and everything that is done with them without asking the server again."""
 
 import json
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -106,14 +108,72 @@ def test_an_image_that_is_too_large_for_the_server_says_so(trying):
     expect(page.get_by_role("alert")).to_contain_text("the body exceeds 4 MiB")
 
 
-def test_a_full_server_is_asked_again(trying, pictures):
+FULL = {"title": "Overloaded", "status": 503, "detail": "64 images wait"}
+
+
+@pytest.mark.parametrize(("status", "body"), [(503, json.dumps(FULL)), (429, "<h1>429 Too Many Requests</h1>")])
+def test_a_full_server_or_proxy_is_asked_again(trying, pictures, status, body):
     page = trying()
-    full = {"title": "Overloaded", "status": 503, "detail": "64 images wait"}
-    answers = [{"status": 503, "body": json.dumps(full), "headers": {"Retry-After": "1"}}]
+    answers = [{"status": status, "body": body, "headers": {"Retry-After": "1"}}]
     page.route("**/v1/detect*", lambda route: route.fulfill(**answers.pop()) if answers else route.continue_())
     put(page, pictures[0])
     expect(page.get_by_text("The server is full; trying again in 1 s.")).to_be_visible()
     expect(found(page)).to_contain_text("3 objects of 3")
+
+
+def test_thumbs_that_are_not_chosen_have_their_pictures_and_marks(trying, pictures):
+    page = trying()
+    held = []
+    page.route("**/v1/detect*", lambda route: route.continue_() if held else held.append(route))
+    put(page, BROKEN, pictures[0], pictures[1])
+    thumbs = page.locator(".thumb")
+    expect(thumbs.nth(2)).to_have_attribute("aria-pressed", "true")
+    expect(found(page)).to_contain_text("3 objects of 3")
+    expect(page.locator(".thumb.bad")).to_have_count(0)
+    held[0].continue_()
+    expect(page.locator(".thumb.bad")).to_contain_text("broken.jpg")
+    painted = """canvas => canvas.getContext("2d").getImageData(48, 36, 1, 1).data[3] === 255"""
+    for number, has_picture in ((0, False), (1, True), (2, True)):
+        canvas = thumbs.nth(number).locator("canvas").element_handle()
+        assert wait_for(page, lambda canvas=canvas: canvas.evaluate(painted)) is has_picture, number
+
+
+PRESS = "key => document.body.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, ...key }))"
+SLIDE = "slider => { slider.value = 0.6; slider.dispatchEvent(new Event('input')); }"
+
+
+def wait_for(page, condition, seconds=5):
+    """Whether a condition comes true."""
+    for _ in range(seconds * 10):
+        if condition():
+            return True
+        page.wait_for_timeout(100)
+    return False
+
+
+def test_what_can_be_pressed_keeps_its_place_and_the_focus(trying, pictures):
+    page = trying()
+    put(page, *pictures)
+    thumb, save = page.locator(".thumb").nth(0), page.get_by_role("button", name="Save COCO JSON")
+    expect(thumb).to_contain_text("3")
+    for button in (thumb, save):
+        button.focus()
+        element = button.element_handle()
+        page.get_by_label("Least score", exact=True).evaluate(SLIDE)
+        page.wait_for_timeout(500)
+        assert element.evaluate("e => e.isConnected && e === document.activeElement")
+    put(page, pictures[0])
+    expect(page.locator(".thumb").nth(2)).to_contain_text("3")
+    assert element.evaluate("e => e.isConnected && e === document.activeElement")
+
+
+def test_many_photos_are_decoded_a_few_at_a_time_and_kept_small(open_page, server):
+    page = open_page(server, "docs")
+    seen = page.evaluate((Path(__file__).parent / "many_photos.js").read_text("utf-8"), 6)
+    assert seen["mostAtOnce"] <= 2
+    assert seen["previews"] == [[256, 192]] * 6
+    assert seen["pictures"] == [[2560, 1920]], "the shown one only"
+    assert seen["left"] == 0
 
 
 def test_keys_move_between_images_and_change_the_threshold(trying, pictures):
@@ -125,6 +185,16 @@ def test_keys_move_between_images_and_change_the_threshold(trying, pictures):
     expect(pressed).to_contain_text("螺母 one.png")
     page.keyboard.press("]")
     expect(page.locator("output")).to_have_text("0.55")
+    # A German keyboard and a Chinese input method have other letters there; AltGr gives the bracket itself.
+    for key in (
+        {"key": "ü", "code": "BracketLeft"}, {"key": "Process", "code": "BracketRight"},
+        {"key": "[", "code": "Digit8", "ctrlKey": True, "altKey": True, "modifierAltGraph": True},
+    ):  # fmt: skip
+        page.evaluate(PRESS, key)
+        expect(page.locator("output")).to_have_text("0.55" if key["code"] == "BracketRight" else "0.50")
+    page.evaluate(PRESS, {"key": "[", "code": "BracketLeft", "ctrlKey": True})
+    page.wait_for_timeout(300)
+    expect(page.locator("output")).to_have_text("0.50")
     page.keyboard.press("Delete")
     expect(page.locator(FACTS)).to_contain_text("two.png")
 
@@ -149,6 +219,54 @@ def test_what_is_shown_can_be_saved_as_coco(trying, pictures, server):
         assert one["bbox"] == pytest.approx(corners, abs=0.011)
         assert one["category_id"] == other["label_id"] + 1
         assert one["area"] == pytest.approx(corners[2] * corners[3], rel=1e-3)
+
+
+def test_coco_names_what_each_image_was_found_by(open_page, server):
+    """Between two images another model came, with other classes: neither's objects get the other's names."""
+    page = open_page(server, "docs")
+    coco = page.evaluate("""async () => {
+        const { toCoco } = await import("/web/coco.js");
+        const item = (md5, ...found) => ({ name: `${md5}.png`, model: { name: "detector", version: md5, md5 }, answer: {
+            image_width: 9, image_height: 9, detections: found.map(([label, label_id]) => (
+                { label, label_id, score: 0.9, box: { x1: 1, y1: 1, x2: 3, y2: 4 } })) } });
+        const items = [item("old", ["nut", 0], ["bolt", 1]), item("new", ["bolt", 0], ["screw", 1])];
+        const served = { name: "detector", version: "new", md5: "new", classes: ["bolt", "screw", "washer"] };
+        return [toCoco(items, served, () => true), toCoco(items.slice(0, 1), served, () => true)];
+    }""")
+    names = [{one["id"]: one["name"] for one in each["categories"]} for each in coco]
+    assert names[0] == {1: "bolt", 2: "screw", 3: "washer", 4: "nut"}
+    found = [(one["image_id"], names[0][one["category_id"]]) for one in coco[0]["annotations"]]
+    assert found == [(1, "nut"), (1, "bolt"), (2, "bolt"), (2, "screw")]
+    assert names[1] == {1: "nut", 2: "bolt"}
+    said = [each["info"]["description"] for each in coco]
+    assert said == [
+        "Found by detector old, bundle old; detector new, bundle new",
+        "Found by detector old, bundle old",
+    ]
+
+
+def test_a_picture_that_can_not_be_saved_says_why(trying, pictures):
+    page = trying()
+    put(page, pictures[0])
+    expect(found(page)).to_contain_text("3 objects of 3")
+    page.evaluate("() => { HTMLCanvasElement.prototype.toBlob = (done) => done(null); }")
+    page.get_by_role("button", name="Save the picture").click()
+    expect(page.locator("#notices")).to_contain_text("The picture is too large for this browser to save.")
+
+
+def test_labels_can_be_read_on_each_colour(open_page, server):
+    page = open_page(server, "docs")
+    colours, ink = page.evaluate("import('/web/overlay.js').then(({ COLOURS, INK }) => [COLOURS, INK])")
+
+    def light(colour):
+        digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+        parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for ground, letters in zip(colours, ink, strict=True):
+        low, high = sorted((light(ground), light(letters)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, ground
 
 
 def test_the_picture_can_be_saved_with_its_boxes(trying, pictures):
@@ -205,6 +323,88 @@ def test_the_camera_streams_through_the_socket(trying):
     expect(found(page)).to_contain_text("above the least score")
     page.get_by_role("button", name="Stop the camera").click()
     expect(page.get_by_role("button", name="Use the camera")).to_be_visible()
+
+
+MEDIA = """() => { navigator.mediaDevices.getUserMedia = ((real) => async (asked) => {
+    globalThis.tracks ??= [];
+    await new Promise((resolve) => (globalThis.allow = [...(globalThis.allow ?? []), resolve]));
+    const media = await real(asked);
+    tracks.push(...media.getTracks());
+    return media;
+})(navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices)); }"""
+LIVE_TRACKS = "tracks.filter((track) => track.readyState === 'live').length"
+
+
+def test_a_camera_that_is_allowed_after_its_view_was_left_does_not_start(trying):
+    page = trying()
+    page.evaluate(MEDIA)
+    page.get_by_role("button", name="Use the camera").click()
+    page.get_by_role("link", name="Live").click()
+    page.evaluate("allow[0]()")
+    page.wait_for_function("() => globalThis.tracks.length === 1")
+    page.wait_for_timeout(500)
+    assert page.evaluate(LIVE_TRACKS) == 0
+
+
+def test_two_clicks_open_one_camera(trying):
+    page = trying()
+    page.evaluate(MEDIA)
+    button = page.get_by_role("button", name="Use the camera")
+    button.click()
+    button.click()
+    page.evaluate("allow.forEach((one) => one())")
+    expect(page.locator(FACTS)).to_contain_text("frames/s")
+    assert page.evaluate("tracks.length") == 2
+    assert page.evaluate(LIVE_TRACKS) == 1
+    page.get_by_role("button", name="Stop the camera").click()
+    expect(button).to_be_visible()
+    assert page.evaluate(LIVE_TRACKS) == 0
+
+
+def test_a_camera_that_is_refused_says_so_beside_the_images_too(trying, pictures):
+    page = trying()
+    put(page, pictures[0])
+    expect(found(page)).to_contain_text("3 objects of 3")
+    page.evaluate("""() => { navigator.mediaDevices.getUserMedia = async () => {
+        throw new DOMException("Permission denied", "NotAllowedError"); } }""")
+    page.get_by_role("button", name="Use the camera").click()
+    alert = page.get_by_role("alert").filter(has_text="The camera can not be used: Permission denied")
+    expect(alert).to_be_visible()
+    put(page, pictures[1])
+    expect(alert).to_have_count(0)
+
+
+def test_a_frame_that_is_refused_says_why_and_the_next_comes_a_second_later(trying):
+    page = trying()
+    frames = []
+    error = {"title": "Overloaded", "status": 503, "detail": "there is no room for the frame"}
+
+    def answer(socket, _):
+        frames.append(time.monotonic())
+        socket.send(json.dumps({"frame": len(frames) - 1, "dropped": 0, "error": error}))
+
+    page.route_web_socket("**/v1/stream*", lambda socket: socket.on_message(lambda data: answer(socket, data)))
+    page.get_by_role("button", name="Use the camera").click()
+    expect(page.get_by_role("alert")).to_contain_text("Overloaded: there is no room for the frame")
+    assert wait_for(page, lambda: len(frames) >= 3)
+    assert min(after - before for before, after in pairwise(frames)) > 0.9
+
+
+def test_the_rate_of_a_camera_begins_anew_with_it(trying):
+    page = trying()
+    page.evaluate("""async () => {
+        const { camera } = await import("/web/camera.js");
+        globalThis.rates = [];
+        camera.addEventListener("change", () => camera.running && camera.fps && rates.push(camera.fps));
+    }""")
+    for _ in range(2):
+        page.evaluate("rates.length = 0")
+        page.get_by_role("button", name="Use the camera").click()
+        page.wait_for_function("() => rates.length > 0")
+        first = page.evaluate("rates[0]")
+        page.get_by_role("button", name="Stop the camera").click()
+        page.wait_for_timeout(4000)
+    assert first > 0.5, "not one frame in the seconds without camera"
 
 
 def test_images_stay_when_language_and_view_change(trying, pictures):

@@ -235,3 +235,25 @@ def test_release_begins_with_what_is_committed_now(production):
     (production.origin / ".git").rename(production.origin / "gone")
     assert "going on with what the agent fetched last" in follow()
     assert head() == new
+
+
+def test_the_tag_of_a_wish_is_by_who_wished_at_the_agents_address(production, tmp_path):
+    """``promoted_by`` of the release is the tagger: of the page's users, and not the agent."""
+    production.follow()
+    program = tmp_path / "bin" / "pindet"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\ngit tag -a \"detector@$5\" -m \"$7\" && echo '{\"changed\": true}'\n")
+    program.chmod(0o755)
+    code = (
+        "from fulfil import *; from pathlib import Path; import sys;"
+        "print(fulfil(Wish(kind='promote', stage='production', version='v1.0.0', by='anna'), Path(sys.argv[1])))"
+    )
+    environment = {
+        "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}", "GIT_COMMITTER_NAME": "pindet production",
+        "GIT_COMMITTER_EMAIL": "agent@plant.example",
+    }  # fmt: skip
+    done = production.run("-c", code, str(production.clone), **environment)
+    assert "what='done'" in done.stdout, done.stdout + done.stderr
+    said = ["git", "for-each-ref", "--format=%(taggername) %(taggeremail)", "refs/tags/detector@v1.0.0"]
+    tagger = subprocess.run(said, cwd=production.clone, capture_output=True, text=True, check=True).stdout.strip()
+    assert tagger == "anna <agent@plant.example>"

@@ -36,7 +36,8 @@ def test_what_is_held_is_given_back_once():
 def half_sent(server, size):
     """A connection that declares a body and sends some of it."""
     connection = socket.create_connection(("127.0.0.1", server.port))
-    head = f"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {size + 1}\r\n\r\n"
+    start = "POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+    head = f"{start}Content-Length: {size + 1}\r\n\r\n"
     connection.sendall(head.encode() + b"\0" * size)
     return connection
 
@@ -65,14 +66,17 @@ def test_bodies_that_fill_the_memory_keep_others_out_until_they_end(bodies_serve
     assert "no image" in answered(bodies_server, noise, 400).json()["detail"]
 
 
-def test_frames_without_room_are_dropped_and_counted(bodies_server, scene):
+def test_a_frame_without_room_is_told_so_and_costs_only_itself(bodies_server, scene):
     held = [half_sent(bodies_server, 700 * 1024), half_sent(bodies_server, 700 * 1024)]
     answered(bodies_server, b"\0" * (700 * 1024), 503)
     with connect(f"{bodies_server.url.replace('http', 'ws')}/v1/stream") as stream:
         stream.send(b"\0" * (700 * 1024))
+        refused = json.loads(stream.recv(20))
         stream.send(png(scene()))
         answer = json.loads(stream.recv(20))
-    assert (answer["frame"], answer["dropped"], len(answer["detections"])) == (1, 1, 3)
+    assert (refused["frame"], refused["dropped"], refused["error"]["status"]) == (0, 0, 503)
+    assert "memory" in refused["error"]["detail"]
+    assert (answer["frame"], answer["dropped"], len(answer["detections"])) == (1, 0, 3)
     for connection in held:
         connection.close()
 

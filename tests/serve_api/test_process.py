@@ -19,6 +19,7 @@ import pytest
 from PIL import Image as Pillow
 
 SECRET = "0f9d2c4b6a8e1735f0b1c2d3e4a59687"
+START = "POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
 
 
 def jpeg(image):
@@ -175,7 +176,7 @@ def test_what_nobody_waits_for_is_never_run(start_server, project, data):
     server.hold.touch()
     first = asked(server, data, 2)  # one on each stream
     wait_until(lambda: queued(server) == 2)
-    head = f"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+    head = START + f"Content-Length: {len(data)}\r\n\r\n"
     sockets = []
     for _ in range(5):
         connection = socket.create_connection(("127.0.0.1", server.port))
@@ -197,7 +198,7 @@ def test_a_slow_upload_ends(start_server, project, data):
     server = start_server(project, "--body-timeout-s=0.5")
     port = server.port
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        head = f"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+        head = START + f"Content-Length: {len(data)}\r\n\r\n"
         connection.sendall(head.encode() + data[:10])
         connection.settimeout(10)
         assert b" 408 " in connection.recv(4096)

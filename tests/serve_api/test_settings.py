@@ -44,6 +44,7 @@ def test_any_other_address_does(host):
         ({"jwt_secret": "a" * 40}, "placeholder"),
         ({"queue_size": 0}, "queue_size is 0; it must be at least 1"),
         ({"port": 70000}, "port is 70000"),
+        ({"mlflow_url": "javascript:alert(1)"}, "must begin with /, http:// or https://"),
         ({"engine": "tensorflow"}, "engine is 'tensorflow'; allowed are auto, onnxruntime"),
         ({"log_level": "loud"}, "allowed are debug"),
     ],

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from pindet_serve.api.problems import Problem
@@ -29,7 +29,7 @@ router = APIRouter(tags=["model"])
 )
 async def model(request: Request) -> ModelAnswer:
     """The lineage of what is served."""
-    return _described(request.app.state.service)
+    return _described(request.app)
 
 
 @router.post(
@@ -44,7 +44,7 @@ async def reload(
     """Serve what the source pins now; a release that is refused (409) leaves the present one serving."""
     service: Service = request.app.state.service
     changed = await _carried_out(lambda: service.reload(accept_classes=accept_classes), request, operator)
-    return ReloadAnswer(changed=changed, model=_described(service))
+    return ReloadAnswer(changed=changed, model=_described(request.app))
 
 
 @router.post(
@@ -55,7 +55,7 @@ async def rollback(request: Request, operator: Operator) -> ReloadAnswer:
     """Serve the release before this one; a restart keeps to it until another is released."""
     service: Service = request.app.state.service
     await _carried_out(service.rollback, request, operator)
-    return ReloadAnswer(changed=True, model=_described(service))
+    return ReloadAnswer(changed=True, model=_described(request.app))
 
 
 async def _carried_out(action: Callable[[], _T], request: Request, operator: Principal) -> _T:
@@ -75,7 +75,8 @@ async def _carried_out(action: Callable[[], _T], request: Request, operator: Pri
     return done
 
 
-def _described(service: Service) -> ModelAnswer:
+def _described(app: FastAPI) -> ModelAnswer:
+    service: Service = app.state.service
     model = service.model
     release, manifest, declined = model.release, model.manifest, service.declined
     return ModelAnswer(
@@ -91,6 +92,7 @@ def _described(service: Service) -> ModelAnswer:
         metrics=manifest.metrics,
         data_md5=manifest.data_md5,
         lineage=release.lineage,
+        mlflow_url=app.state.settings.mlflow_url,
         can_roll_back=service.can_roll_back,
         declined=None if declined is None else ModelName(**declined.named),
         refused=service.refused,

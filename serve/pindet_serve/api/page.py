@@ -80,7 +80,7 @@ async def index(request: Request) -> Response:
 @router.api_route("/docs", methods=["GET", "HEAD"])
 async def docs(request: Request) -> Response:
     """The description of the API."""
-    return _answer(request, "docs.html")
+    return _answer(request, "index.html")
 
 
 @router.api_route("/web/{path:path}", methods=["GET", "HEAD"])

@@ -85,6 +85,7 @@ class ModelAnswer(ModelName):
     metrics: dict[str, float] = Field(description="test metrics of the bundle")
     data_md5: str = Field(description="DVC's md5 of the prepared data it was trained on")
     lineage: dict[str, Any] = Field(description="commit, MLflow run, who released it and when")
+    mlflow_url: str = Field(description="where browsers find MLflow; empty for where trainings found it")
     can_roll_back: bool = Field(description="whether there is a release before this one")
     declined: ModelName | None = Field(
         description="the release that was rolled back here and is not loaded again by itself: until another is "

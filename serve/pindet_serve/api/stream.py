@@ -23,17 +23,20 @@ from pindet_serve.status.feed import EXPIRED
 
 router = APIRouter()
 POLICY_VIOLATION, TOO_BIG = 1008, 1009
+_NO_ROOM = {
+    "error": Problem(503, "Overloaded", "other requests take all the memory that there is for images; try again").body
+}
 
 
 @dataclass(frozen=True)
 class _Frame:
     number: int
-    data: bytes
+    data: bytes | None
     held: BodyHolder
 
 
 class _Latest:
-    """Holds the newest frame only; an older one that nobody took is dropped, and one that finds no room in memory."""
+    """Holds the newest frame only; an older one that nobody took is dropped. One that finds no room has no data."""
 
     def __init__(self, room: BodyRoom) -> None:
         self._room = room
@@ -44,9 +47,8 @@ class _Latest:
     def put(self, data: bytes) -> None:
         self.clear()
         held = self._room.holder()
-        if held.take(len(data)):
-            self._frame = _Frame(self.received, data, held)
-            self._came.set()
+        self._frame = _Frame(self.received, data if held.take(len(data)) else None, held)
+        self._came.set()
         self.received += 1
 
     async def take(self) -> _Frame:
@@ -68,7 +70,8 @@ async def stream(websocket: WebSocket) -> None:
 
     Query: ``score_threshold``, ``max_detections``, ``classes`` as for ``/v1/detect``. An answer is ``{frame, dropped,
     model, image_width, image_height, detections}`` or ``{frame, dropped, error}``; ``frame`` counts the frames received
-    from 0, ``dropped`` those that were left out because newer ones came meanwhile. Closed with 1008 for wrong
+    from 0, ``dropped`` those that were left out because newer ones came meanwhile; one that finds no room in memory is
+    answered with the error 503. Closed with 1008 for wrong
     parameters or a text message, 1009 for a frame that is too large, 4401 without a valid sign-in, 4403 without the
     right.
     """
@@ -127,7 +130,10 @@ async def _answer_all(
     while True:
         frame = await latest.take()
         with frame.held:
-            answer = await _answer(frame.data, detecting, settings, wanted, websocket.app.state.activity)
+            if frame.data is None:
+                answer = _NO_ROOM
+            else:
+                answer = await _answer(frame.data, detecting, settings, wanted, websocket.app.state.activity)
         answered += 1
         numbers = {"frame": frame.number, "dropped": frame.number + 1 - answered}
         await websocket.send_text(json.dumps(numbers | answer, ensure_ascii=False))

@@ -10,13 +10,12 @@ import { askToSignIn } from "./sign-in.js";
 import { StatusSocket } from "./socket.js";
 import { Store } from "./store.js";
 
-/** @typedef {import("./types.d.ts").Model} Model */
-
 /** What every view is given. */
 export class App {
   session = new Session();
   store = new Store();
-  /** @type {Model | null} */ #model = null;
+  /** @type {Promise<Model> | null} */ #model = null;
+  #md5 = "";
 
   constructor() {
     const serverNow = () => Date.now() + this.session.clockOffset;
@@ -40,20 +39,32 @@ export class App {
   }
 
   /** What is served, remembered until another is. @returns {Promise<Model>} */
-  async model() {
-    this.#model ??= /** @type {Model} */ (await ask("/v1/model"));
-    return this.#model;
+  model() {
+    return this.#model ?? this.#askModel();
+  }
+
+  /** @returns {Promise<Model>} */
+  async #askModel() {
+    const asked = this.#model = ask("/v1/model");
+    try {
+      const model = await asked;
+      if (asked === this.#model) this.#md5 = model.md5;
+      return model;
+    } catch (error) {
+      if (asked === this.#model) this.#model = null;
+      throw error;
+    }
   }
 
   /** Ask anew next time. */
   forgetModel() {
     this.#model = null;
+    this.#md5 = "";
   }
 
   #forgetModel() {
-    const md5 = this.#model?.md5;
     const served = [...this.store.replicas.values()].map((replica) => replica.beat.model?.md5);
-    if (md5 && served.length && !served.includes(md5)) this.#model = null;
+    if (this.#md5 && served.length && !served.includes(this.#md5)) this.forgetModel();
   }
 
   #follow() {

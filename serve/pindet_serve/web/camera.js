@@ -5,11 +5,10 @@ import { h } from "./dom.js";
 import { t } from "./i18n.js";
 import { LEAST, newItem } from "./tray.js";
 
-/** @typedef {import("./app.js").App} App */
-/** @typedef {import("./types.d.ts").StreamAnswer} StreamAnswer */
-
 const LONGEST_SIDE = 1280;
 const QUALITY = 0.85;
+/** How long a frame is waited for that the server could not take, ms. */
+const PAUSE_MS = 1000;
 
 /** Dispatches `change` with each answered frame and when it starts or stops. */
 class Camera extends EventTarget {
@@ -25,36 +24,44 @@ class Camera extends EventTarget {
   /** @type {ImageBitmap | null} */ #sent = null;
   #sentAt = 0;
   #answeredAt = 0;
+  #attempt = 0;
   #video = h("video", { muted: true, playsInline: true });
   #canvas = h("canvas");
 
   /** @param {App} app */
   async start(app) {
     this.stop();
-    this.reason = "";
     if (!navigator.mediaDevices) return this.#fail(t("try.camera_closed"));
+    const attempt = this.#attempt;
     try {
-      this.#media = await navigator.mediaDevices.getUserMedia({
+      const media = await navigator.mediaDevices.getUserMedia({
         video: { width: { ideal: 1280 }, facingMode: "environment" },
       });
-      this.#video.srcObject = this.#media;
+      // While the person was asked, the view was left, or the button pressed again.
+      if (attempt !== this.#attempt) return release(media);
+      this.#media = media;
+      this.#video.srcObject = media;
       await this.#video.play();
       const ticket = await app.session.ticket();
+      if (attempt !== this.#attempt) return;
       const query = new URLSearchParams({ score_threshold: String(LEAST), ...(ticket && { ticket }) });
       const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/stream?${query}`;
       this.#open(new WebSocket(address));
     } catch (error) {
-      this.#fail(t("try.camera_refused", { reason: told(error) }));
+      if (attempt === this.#attempt) this.#fail(t("try.camera_refused", { reason: told(error) }));
     }
   }
 
   /** Let go of the camera. */
   stop() {
+    this.#attempt++;
+    this.reason = "";
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
-    for (const track of this.#media?.getTracks() ?? []) track.stop();
+    if (this.#media) release(this.#media);
     this.#media = null;
+    this.#video.srcObject = null;
     this.#sent?.close();
     this.#sent = null;
     this.running = false;
@@ -74,6 +81,7 @@ class Camera extends EventTarget {
     this.item = newItem(new Blob(), "camera");
     this.running = true;
     Object.assign(this, { fps: 0, ms: 0, dropped: 0 });
+    this.#answeredAt = 0;
     socket.addEventListener("open", () => this.#send());
     socket.addEventListener("message", ({ data }) => socket === this.#socket && this.#take(JSON.parse(data)));
     socket.addEventListener("close", ({ reason, code }) => {
@@ -107,15 +115,22 @@ class Camera extends EventTarget {
     this.#sent = null;
     before?.close();
     if (answer.error) {
-      Object.assign(item, { answer: null, error: new Error(`${answer.error.title}: ${answer.error.detail}`) });
+      const error = new Error(`${answer.error.title}: ${answer.error.detail}`);
+      Object.assign(item, { answer: null, error, state: "failed" });
     } else Object.assign(item, { answer, error: null, state: "done" });
     this.dispatchEvent(new Event("change"));
-    void this.#send();
+    const attempt = this.#attempt;
+    setTimeout(() => attempt === this.#attempt && this.#send(), answer.error ? PAUSE_MS : 0);
   }
 }
 
 /** The one camera of the page. */
 export const camera = new Camera();
+
+/** @param {MediaStream} media */
+function release(media) {
+  for (const track of media.getTracks()) track.stop();
+}
 
 /**
  * @param {HTMLCanvasElement} canvas

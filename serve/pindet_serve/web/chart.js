@@ -6,16 +6,19 @@ import { t } from "./i18n.js";
 
 /** @typedef {{ x: number, y: number | null }} Point */
 /** @typedef {{ name: string, colour: number, dashed?: boolean, points: Point[] }} Line */
-/** @typedef {{ title: string, unit: string, describeX: (x: number) => string, tickX?: (x: number) => string,
- *   heading?: "h2" | "h3", format?: (y: number | null) => string, bars?: boolean, gap?: number, least?: number,
+/** @typedef {{ title: string, unit: string, describeX: (x: number) => string, tickX: (x: number) => string,
+ *   stepsX: number[], heading?: "h2" | "h3", format?: (y: number | null) => string, bars?: boolean, gap?: number, least?: number,
  *   most?: number }} Options
- *   `gap`: no line is drawn over a longer step; `least`, `most`: what the y axis shows at least */
+ *   `stepsX`: how far ticks of x may be apart, none closer than `tickX` tells them apart; `gap`: no line is drawn over a
+ *   longer step; `least`, `most`: what the y axis shows at least */
 
 const HEIGHT = 168;
 const LEFT = 46;
 const RIGHT = 10;
 const TOP = 8;
 const BOTTOM = 22;
+/** Closer to an end of the axis, a tick's text would stick out. */
+const EDGE = 16;
 export const COLOURS = 6;
 
 export class Chart {
@@ -96,12 +99,11 @@ export class Chart {
   /** @param {(x: number) => number} x */
   #ticksX(x) {
     const [first, last] = this.#range;
-    const count = Math.max(2, Math.min(7, Math.floor(this.#width / 110)));
-    const tick = this.options.tickX ?? this.options.describeX;
-    return Array.from({ length: count }, (_, index) => {
-      const value = first + ((last - first) * index) / (count - 1);
-      const anchor = index === 0 ? "start" : index === count - 1 ? "end" : "middle";
-      return s("text", { class: "tick", x: x(value), y: HEIGHT - 5, "text-anchor": anchor }, tick(value));
+    const most = Math.max(1, Math.min(6, Math.floor(this.#width / 110)));
+    return multiples(first, last, this.options.stepsX, most).map((value) => {
+      const place = x(value);
+      const anchor = place < LEFT + EDGE ? "start" : place > this.#width - RIGHT - EDGE ? "end" : "middle";
+      return s("text", { class: "tick x", x: place, y: HEIGHT - 5, "text-anchor": anchor }, this.options.tickX(value));
     });
   }
 
@@ -236,4 +238,19 @@ export function niceTicks(low, high) {
   const first = Math.floor(low / step + 1e-9);
   const last = Math.ceil(high / step - 1e-9);
   return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)));
+}
+
+/**
+ * Multiples in a range of the first of some steps of which not too many fit in.
+ *
+ * @param {number} low
+ * @param {number} high
+ * @param {number[]} steps rising
+ * @param {number} most
+ */
+export function multiples(low, high, steps, most) {
+  const step = steps.find((one) => (high - low) / one <= most) ?? high - low;
+  const values = [];
+  for (let n = Math.ceil(low / step); n * step <= high; n++) values.push(n * step);
+  return values;
 }

@@ -1,30 +1,12 @@
-// History as CSV: one line an object, one line without object for an image where nothing was found.
+// History as CSV: one line an object, of the chosen class only if one is; one line without object for an image where
+// nothing was found.
 
 import { ask } from "./api.js";
 
-/** @typedef {import("./types.d.ts").RecordedImage} RecordedImage */
-
 const PAGE = 500;
 export const MOST = 100_000;
-const COLUMNS = [
-  "id",
-  "time",
-  "request_id",
-  "replica",
-  "user",
-  "model_version",
-  "model_md5",
-  "image_name",
-  "image_width",
-  "image_height",
-  "elapsed_ms",
-  "label",
-  "score",
-  "x1",
-  "y1",
-  "x2",
-  "y2",
-];
+const HEAD = "id,time,request_id,replica,user,model_version,model_md5,image_name,image_width,image_height,elapsed_ms," +
+  "label,score,x1,y1,x2,y2\r\n";
 
 /**
  * Read all pages of history.
@@ -36,14 +18,14 @@ const COLUMNS = [
  */
 export async function exportCsv(query, progress, signal) {
   // The mark in front makes spreadsheets read the Chinese names as UTF-8.
-  const parts = ["\uFEFF", line(COLUMNS)];
+  const parts = ["\uFEFF", HEAD];
   let images = 0;
   /** @type {number | null} */
   let before = null;
   do {
     /** @type {{ images: RecordedImage[], next_before_id: number | null }} */
     const page = await ask("/v1/detections", { query: { ...query, limit: PAGE, before_id: before }, signal });
-    parts.push(page.images.map(lines).join(""));
+    parts.push(page.images.map((image) => lines(image, found(image, String(query.label ?? "")))).join(""));
     images += page.images.length;
     before = page.next_before_id;
     progress(images);
@@ -51,8 +33,21 @@ export async function exportCsv(query, progress, signal) {
   return { blob: new Blob(parts, { type: "text/csv;charset=utf-8" }), images, cut: before !== null };
 }
 
-/** @param {RecordedImage} image */
-export function lines(image) {
+/**
+ * What is shown of an image.
+ *
+ * @param {RecordedImage} image
+ * @param {string} label the chosen class; empty for all
+ */
+export function found({ detections }, label) {
+  return label ? detections.filter((one) => one.label === label) : detections;
+}
+
+/**
+ * @param {RecordedImage} image
+ * @param {Detection[]} detections
+ */
+function lines(image, detections) {
   const own = [
     image.id,
     new Date(image.at_ms).toISOString(),
@@ -66,9 +61,9 @@ export function lines(image) {
     image.image_height,
     image.elapsed_ms,
   ];
-  if (!image.detections.length) return line([...own, "", "", "", "", "", ""]);
-  return image.detections.map(({ label, score, box }) => line([...own, label, score, box.x1, box.y1, box.x2, box.y2]))
-    .join("");
+  if (!detections.length) return line([...own, "", "", "", "", "", ""]);
+  const all = detections.map(({ label, score, box }) => line([...own, label, score, box.x1, box.y1, box.x2, box.y2]));
+  return all.join("");
 }
 
 /** @param {(string | number)[]} cells */

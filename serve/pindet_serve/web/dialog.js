@@ -1,10 +1,8 @@
 // Questions and short notices.
 
 import { ApiError } from "./api.js";
-import { fill, h } from "./dom.js";
+import { fill, h, say } from "./dom.js";
 import { t } from "./i18n.js";
-
-/** @typedef {import("./dom.js").Child} Child */
 
 /**
  * Show a dialog until it is closed.
@@ -12,12 +10,12 @@ import { t } from "./i18n.js";
  * @param {string} title
  * @param {Child[]} content
  * @param {{ action: string, danger?: boolean, run: (underway: (text: string) => void) => Promise<unknown> }} act when it
- *   fails, the dialog stays and says why. From `underway` on the dialog can be closed, and what goes on is not stopped
- * @returns {Promise<boolean>} whether it was carried out
+ *   fails, the dialog stays and says why. Closing the dialog does not stop what is begun
+ * @returns {Promise<boolean>} whether it was carried out; of what is begun, when it has ended
  */
 export function confirm(title, content, act) {
   return new Promise((resolve) => {
-    let done = false;
+    /** @type {Promise<boolean> | boolean} */ let done = false;
     const problem = h("p", { class: "problem", role: "alert", hidden: true });
     const go = h("button", { class: act.danger ? "danger" : "primary", type: "submit" }, act.action);
     const status = h("p", { class: "muted", role: "status" });
@@ -32,25 +30,29 @@ export function confirm(title, content, act) {
       h("div", { class: "buttons end" }, cancel, go),
     );
     const dialog = h("dialog", { class: "card", "aria-labelledby": "dialog-title" }, form);
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
+    const carryOut = async () => {
       go.disabled = true;
-      problem.hidden = true;
+      say(problem, "");
+      cancel.textContent = t("action.close");
       try {
         await act.run((text) => {
           if (status.textContent !== text) status.textContent = text;
-          cancel.textContent = t("action.close");
         });
-        done = true;
         dialog.close();
+        return true;
       } catch (error) {
         status.textContent = "";
-        problem.hidden = false;
-        problem.textContent = told(error);
+        say(problem, told(error));
+        cancel.textContent = t("action.cancel");
         if (!dialog.open) notify(told(error), "bad");
+        return false;
       } finally {
         go.disabled = false;
       }
+    };
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      done = carryOut();
     });
     dialog.addEventListener("close", () => {
       dialog.remove();
@@ -84,23 +86,30 @@ export function told(error) {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** What fills an element, as far as it was asked for last. @type {WeakMap<HTMLElement, object>} */
+const latest = new WeakMap();
+
 /**
- * Fill an element with what is fetched; a failure with a button to try again.
+ * Fill an element with what is fetched; a failure with a button to try again. An answer that is overtaken by the next
+ * load of the element is dropped.
  *
  * @param {HTMLElement} element
  * @param {() => Promise<Child[]>} load
  */
 export async function loading(element, load) {
+  const own = {};
+  latest.set(element, own);
   element.setAttribute("aria-busy", "true");
   if (!element.hasChildNodes()) fill(element, h("p", { class: "muted" }, t("state.loading")));
   try {
-    fill(element, ...(await load()));
+    const content = await load();
+    if (latest.get(element) === own) fill(element, ...content);
   } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") return;
+    if (latest.get(element) !== own || (error instanceof DOMException && error.name === "AbortError")) return;
     const again = h("button", { onclick: () => loading(element, load) }, t("action.again"));
     fill(element, h("div", { class: "problem", role: "alert" }, h("p", {}, told(error)), again));
   } finally {
-    element.removeAttribute("aria-busy");
+    if (latest.get(element) === own) element.removeAttribute("aria-busy");
   }
 }
 

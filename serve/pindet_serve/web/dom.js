@@ -52,6 +52,18 @@ export function fill(element, ...children) {
   element.replaceChildren(...present(children));
 }
 
+/**
+ * Let an element say something; it is hidden while that is nothing. What it says already is left alone, so that a screen
+ * reader tells it once.
+ *
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+export function say(element, text) {
+  element.hidden = !text;
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /** @param {Child[]} children */
 function present(children) {
   return children

@@ -41,6 +41,11 @@ export function clock(ms) {
   });
 }
 
+/** Round distances between times that {@link minute} tells apart, ms. */
+export const MINUTES = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720].map((minutes) => minutes * 60_000);
+/** The same for {@link day}. */
+export const DAYS = [1, 2, 7, 14, 30, 90, 365].map((days) => days * 86_400_000);
+
 /** @param {number} ms since 1970 */
 export function minute(ms) {
   return new Date(ms).toLocaleTimeString(locale(), { hour: "2-digit", minute: "2-digit", hour12: false });

@@ -1,9 +1,7 @@
 // The picture and, on a canvas above it, its boxes: moving the threshold draws only the boxes.
 
 import { h } from "./dom.js";
-
-/** @typedef {import("./types.d.ts").Detection} Detection */
-/** @typedef {import("./types.d.ts").ImageAnswer} ImageAnswer */
+import { t } from "./i18n.js";
 
 /** A class's colour is by its position; white and black letters are readable on each as noted in {@link INK}. */
 export const COLOURS = [
@@ -18,7 +16,7 @@ export const COLOURS = [
   "#aaffc3",
   "#800000",
 ];
-const INK = ["#fff", "#000", "#fff", "#000", "#fff", "#fff", "#000", "#000", "#000", "#fff"];
+export const INK = ["#fff", "#000", "#000", "#000", "#fff", "#fff", "#000", "#000", "#000", "#fff"];
 const FONT = 'system-ui, "Microsoft YaHei", "PingFang SC", sans-serif';
 
 /** The two canvases. */
@@ -167,6 +165,6 @@ export async function paint(file, answer, shown) {
   const line = Math.max(1.5, Math.max(canvas.width, canvas.height) / 600);
   for (const detection of shown.toReversed()) drawBox(context, detection, 1, line, new Map());
   return new Promise((resolve, reject) => {
-    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("the picture is too large for this browser"))));
+    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error(t("try.too_large")))));
   });
 }

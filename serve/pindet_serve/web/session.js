@@ -2,10 +2,6 @@
 
 import { ApiError, ask, credentials, send } from "./api.js";
 
-/** @typedef {import("./types.d.ts").Me} Me */
-/** @typedef {import("./types.d.ts").Token} Token */
-/** @typedef {import("./types.d.ts").Role} Role */
-
 const STORED = "pindet.token";
 const ROLES = ["viewer", "operator", "admin"];
 const RENEW_AT = 0.7;

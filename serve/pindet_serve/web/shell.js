@@ -1,6 +1,6 @@
 // What surrounds the views: navigation, who is signed in, and whether what is shown is live.
 
-import { fill, h } from "./dom.js";
+import { fill, h, say } from "./dom.js";
 import { age, clock } from "./format.js";
 import { t } from "./i18n.js";
 import { mark } from "./sign-in.js";
@@ -11,16 +11,12 @@ import * as models from "./views/models.js";
 import * as tryView from "./views/try.js";
 import * as users from "./views/users.js";
 
-/** @typedef {import("./app.js").App} App */
-/** @typedef {import("./types.d.ts").Cleanup} Cleanup */
-/** @typedef {{ mount: (root: HTMLElement, app: App) => Cleanup }} View */
-
 const VIEWS = /** @type {const} */ (["live", "try", "models", "history", "users"]);
-/** @type {Record<typeof VIEWS[number], View>} */
+/** @type {Record<typeof VIEWS[number], { mount: Mount }>} */
 const MODULES = { live, try: tryView, models, history: historyView, users };
 
 export class Shell {
-  /** @type {Cleanup} */ #leave = () => {};
+  #leave = () => {};
   #shown = "";
 
   /**
@@ -31,7 +27,11 @@ export class Shell {
     this.app = app;
     this.root = root;
     this.pill = h("div", { class: "pill", role: "status", id: "connection" });
-    this.banner = h("section", { class: "banner", hidden: true });
+    this.state = h("strong", { role: "alert" });
+    this.since = h("span");
+    this.next = h("span");
+    this.retry = h("button", { class: "small", onclick: () => app.socket.retryNow() });
+    this.banner = h("section", { class: "banner", hidden: true }, this.state, this.since, this.next, this.retry);
     addEventListener("hashchange", () => this.app.session.me && this.#open());
     app.socket.addEventListener("state", () => this.#tellConnection());
     setInterval(() => this.#tellConnection(), 1000);
@@ -127,34 +127,14 @@ export class Shell {
     this.banner.hidden = quiet;
     this.banner.setAttribute("aria-label", t("connection.label"));
     document.body.classList.toggle("not-live", state !== "live");
-    if (quiet) {
-      fill(this.banner);
-      this.banner.dataset.key = "";
-      return;
-    }
-    const since = socket.heardAt
-      ? t("connection.since", { time: clock(socket.heardAt), age: age((now - socket.heardAt) / 1000) })
-      : "";
-    const next = state === "waiting"
-      ? t("connection.next", { seconds: Math.max(0, Math.ceil((socket.retryAt - now) / 1000)) })
-      : "";
-    const retry = state === "waiting"
-      ? h("button", { class: "small", onclick: () => socket.retryNow() }, t("connection.retry"))
-      : null;
-    const words = [t(`connection.${state}`), since, socket.reason && t("connection.reason", { reason: socket.reason })];
-    // Only what is new is replaced: a screen reader says it once, not with each second of the countdown.
-    const key = words.join(" ");
-    if (this.banner.dataset.key !== key.replace(/\d+/g, "")) {
-      this.banner.dataset.key = key.replace(/\d+/g, "");
-      fill(
-        this.banner,
-        h("strong", { role: "alert" }, words[0]),
-        h("span", { class: "since" }),
-        h("span", { class: "next" }),
-        retry,
-      );
-    }
-    fill(/** @type {Element} */ (this.banner.querySelector(".since")), `${words[1]} ${words[2]}`);
-    fill(/** @type {Element} */ (this.banner.querySelector(".next")), next);
+    if (quiet) return say(this.state, "");
+    const since = socket.heardAt &&
+      t("connection.since", { time: clock(socket.heardAt), age: age((now - socket.heardAt) / 1000) });
+    const reason = socket.reason && t("connection.reason", { reason: socket.reason });
+    const seconds = Math.max(0, Math.ceil((socket.retryAt - now) / 1000));
+    say(this.state, text);
+    say(this.since, [since, reason].filter(Boolean).join(" "));
+    say(this.next, state === "waiting" ? t("connection.next", { seconds }) : "");
+    say(this.retry, state === "waiting" ? t("connection.retry") : "");
   }
 }

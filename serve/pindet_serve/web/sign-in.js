@@ -1,11 +1,9 @@
 // Asks for name and password: alone at first, above what was on the screen when a sign-in has ended.
 
 import { told } from "./dialog.js";
-import { fill, h, s } from "./dom.js";
+import { h, s, say } from "./dom.js";
 import { t } from "./i18n.js";
 import { switches } from "./switches.js";
-
-/** @typedef {import("./app.js").App} App */
 
 /** @param {App} app */
 export function askToSignIn(app) {
@@ -20,16 +18,16 @@ export function askToSignIn(app) {
   });
   const password = h("input", { id: "password", type: "password", autocomplete: "current-password", required: true });
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
-  const go = h("button", { class: "primary wide", type: "submit" }, t("sign_in.action"));
+  const go = h("button", { class: "primary wide", type: "submit" }, t("sign_in.title"));
   const form = h(
     "form",
     { class: "stack" },
     mark(),
     h("h1", { id: "sign-in-title" }, again ? t("sign_in.again") : t("sign_in.title")),
     h("p", { class: "muted" }, again ? t("sign_in.ended") : t("app.tagline")),
-    h("label", { htmlFor: "name" }, t("sign_in.name")),
+    h("label", { htmlFor: "name" }, t("common.name")),
     name,
-    h("label", { htmlFor: "password" }, t("sign_in.password")),
+    h("label", { htmlFor: "password" }, t("common.password")),
     password,
     problem,
     go,
@@ -38,6 +36,8 @@ export function askToSignIn(app) {
   const dialog = h("dialog", { id: "sign-in", class: "card", "aria-labelledby": "sign-in-title" }, form);
   // Nothing is behind it that could be used without a sign-in.
   dialog.addEventListener("cancel", (event) => event.preventDefault());
+  // Browsers let a second Escape close it all the same.
+  dialog.addEventListener("close", () => app.session.needed && dialog.isConnected && dialog.showModal());
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     go.disabled = true;
@@ -48,8 +48,7 @@ export function askToSignIn(app) {
       dialog.remove();
       if (before !== undefined && before !== app.session.me?.name) location.reload();
     } catch (error) {
-      problem.hidden = false;
-      fill(problem, told(error));
+      say(problem, told(error));
       password.select();
     } finally {
       go.disabled = false;

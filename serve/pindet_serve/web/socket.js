@@ -2,14 +2,12 @@
 
 import { ApiError } from "./api.js";
 
-/** @typedef {import("./types.d.ts").StatusEvent} StatusEvent */
-/** @typedef {import("./types.d.ts").Snapshot} Snapshot */
-/** @typedef {import("./types.d.ts").Connection} Connection */
-
 const EXPIRED = 4401;
 const FORBIDDEN = 4403;
 /** The server pings every 15 s: when nothing came for longer, it or the way to it is gone. */
 export const SILENCE_MS = 20_000;
+/** After a sleep or a change of network, silence for that long is enough. */
+const DOUBT_MS = 15_000;
 const OPEN_MS = 10_000;
 const FIRST_MS = 1000;
 const LONGEST_MS = 30_000;
@@ -47,9 +45,8 @@ export class StatusSocket extends EventTarget {
     this.ticket = ticket;
     this.serverNow = serverNow;
     setInterval(() => this.#watch(), 1000);
-    // After sleep or a change of network, waiting makes no sense.
-    addEventListener("online", () => this.retryNow());
-    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.retryNow());
+    addEventListener("online", () => this.#wake());
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#wake());
   }
 
   /** Connect, from wherever it stands; what was read before is resumed from. */
@@ -150,12 +147,23 @@ export class StatusSocket extends EventTarget {
     this.#become("waiting");
   }
 
+  /** After sleep or a change of network, waiting makes no sense. */
+  #wake() {
+    this.#doubt(DOUBT_MS);
+    this.retryNow();
+  }
+
+  /** Connect anew when nothing was heard for longer. @param {number} silence ms */
+  #doubt(silence) {
+    if (this.state !== "live" || Date.now() - this.heardAt <= silence) return;
+    this.#tries = 0;
+    void this.#connect();
+  }
+
   #watch() {
     const now = Date.now();
-    if (this.state === "live" && now - this.heardAt > SILENCE_MS) {
-      this.#tries = 0;
-      void this.#connect();
-    } else if (this.state === "connecting" && now - this.#openedAt > OPEN_MS) {
+    this.#doubt(SILENCE_MS);
+    if (this.state === "connecting" && now - this.#openedAt > OPEN_MS) {
       this.#wait("");
     } else if (this.state === "waiting" && now > this.retryAt) {
       this.retryNow();

@@ -6,7 +6,7 @@ const LONGEST_MS = 30_000;
 const tries = Number(sessionStorage.getItem(STORED) ?? 0);
 
 try {
-  await (document.documentElement.dataset.page === "docs" ? import("./docs.js") : import("./app.js"));
+  await (location.pathname === "/docs" ? import("./docs.js") : import("./app.js"));
   sessionStorage.removeItem(STORED);
 } catch (error) {
   console.warn("the page could not be loaded and begins anew", error);

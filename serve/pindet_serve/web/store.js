@@ -1,8 +1,5 @@
 // What the status feed has told so far, in bounded memory.
 
-/** @typedef {import("./types.d.ts").StatusEvent} StatusEvent */
-/** @typedef {import("./types.d.ts").Heartbeat} Heartbeat */
-/** @typedef {import("./types.d.ts").Snapshot} Snapshot */
 /** @typedef {StatusEvent & { at: number }} Seen `at`: when it happened by this machine's clock, ms since 1970 */
 /** @typedef {{ at: number, throughput: number, p50: number | null, p95: number | null, queue: number }} Sample */
 /** @typedef {{ source: string, heardAt: number, ts: number, beat: Heartbeat, samples: Sample[] }} Replica */
@@ -29,22 +26,23 @@ export class Store extends EventTarget {
   /** @type {Seen[]} newest last */ detections = [];
   /** What the release agent said last, as JSON; empty if none was heard of, null before the first snapshot. */
   /** @type {string | null} */ agent = null;
-  /** Counts what was taken. */
-  taken = 0;
+  /** Counts what was put into one of the lists, at whatever place. */
+  listed = 0;
   #started = false;
   /** @type {Set<string>} */ #told = new Set();
   #offsets = { shared: Infinity, own: Infinity };
 
   /** @param {StatusEvent} event */
   take(event) {
-    this.taken++;
     if (event.type === "snapshot") this.#takeSnapshot(event);
     else this.#takeEvent({ ...event, at: this.#timeOf(event) });
+    this.#tidy();
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Forget the replicas that are long gone. @param {number} now ms since 1970 */
-  tidy(now) {
+  /** Forget the replicas that are long gone. */
+  #tidy() {
+    const now = Date.now();
     for (const [source, replica] of this.replicas) {
       if (now - replica.heardAt > FORGET_MS) this.replicas.delete(source);
     }
@@ -61,7 +59,11 @@ export class Store extends EventTarget {
     }
     this.#started = true;
     this.agent ??= "";
-    for (const { age, ...one } of snapshot.states) this.#takeEvent({ ...one, at: now - age * 1000 });
+    for (const { age, curve = [], ...one } of snapshot.states) {
+      this.#takeEvent({ ...one, at: now - age * 1000 });
+      const training = this.trainings.get(runOf(one));
+      if (training) { for (const [epoch, metrics] of curve) plot(training, epoch, metrics); }
+    }
     for (const { age, ...one } of snapshot.replicas) this.#beat({ ...one, at: now - age * 1000 });
   }
 
@@ -108,6 +110,7 @@ export class Store extends EventTarget {
     const [list, most] = event.type === "detection" ? [this.detections, DETECTIONS] : [this.events, EVENTS];
     const place = list.findLastIndex((other) => other.at <= event.at);
     list.splice(place + 1, 0, event);
+    this.listed++;
     if (list.length > most) list.shift();
   }
 
@@ -130,7 +133,7 @@ export class Store extends EventTarget {
 
   /** @param {Seen} event */
   #train(event) {
-    const id = String(event.data.run ?? event.data.id ?? event.source);
+    const id = runOf(event);
     const before = this.trainings.get(id);
     const training = before ?? { id, status: "", heardAt: 0, data: {}, points: new Map() };
     if (event.at >= training.heardAt) {
@@ -139,7 +142,7 @@ export class Store extends EventTarget {
       training.data = { ...training.data, ...event.data };
     }
     const { epoch, metrics } = event.data;
-    if (Number.isFinite(epoch) && metrics) training.points.set(epoch, { ...training.points.get(epoch), ...metrics });
+    if (Number.isFinite(epoch) && metrics) plot(training, epoch, metrics);
     keep(this.trainings, id, training, TRAININGS);
   }
 
@@ -151,6 +154,20 @@ export class Store extends EventTarget {
     if (status === "deleted") this.jobs.delete(id);
     else keep(this.jobs, id, { id, status, done, total, error, at: event.at }, JOBS);
   }
+}
+
+/** @param {StatusEvent} event of a training */
+function runOf({ data, source }) {
+  return String(data.run ?? data.id ?? source);
+}
+
+/**
+ * @param {Training} training
+ * @param {number} epoch
+ * @param {Record<string, number>} metrics
+ */
+function plot({ points }, epoch, metrics) {
+  points.set(epoch, { ...points.get(epoch), ...metrics });
 }
 
 /**

@@ -1,10 +1,13 @@
-// Language and theme.
+// Language, and light or dark: as the system says, unless chosen here.
 
 import { h } from "./dom.js";
 import { choose, current, t } from "./i18n.js";
-import { chooseTheme, theme, THEMES } from "./theme.js";
 
-/** @typedef {import("./theme.js").Theme} Theme */
+/** @typedef {"auto" | "light" | "dark"} Theme */
+
+const STORED = "pindet.theme";
+/** @type {Theme[]} */
+const THEMES = ["auto", "light", "dark"];
 
 /**
  * The two switches.
@@ -33,3 +36,21 @@ export function switches(redraw) {
   chosen.addEventListener("change", () => chooseTheme(/** @type {Theme} */ (chosen.value)));
   return h("div", { class: "switches" }, language, chosen);
 }
+
+/** @returns {Theme} */
+function theme() {
+  const stored = localStorage.getItem(STORED);
+  return stored === "light" || stored === "dark" ? stored : "auto";
+}
+
+/** @param {Theme} chosen */
+function chooseTheme(chosen) {
+  localStorage.setItem(STORED, chosen);
+  apply();
+}
+
+function apply() {
+  document.documentElement.dataset.theme = theme();
+}
+
+apply();

@@ -3,31 +3,34 @@
 import { ApiError, send } from "./api.js";
 import { t } from "./i18n.js";
 
-/** @typedef {import("./types.d.ts").ImageAnswer} ImageAnswer */
-/** @typedef {import("./types.d.ts").ModelName} ModelName */
 /** @typedef {{ name: string, file: Blob, state: "waiting" | "working" | "done" | "failed", note: string,
- *   version: number, bitmap: ImageBitmap | null, answer: ImageAnswer | null, model: ModelName | null,
- *   error: unknown }} Item
- *   `version` counts its changes */
+ *   version: number, bitmap?: ImageBitmap | null, preview?: ImageBitmap | null, answer: ImageAnswer | null,
+ *   model: ModelName | null, error: unknown }} Item
+ *   `version` counts its changes; `bitmap` and `preview` are undefined until they are read, null if they can not be */
 
 /** Objects with a lower score are not asked for; the slider has everything above at hand. */
 export const LEAST = 0.02;
 const AT_ONCE = 2;
 const PATIENCE_MS = 120_000;
 const TRIES_WHEN_FULL = 8;
-/** Longest side of the picture that is kept for showing, pixels. */
+/** What says that the server, or the proxy before it, has enough to do. */
+const FULL = [429, 503];
+/** Longest side of the picture that is shown, pixels, and of the others' previews. */
 const SHOWN = 2560;
+const PREVIEW = 256;
 
 export class Tray extends EventTarget {
   /** @type {Item[]} */ items = [];
   #working = 0;
   #leave = new AbortController();
+  /** @type {Item | null} */ #shown = null;
+  /** @type {Set<Item>} whose pictures are being read */ #reading = new Set();
 
   /** @param {File} file */
   add(file) {
     const item = newItem(file, file.name || "image");
     this.items.push(item);
-    void this.#show(item);
+    this.#read();
     this.#next();
     this.#changed(item);
     return item;
@@ -36,7 +39,7 @@ export class Tray extends EventTarget {
   /** @param {Item} item */
   remove(item) {
     this.items = this.items.filter((other) => other !== item);
-    item.bitmap?.close();
+    forget(item);
     this.#changed(item);
   }
 
@@ -44,17 +47,47 @@ export class Tray extends EventTarget {
   clear() {
     this.#leave.abort();
     this.#leave = new AbortController();
-    for (const item of this.items) item.bitmap?.close();
+    for (const item of this.items) forget(item);
     this.items = [];
     this.dispatchEvent(new Event("change"));
   }
 
-  /** @param {Item} item */
-  async #show(item) {
-    const bitmap = await readBitmap(item.file);
-    if (!this.items.includes(item)) return bitmap?.close();
-    item.bitmap = bitmap;
-    this.#changed(item);
+  /** Hold the picture of this one at hand; of the others only previews. @param {Item | null} item */
+  show(item) {
+    if (item === this.#shown) return;
+    if (this.#shown?.bitmap) {
+      this.#shown.bitmap.close();
+      this.#shown.bitmap = undefined;
+    }
+    this.#shown = item;
+    this.#read();
+  }
+
+  /** Read the next pictures: the shown one first, and a few at a time, because each is large while it is decoded. */
+  #read() {
+    while (this.#reading.size < AT_ONCE) {
+      const left = this.items.filter((item) => !this.#reading.has(item));
+      const whole = left.find((item) => item === this.#shown && item.bitmap === undefined);
+      const item = whole ?? (this.items.length > 1 && left.find((one) => one.preview === undefined));
+      if (!item) return;
+      void this.#readOne(item, whole ? "bitmap" : "preview");
+    }
+  }
+
+  /**
+   * @param {Item} item
+   * @param {"bitmap" | "preview"} what
+   */
+  async #readOne(item, what) {
+    this.#reading.add(item);
+    const bitmap = await readBitmap(item.file, what === "bitmap" ? SHOWN : PREVIEW);
+    this.#reading.delete(item);
+    if (!this.items.includes(item) || (what === "bitmap" && item !== this.#shown)) bitmap?.close();
+    else {
+      item[what] = bitmap;
+      this.#changed(item);
+    }
+    this.#read();
   }
 
   #next() {
@@ -89,7 +122,7 @@ export class Tray extends EventTarget {
   /**
    * @param {Item} item
    * @param {AbortSignal} signal
-   * @returns {Promise<import("./types.d.ts").DetectAnswer>}
+   * @returns {Promise<DetectAnswer>}
    */
   async #ask(item, signal) {
     for (let tries = 1;; tries++) {
@@ -99,7 +132,7 @@ export class Tray extends EventTarget {
         const query = { score_threshold: LEAST, record: false };
         return await (await send("/v1/detect", { method: "POST", query, body, signal, patience: PATIENCE_MS })).json();
       } catch (error) {
-        const full = error instanceof ApiError && error.status === 503 && tries < TRIES_WHEN_FULL;
+        const full = error instanceof ApiError && FULL.includes(error.status) && tries < TRIES_WHEN_FULL;
         if (!full || signal.aborted) throw error;
         const seconds = Math.min(30, error.retryAfter || tries);
         item.note = t("try.full", { n: seconds });
@@ -123,18 +156,26 @@ export class Tray extends EventTarget {
  * @returns {Item}
  */
 export function newItem(file, name) {
-  return { name, file, state: "waiting", note: "", version: 0, bitmap: null, answer: null, model: null, error: null };
+  return { name, file, state: "waiting", note: "", version: 0, answer: null, model: null, error: null };
+}
+
+/** @param {Item} item */
+function forget(item) {
+  item.bitmap?.close();
+  item.preview?.close();
+  item.bitmap = item.preview = undefined;
 }
 
 /**
- * The picture as it is displayed, EXIF applied, no larger than a screen needs; null if this browser can not read it.
+ * The picture as it is displayed, EXIF applied; null if this browser can not read it.
  *
  * @param {Blob} file
+ * @param {number} longest side at most, pixels
  */
-async function readBitmap(file) {
+async function readBitmap(file, longest) {
   try {
     const whole = await createImageBitmap(file);
-    const scale = SHOWN / Math.max(whole.width, whole.height);
+    const scale = longest / Math.max(whole.width, whole.height);
     if (scale >= 1) return whole;
     const options = /** @type {const} */ ({
       resizeWidth: Math.round(whole.width * scale),

@@ -1,25 +1,33 @@
-// What the server sends, for the type checker; no browser loads this file.
+// Types that every module knows, for the type checker: what the server sends, and what goes through all of the page. No
+// browser loads this file.
 
-export type Role = "viewer" | "operator" | "admin";
+type App = import("./app.js").App;
+type Child = import("./dom.js").Child;
+type Item = import("./tray.js").Item;
+type Store = import("./store.js").Store;
+/** What a view leaves behind is cleaned up by what `mount` returns. */
+type Mount = (root: HTMLElement, app: App) => () => void;
 
-export interface Me { name: string; role: Role; sign_in: boolean }
-export interface Token { access_token: string; expires_in: number; role: Role }
-export interface ModelName { name: string; version: string; md5: string }
-export interface Box { x1: number; y1: number; x2: number; y2: number }
-export interface Detection { label: string; label_id: number; score: number; box: Box }
-export interface ProblemBody { title: string; status: number; detail: string }
+type Role = "viewer" | "operator" | "admin";
 
-export interface ImageAnswer {
+interface Me { name: string; role: Role; sign_in: boolean }
+interface Token { access_token: string; expires_in: number; role: Role }
+interface ModelName { name: string; version: string; md5: string }
+interface Box { x1: number; y1: number; x2: number; y2: number }
+interface Detection { label: string; label_id: number; score: number; box: Box }
+interface ProblemBody { title: string; status: number; detail: string }
+
+interface ImageAnswer {
   name: string;
   image_width: number;
   image_height: number;
   detections: Detection[];
   timing?: { decode_ms: number; queue_ms: number; inference_ms: number; batch: number };
 }
-export interface DetectAnswer { model: ModelName; images: (ImageAnswer & { error?: ProblemBody })[] }
-export interface StreamAnswer extends ImageAnswer { frame: number; dropped: number; model: ModelName; error?: ProblemBody }
+interface DetectAnswer { model: ModelName; images: (ImageAnswer & { error?: ProblemBody })[] }
+interface StreamAnswer extends ImageAnswer { frame: number; dropped: number; model: ModelName; error?: ProblemBody }
 
-export interface Model extends ModelName {
+interface Model extends ModelName {
   stage: string;
   engine: string;
   device: string;
@@ -31,11 +39,12 @@ export interface Model extends ModelName {
   metrics: Record<string, number>;
   data_md5: string;
   lineage: Record<string, unknown>;
+  mlflow_url: string;
   can_roll_back: boolean;
   declined: ModelName | null;
   refused: string;
 }
-export interface Release extends ModelName {
+interface Release extends ModelName {
   stage: string;
   lineage: Record<string, unknown>;
   followed: boolean;
@@ -45,9 +54,9 @@ export interface Release extends ModelName {
   before: string[];
   closed: string;
 }
-export interface Choice { version: string; commit: string; when: number | null; metrics: Record<string, number> }
+interface Choice { version: string; commit: string; when: number | null; metrics: Record<string, number> }
 
-export interface RecordedImage {
+interface RecordedImage {
   id: number;
   at_ms: number;
   request_id: string;
@@ -62,14 +71,14 @@ export interface RecordedImage {
   elapsed_ms: number;
   detections: Detection[];
 }
-export interface Counts { images: number; objects: number; mean_elapsed_ms: number | null }
-export interface Statistics extends Counts {
+interface Counts { images: number; objects: number; mean_elapsed_ms: number | null }
+interface Statistics extends Counts {
   classes: { label: string; objects: number; images: number; mean_score: number }[];
   models: (Counts & { model_version: string; model_md5: string })[];
   series: (Counts & { start_ms: number })[];
 }
-export interface User { name: string; role: Role; enabled: boolean; created_ms: number }
-export interface Deed {
+interface User { name: string; role: Role; enabled: boolean; created_ms: number }
+interface Deed {
   id: number;
   at_ms: number;
   actor: string;
@@ -80,20 +89,19 @@ export interface Deed {
   details: Record<string, unknown>;
 }
 
-export interface StatusEvent { id: string; type: string; ts: number; source: string; data: Record<string, any> }
-export interface Heartbeat {
+interface StatusEvent { id: string; type: string; ts: number; source: string; data: Record<string, any> }
+interface Heartbeat {
   throughput: number;
   p50_ms: number | null;
   p95_ms: number | null;
   queue: number;
   model: ModelName;
 }
-export interface Snapshot {
+interface Snapshot {
   reset: boolean;
   bus: { backend: string; state: string; dropped: number };
   replicas: (StatusEvent & { age: number })[];
-  states: (StatusEvent & { age: number })[];
+  states: (StatusEvent & { age: number; curve?: [epoch: number, metrics: Record<string, number>][] })[];
 }
 
-export type Connection = "connecting" | "live" | "waiting" | "signed_out" | "forbidden" | "stopped";
-export type Cleanup = () => void;
+type Connection = "connecting" | "live" | "waiting" | "signed_out" | "forbidden" | "stopped";

@@ -2,14 +2,11 @@
 
 import { Chart } from "../chart.js";
 import { h } from "../dom.js";
-import { day, milliseconds, minute, moment, number, percent, short } from "../format.js";
+import { day, DAYS, milliseconds, minute, MINUTES, moment, number, percent, short } from "../format.js";
 import { t } from "../i18n.js";
-import { dataTable, numberCell } from "../table.js";
+import { card, dataTable, figures, numberCell } from "../table.js";
 
-/** @typedef {import("../types.d.ts").Statistics} Statistics */
 /** @typedef {{ since_ms: number, until_ms: number }} Range */
-
-const HOUR = 3_600_000;
 
 /**
  * @param {Statistics} statistics
@@ -17,16 +14,13 @@ const HOUR = 3_600_000;
  * @param {number} step ms
  */
 export function summary(statistics, range, step) {
-  const figures = [
-    [t("history.images"), number(statistics.images), ""],
-    [t("history.objects"), number(statistics.objects), ""],
+  const totals = figures([
+    [t("common.images"), number(statistics.images), ""],
+    [t("common.objects"), number(statistics.objects), ""],
     [t("history.mean"), milliseconds(statistics.mean_elapsed_ms), t("unit.ms")],
-  ];
-  const cells = figures.map(([name, value, unit]) =>
-    h("div", { class: "figure" }, h("dt", {}, name), h("dd", {}, value, " ", h("small", {}, unit)))
-  );
+  ]);
   return [
-    h("dl", { class: "figures" }, ...cells),
+    h("dl", { class: "figures" }, ...totals),
     overTime(statistics, range, step),
     h("div", { class: "columns" }, classTable(statistics), modelTable(statistics)),
   ];
@@ -38,19 +32,20 @@ export function summary(statistics, range, step) {
  * @param {number} step ms
  */
 function overTime({ series }, { since_ms, until_ms }, step) {
-  const isLong = until_ms - since_ms > 24 * HOUR;
-  const short = (/** @type {number} */ x) => (isLong ? `${day(x)} ${minute(x)}` : minute(x));
+  const hours = (until_ms - since_ms) / 3_600_000;
+  const short = (/** @type {number} */ x) => (hours > 24 ? `${day(x)} ${minute(x)}` : minute(x));
   const chart = new Chart({
     title: t("history.over_time"),
     unit: t("unit.images"),
     describeX: moment,
-    tickX: step >= 6 * HOUR ? day : short,
+    tickX: hours > 48 ? day : short,
+    stepsX: hours > 48 ? DAYS : MINUTES,
     format: (y) => number(y ?? 0),
     bars: true,
     gap: step,
   });
   const points = series.map(({ start_ms, images }) => ({ x: start_ms, y: images }));
-  const line = { name: t("history.images"), colour: 0, points };
+  const line = { name: t("common.images"), colour: 0, points };
   chart.update([line], [since_ms - (since_ms % step), Math.ceil(until_ms / step) * step]);
   return chart.element;
 }
@@ -58,11 +53,11 @@ function overTime({ series }, { since_ms, until_ms }, step) {
 /** @param {Statistics} statistics */
 function classTable({ classes, objects }) {
   const head = [
-    t("history.class"),
-    t("history.objects"),
+    t("common.class"),
+    t("common.objects"),
     t("history.share"),
     "",
-    t("history.images"),
+    t("common.images"),
     t("history.mean_score"),
   ];
   const rows = classes.map((one) =>
@@ -82,7 +77,7 @@ function classTable({ classes, objects }) {
 
 /** @param {Statistics} statistics */
 function modelTable({ models }) {
-  const head = [t("history.model"), t("history.images"), t("history.objects"), t("history.mean")];
+  const head = [t("common.model"), t("common.images"), t("common.objects"), t("history.mean")];
   const rows = models.map((one) =>
     h(
       "tr",
@@ -105,5 +100,5 @@ function modelTable({ models }) {
 function section(title, head, rows, numbers) {
   const none = h("p", { class: "muted" }, t("history.none"));
   const table = dataTable(title, head, h("tbody", {}, ...rows), { numbers });
-  return h("section", { class: "card" }, h("h2", {}, title), rows.length ? table : none);
+  return card(title, rows.length ? table : none);
 }

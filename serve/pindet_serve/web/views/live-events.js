@@ -4,7 +4,6 @@ import { fill, h } from "../dom.js";
 import { clock, moment, number } from "../format.js";
 import { t, tOr } from "../i18n.js";
 
-/** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../store.js").Seen} Seen */
 
 const FAMILIES = /** @type {const} */ (["model", "release", "training", "pipeline", "job", "service", "detection"]);
@@ -46,12 +45,11 @@ export function events(store) {
     h("fieldset", { class: "chips" }, h("legend", { class: "offscreen" }, t("live.filter")), ...boxes),
     list,
   );
-  let drawn = "";
+  let drawn = -1;
   /** @param {boolean} [always] */
   function update(always = false) {
-    const last = [store.events.at(-1), store.detections.at(-1)].map((event) => event?.id).join();
-    if (last === drawn && !always) return;
-    drawn = last;
+    if (store.listed === drawn && !always) return;
+    drawn = store.listed;
     const shown = [...store.events, ...(wanted.families.has("detection") ? store.detections : [])]
       .filter((event) => event.type === "gap" || wanted.families.has(event.type.split(".")[0]))
       .filter((event) =>
@@ -90,11 +88,12 @@ function says({ type, data }) {
     words.push(
       t("live.detected", { n: data.images }),
       objects.join(", ") || t("live.nothing_found"),
-      `${number(data.ms)} ms`,
+      `${number(data.ms)} ${t("unit.ms")}`,
     );
   }
   // A wish is known by its stage and version; its id is of use to programs only.
-  if ((data.run ?? data.id) && !type.startsWith("release.")) words.push(String(data.name ?? data.run ?? data.id).slice(0, 40));
+  const whose = data.run ?? data.id;
+  if (whose && !type.startsWith("release.")) words.push(String(data.name ?? whose).slice(0, 40));
   if (data.epochs) words.push(t("live.epoch_of", { n: data.epoch ?? 0, all: data.epochs }));
   if (data.seconds !== undefined) words.push(t("live.after", { n: data.seconds }));
   for (const name of ["reason", "error", "message", "stage", "by"]) {

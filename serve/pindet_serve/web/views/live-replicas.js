@@ -3,9 +3,8 @@
 import { fill, h } from "../dom.js";
 import { age, milliseconds, number, short } from "../format.js";
 import { t } from "../i18n.js";
-import { dataTable, numberCell } from "../table.js";
+import { card, dataTable, numberCell } from "../table.js";
 
-/** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../store.js").Replica} Replica */
 
 /** Three heartbeats that did not come, ms. */
@@ -25,16 +24,16 @@ export function isStale(replica, now, isLive) {
 export function replicaTable() {
   const body = h("tbody");
   const columns = [
-    t("live.replica"),
+    t("common.replica"),
     t("live.state"),
-    t("live.model"),
+    t("common.model"),
     `${t("live.throughput")} (${t("unit.images_s")})`,
     `p50 (${t("unit.ms")})`,
     `p95 (${t("unit.ms")})`,
     t("live.queue"),
   ];
   const table = dataTable(t("live.replicas"), columns, body, { id: "replicas", numbers: [3, 4, 5, 6] });
-  const element = h("section", { class: "card" }, h("h2", {}, t("live.replicas")), table);
+  const element = card(t("live.replicas"), table);
   return {
     element,
     /**

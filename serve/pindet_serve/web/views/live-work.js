@@ -4,17 +4,19 @@ import { Chart, COLOURS } from "../chart.js";
 import { fill, h } from "../dom.js";
 import { age, number, percent } from "../format.js";
 import { t, tOr } from "../i18n.js";
+import { card } from "../table.js";
 
-/** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../store.js").Training} Training */
 
 /** A training that said nothing for so long may be gone, ms. */
 const SILENT_MS = 10 * 60_000;
+const EPOCHS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
 
 export function trainings() {
   const list = h("div", { class: "stack" });
-  const element = h("section", { class: "card", id: "trainings" }, h("h2", {}, t("live.training")), list);
-  /** @type {Map<string, ReturnType<typeof card>>} */
+  const element = card(t("live.training"), list);
+  element.id = "trainings";
+  /** @type {Map<string, ReturnType<typeof curvesOf>>} */
   const cards = new Map();
   return {
     element,
@@ -33,7 +35,7 @@ export function trainings() {
       }
       for (const [id, training] of store.trainings) {
         if (!cards.has(id)) {
-          const made = card(training);
+          const made = curvesOf(training);
           cards.set(id, made);
           list.prepend(made.element);
         }
@@ -44,12 +46,13 @@ export function trainings() {
 }
 
 /** @param {Training} training */
-function card({ id, data }) {
+function curvesOf({ id, data }) {
   const name = String(data.name ?? id);
   const options = {
     heading: /** @type {const} */ ("h3"),
     describeX: (/** @type {number} */ x) => t("live.epoch", { n: Math.round(x) }),
     tickX: (/** @type {number} */ x) => number(x, 0),
+    stepsX: EPOCHS,
   };
   const loss = new Chart({ title: t("live.loss"), unit: t("unit.epochs"), format: (y) => number(y, 4), ...options });
   const quality = new Chart({
@@ -117,7 +120,8 @@ function curves({ points }, epochs, wanted) {
 
 export function jobs() {
   const list = h("ul", { class: "plain" });
-  const element = h("section", { class: "card", id: "jobs" }, h("h2", {}, t("live.jobs")), list);
+  const element = card(t("live.jobs"), list);
+  element.id = "jobs";
   return {
     element,
     /** @param {Store} store */

@@ -2,16 +2,15 @@
 
 import { Chart, COLOURS } from "../chart.js";
 import { fill, h } from "../dom.js";
-import { clock, milliseconds, minute, number } from "../format.js";
+import { clock, milliseconds, minute, MINUTES, number } from "../format.js";
 import { t } from "../i18n.js";
+import { figures } from "../table.js";
 import { events } from "./live-events.js";
 import { jobs, trainings } from "./live-work.js";
 import { isStale, replicaTable } from "./live-replicas.js";
 
-/** @typedef {import("../app.js").App} App */
 /** @typedef {import("../chart.js").Line} Line */
 /** @typedef {import("../store.js").Sample} Sample */
-/** @typedef {import("../types.d.ts").Cleanup} Cleanup */
 
 const SPAN_MS = 15 * 60_000;
 /** While less is known, less is shown, but not less than this. */
@@ -19,14 +18,10 @@ const LEAST_MS = 3 * 60_000;
 /** Heartbeats come every 2 s; over a longer pause no line is drawn. */
 const GAP_MS = 15_000;
 
-/**
- * @param {HTMLElement} root
- * @param {App} app
- * @returns {Cleanup}
- */
+/** @type {Mount} */
 export function mount(root, app) {
-  const figures = h("dl", { class: "figures" });
-  const time = { describeX: clock, tickX: minute, gap: GAP_MS };
+  const summary = h("dl", { class: "figures" });
+  const time = { describeX: clock, tickX: minute, stepsX: MINUTES, gap: GAP_MS };
   const charts = {
     throughput: new Chart({ title: t("live.throughput"), unit: t("unit.images_s"), most: 1, ...time }),
     latency: new Chart({ title: t("live.latency"), unit: t("unit.ms"), most: 10, format: milliseconds, ...time }),
@@ -39,7 +34,7 @@ export function mount(root, app) {
   fill(
     root,
     h("h1", { class: "offscreen" }, t("view.live")),
-    figures,
+    summary,
     h(
       "section",
       { class: "charts", "aria-label": t("live.charts") },
@@ -56,9 +51,8 @@ export function mount(root, app) {
     frame = 0;
     const now = Date.now();
     const { store, socket } = app;
-    store.tidy(now);
     const isLive = socket.state === "live";
-    drawFigures(figures, app, now, isLive);
+    drawFigures(summary, app, now, isLive);
     drawCharts(charts, app, now);
     table.update(store, now, isLive);
     training.update(store, now, isLive);
@@ -92,17 +86,19 @@ function drawFigures(list, app, now, isLive) {
   const worst = beats.map((beat) => beat.p95_ms).filter((ms) => ms !== null);
   const versions = [...new Set(beats.map((beat) => beat.model?.version))];
   const bus = app.store.bus;
-  const values = /** @type {[string, string, string, boolean][]} */ ([
+  /** @param {"throughput" | "queue"} key */
+  const total = (key) => number(beats.length ? beats.reduce((sum, beat) => sum + beat[key], 0) : null);
+  const values = /** @type {import("../table.js").Figure[]} */ ([
     [
       t("live.replicas"),
       all.length > fresh.length && isLive ? `${fresh.length}/${all.length}` : number(all.length),
       "",
       all.length > fresh.length,
     ],
-    [t("live.throughput"), number(beats.reduce((sum, beat) => sum + beat.throughput, 0)), t("unit.images_s"), false],
-    [t("live.p95"), worst.length ? milliseconds(Math.max(...worst)) : "–", worst.length ? t("unit.ms") : "", false],
-    [t("live.queue"), number(beats.reduce((sum, beat) => sum + beat.queue, 0)), t("unit.images"), false],
-    [t("live.model"), versions.join(", ") || "–", versions.length > 1 ? t("live.mixed") : "", versions.length > 1],
+    [t("live.throughput"), total("throughput"), beats.length ? t("unit.images_s") : ""],
+    [t("live.p95"), worst.length ? milliseconds(Math.max(...worst)) : "–", worst.length ? t("unit.ms") : ""],
+    [t("live.queue"), total("queue"), beats.length ? t("unit.images") : ""],
+    [t("common.model"), versions.join(", ") || "–", versions.length > 1 ? t("live.mixed") : "", versions.length > 1],
     [
       t("live.bus"),
       bus ? t(bus.state === "up" ? "live.bus_up" : "live.bus_down") : "–",
@@ -111,17 +107,7 @@ function drawFigures(list, app, now, isLive) {
     ],
   ]);
   list.classList.toggle("stale", !isLive);
-  fill(
-    list,
-    ...values.map(([name, value, unit, warn]) =>
-      h(
-        "div",
-        { class: warn ? "figure warn" : "figure" },
-        h("dt", {}, name),
-        h("dd", {}, value, " ", h("small", {}, unit)),
-      )
-    ),
-  );
+  fill(list, ...figures(values));
 }
 
 /**
@@ -142,8 +128,8 @@ function drawCharts(charts, app, now) {
       dashed,
       points: samples.filter(({ at }) => at >= range[0]).map((sample) => ({ x: sample.at, y: value(sample) })),
     }));
-  charts.throughput.update(lines(t("live.throughput_line"), (sample) => sample.throughput), range);
-  charts.queue.update(lines(t("live.queue_line"), (sample) => sample.queue), range);
+  charts.throughput.update(lines(t("live.throughput"), (sample) => sample.throughput), range);
+  charts.queue.update(lines(t("live.queue"), (sample) => sample.queue), range);
   const latency = [...lines("p95", (sample) => sample.p95), ...lines("p50", (sample) => sample.p50, true)];
   charts.latency.update(latency, range);
 }

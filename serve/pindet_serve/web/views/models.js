@@ -5,25 +5,16 @@ import { confirm, copyButton, loading, notify } from "../dialog.js";
 import { fill, h } from "../dom.js";
 import { number } from "../format.js";
 import { t } from "../i18n.js";
-import { dataTable, field, numberCell, select } from "../table.js";
+import { card, dataTable, field, numberCell, select } from "../table.js";
 import { lineageRows, pairs } from "./lineage.js";
 import { releaseTable } from "./releases.js";
 import { changeButtons, mayChange } from "./stage-change.js";
-
-/** @typedef {import("../app.js").App} App */
-/** @typedef {import("../types.d.ts").Cleanup} Cleanup */
-/** @typedef {import("../types.d.ts").Model} Model */
-/** @typedef {import("../types.d.ts").Release} Release */
 
 const RELOADS = ["model.loaded", "model.refused", "model.rolled_back"];
 /** What becomes of a wish is told where it was made; only what is done changes a release. */
 const UNCHANGED = ["release.wanted", "release.accepted", "release.refused"];
 
-/**
- * @param {HTMLElement} root
- * @param {App} app
- * @returns {Cleanup}
- */
+/** @type {Mount} */
 export function mount(root, app) {
   const content = h("div", { class: "stack wide-gap" });
   fill(root, h("h1", {}, t("view.models")), content);
@@ -75,10 +66,10 @@ function draw(app, model, releases, load) {
         h("div", { class: "row between" }, h("h2", {}, t("models.served")), actions(app, model, load)),
         served(model),
       ),
-      h("section", { class: "card" }, h("h2", {}, t("models.lineage")), lineage(model)),
+      card(t("models.lineage"), lineage(model)),
     ),
-    h("section", { class: "card" }, h("h2", {}, t("models.releases")), releaseTable(releases, model, buttons)),
-    h("section", { class: "card" }, h("h2", {}, t("models.metrics")), metricTable(model)),
+    card(t("models.releases"), releaseTable(releases, model, buttons)),
+    card(t("models.metrics"), metricTable(model)),
     promotion(releases, buttons !== null),
   ];
 }
@@ -91,10 +82,10 @@ function served(model) {
     [t("models.bundle"), h("span", { class: "row" }, h("code", {}, model.md5), copyButton(model.md5))],
     [t("models.engine"), `${model.engine} · ${model.device}`],
     [t("models.input"), `${model.image_width} × ${model.image_height}`],
-    [t("models.threshold"), model.score_threshold.toFixed(3)],
+    [t("common.threshold"), model.score_threshold.toFixed(3)],
     [t("models.most"), number(model.max_detections)],
     [
-      t("models.classes"),
+      t("common.classes"),
       h("span", { class: "row" }, ...model.classes.map((name) => h("span", { class: "tag" }, name))),
     ],
   ]);
@@ -102,7 +93,7 @@ function served(model) {
 
 /** @param {Model} model */
 function lineage(model) {
-  const rows = lineageRows(model.lineage);
+  const rows = lineageRows(model.lineage, model.mlflow_url);
   const none = rows.length ? null : h("p", { class: "muted" }, t("models.no_lineage"));
   const data = h("span", { class: "row" }, h("code", {}, model.data_md5), copyButton(model.data_md5));
   return h("div", { class: "stack" }, none, pairs([...rows, [t("models.data"), data]]));
@@ -119,12 +110,12 @@ function metricTable({ metrics }) {
     table.get(name)?.set(label, value);
   }
   const labels = [...new Set([...table.values()].flatMap((row) => [...row.keys()]))].sort();
-  const head = [t("history.class"), ...table.keys()];
+  const head = [t("common.class"), ...table.keys()];
   const rows = labels.map((label) =>
     h(
       "tr",
       {},
-      h("th", { scope: "row" }, label || t("models.all_classes")),
+      h("th", { scope: "row" }, label || t("common.all")),
       ...[...table.values()].map((values) => numberCell(values.has(label) ? number(values.get(label), 3) : "")),
     )
   );

@@ -5,11 +5,7 @@ import { h } from "../dom.js";
 import { number, short } from "../format.js";
 import { t } from "../i18n.js";
 import { dataTable, numberCell } from "../table.js";
-import { known, when } from "./lineage.js";
-
-/** @typedef {import("../dom.js").Child} Child */
-/** @typedef {import("../types.d.ts").Model} Model */
-/** @typedef {import("../types.d.ts").Release} Release */
+import { when } from "./lineage.js";
 
 const SHOWN = ["test/map", "test/map_50", "test/f1"];
 
@@ -20,7 +16,7 @@ const SHOWN = ["test/map", "test/map_50", "test/f1"];
  */
 export function releaseTable(releases, model, buttons) {
   if (!releases.length) return h("p", { class: "muted" }, t("models.no_releases"));
-  const metrics = SHOWN.filter((key) => releases.some((release) => metric(release, key) !== undefined));
+  const metrics = SHOWN.filter((key) => releases.some((release) => metricsOf(release)[key] !== undefined));
   const head = [
     t("models.stage"),
     t("models.version"),
@@ -69,34 +65,29 @@ function row(release, metrics, model, buttons) {
       change,
     );
   }
-  const commit = String(known(release.lineage, "models.commit") ?? "");
+  const { git_commit, promoted_by, promoted_at } = release.lineage;
+  const commit = String(git_commit ?? "");
   return h(
     "tr",
     {},
     stage,
     h("td", {}, release.version || "–"),
-    ...metrics.map((key) => numberCell(...compared(metric(release, key), model.metrics[key], release.served))),
-    h("td", {}, String(known(release.lineage, "models.who") ?? "–")),
-    h(
-      "td",
-      {},
-      known(release.lineage, "models.when") === undefined ? "–" : when(known(release.lineage, "models.when")),
-    ),
+    ...metrics.map((key) => numberCell(...compared(metricsOf(release)[key], model.metrics[key], release.served))),
+    h("td", {}, String(promoted_by ?? "–")),
+    h("td", {}, when(promoted_at)),
     h("td", {}, commit ? h("span", { class: "row" }, h("code", {}, short(commit)), copyButton(commit)) : "–"),
     h("td", {}, release.md5 ? h("code", {}, short(release.md5)) : "–"),
     change,
   );
 }
 
-/**
- * @param {Release} release
- * @param {string} key
- * @returns {number | undefined}
- */
-function metric({ lineage }, key) {
-  const all = lineage.metrics;
-  const value = all && typeof all === "object" ? /** @type {Record<string, unknown>} */ (all)[key] : undefined;
-  return typeof value === "number" ? value : undefined;
+/** Test metrics of all classes together. @param {Release} release @returns {Record<string, number>} */
+export function metricsOf({ lineage }) {
+  const { metrics } = lineage;
+  const entries = metrics && typeof metrics === "object" ? Object.entries(metrics) : [];
+  return Object.fromEntries(
+    entries.filter(([key, value]) => /^test\/[^/]+$/.test(key) && typeof value === "number"),
+  );
 }
 
 /**
@@ -105,13 +96,12 @@ function metric({ lineage }, key) {
  * @param {boolean} same
  */
 function compared(value, served, same) {
-  if (value === undefined) return ["–"];
-  if (served === undefined || same) return [number(value, 3)];
-  const difference = value - served;
-  const text = `${difference < 0 ? "−" : "+"}${number(Math.abs(difference), 3)}`;
-  return [
-    number(value, 3),
-    " ",
-    h("small", { class: difference < 0 ? "worse" : "better", title: t("models.compared") }, text),
-  ];
+  if (value === undefined || served === undefined || same) return [number(value, 3)];
+  return [number(value, 3), " ", h("small", { title: t("models.compared") }, difference(value - served))];
+}
+
+/** @param {number} value */
+export function difference(value) {
+  const text = `${value < 0 ? "−" : "+"}${number(Math.abs(value), 3)}`;
+  return h("span", { class: value < 0 ? "worse" : "better" }, text);
 }

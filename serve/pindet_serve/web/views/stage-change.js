@@ -6,10 +6,9 @@ import { fill, h } from "../dom.js";
 import { moment, number } from "../format.js";
 import { t } from "../i18n.js";
 import { dataTable, field, numberCell, select } from "../table.js";
+import { difference, metricsOf } from "./releases.js";
 import { outcome } from "./wish-outcome.js";
 
-/** @typedef {import("../app.js").App} App */
-/** @typedef {import("../types.d.ts").Release} Release */
 /** @typedef {"promote" | "rollback"} Kind */
 
 const SHOWN = 6;
@@ -70,7 +69,7 @@ async function change(app, release, kind) {
     field("stage-version", t("models.version"), version),
     compared,
   ];
-  const action = kind === "promote" ? t("stage.promote_do") : t("stage.rollback_do");
+  const action = kind === "promote" ? t("models.promote") : t("models.rollback");
   /** @param {(text: string) => void} underway */
   const run = async (underway) => {
     version.disabled = true;
@@ -107,25 +106,10 @@ function comparison(from, before, to, after) {
       "tr",
       {},
       h("th", { scope: "row" }, key.replace(/^test\//, "")),
-      ...[was, will].map((value) => numberCell(value === undefined ? "–" : number(value, 3))),
+      ...[was, will].map((value) => numberCell(number(value, 3))),
       numberCell(was === undefined || will === undefined ? "–" : difference(will - was)),
     );
   });
   const head = [t("models.metrics"), from || t("stage.nothing"), to, t("stage.difference")];
   return [line, dataTable(t("models.metrics"), head, h("tbody", {}, ...rows), { numbers: [1, 2, 3] })];
-}
-
-/** @param {number} value */
-function difference(value) {
-  const text = `${value < 0 ? "−" : "+"}${number(Math.abs(value), 3)}`;
-  return h("span", { class: value < 0 ? "worse" : "better" }, text);
-}
-
-/** Test metrics of all classes together. @param {Release} release @returns {Record<string, number>} */
-function metricsOf({ lineage }) {
-  const { metrics } = lineage;
-  const entries = metrics && typeof metrics === "object" ? Object.entries(metrics) : [];
-  return Object.fromEntries(
-    entries.filter(([key, value]) => /^test\/[^/]+$/.test(key) && typeof value === "number"),
-  );
 }

@@ -6,26 +6,42 @@ import { number, percent, short, size } from "../format.js";
 import { t } from "../i18n.js";
 import { COLOURS } from "../overlay.js";
 
-/** @typedef {import("../types.d.ts").Detection} Detection */
-/** @typedef {import("../tray.js").Item} Item */
-
 const LISTED = 200;
 
-/**
- * @param {Detection[]} shown
- * @param {(detection: Detection | null) => void} mark told of the row that is pointed at or focused
- */
-export function objectTable(shown, mark) {
-  const head = [t("try.class"), t("try.score"), t("try.box")].map((name, index) =>
-    h("th", { scope: "col", class: index ? "number" : "" }, name)
-  );
-  const rows = shown.slice(0, LISTED).map((detection) => {
-    const row = h("tr", { tabIndex: 0 }, ...cells(detection));
-    for (const name of ["pointerenter", "focus"]) row.addEventListener(name, () => mark(detection));
-    for (const name of ["pointerleave", "blur"]) row.addEventListener(name, () => mark(null));
+/** The table of what is found. Another threshold adds rows to its end or takes them away, and leaves the others. */
+export class ObjectTable {
+  /** @type {WeakMap<Detection, HTMLTableRowElement>} */ #rows = new WeakMap();
+
+  /** @param {(detection: Detection | null) => void} mark told of the row that is pointed at or focused */
+  constructor(mark) {
+    this.mark = mark;
+    const head = [t("common.class"), t("try.score"), t("try.box")].map((name, index) =>
+      h("th", { scope: "col", class: index ? "number" : "" }, name)
+    );
+    this.body = h("tbody");
+    this.element = h("table", {}, h("thead", {}, h("tr", {}, ...head)), this.body);
+  }
+
+  /** @param {Detection[]} shown best first */
+  show(shown) {
+    const rows = shown.slice(0, LISTED).map((detection) => this.#row(detection));
+    let same = 0;
+    while (same < rows.length && this.body.children[same] === rows[same]) same += 1;
+    while (this.body.children.length > same) this.body.lastElementChild?.remove();
+    this.body.append(...rows.slice(same));
+  }
+
+  /** @param {Detection} detection */
+  #row(detection) {
+    let row = this.#rows.get(detection);
+    if (!row) {
+      row = h("tr", { tabIndex: 0 }, ...cells(detection));
+      for (const name of ["pointerenter", "focus"]) row.addEventListener(name, () => this.mark(detection));
+      for (const name of ["pointerleave", "blur"]) row.addEventListener(name, () => this.mark(null));
+      this.#rows.set(detection, row);
+    }
     return row;
-  });
-  return h("table", {}, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows));
+  }
 }
 
 /** @param {Detection} detection */

@@ -1,67 +1,84 @@
 // The images that are tried, small, with how much was found in each.
 
-import { fill, h } from "../dom.js";
+import { h } from "../dom.js";
 import { number } from "../format.js";
 import { t } from "../i18n.js";
-
-/** @typedef {import("../types.d.ts").Detection} Detection */
-/** @typedef {import("../tray.js").Item} Item */
 
 const WIDTH = 96;
 const HEIGHT = 72;
 
+/** @typedef {{ element: HTMLElement, button: HTMLElement, picture: HTMLCanvasElement, count: HTMLElement,
+ *   version: number }} Thumb */
+
 export class Thumbs {
-  /** @type {Map<Item, HTMLElement>} */ #counts = new Map();
+  /** @type {Map<Item, Thumb>} */ #thumbs = new Map();
+  /** @type {Item | null} */ #chosen = null;
 
   /**
    * @param {(item: Item) => void} choose
    * @param {(detection: Detection) => boolean} isShown
    */
   constructor(choose, isShown) {
-    this.element = h("ul", { class: "thumbs", "aria-label": t("try.images") });
+    this.element = h("ul", { class: "thumbs", "aria-label": t("common.images") });
     this.choose = choose;
     this.isShown = isShown;
   }
 
   /**
+   * Only what has changed is drawn. The focus stays where it is, unless another is chosen or its thumb goes.
+   *
    * @param {Item[]} items
    * @param {Item | null} chosen
    */
   draw(items, chosen) {
     const focused = this.element.contains(document.activeElement);
-    this.#counts.clear();
-    fill(this.element, ...items.map((item) => h("li", {}, this.#thumb(item, item === chosen))));
-    this.count();
-    const pressed = this.element.querySelector("[aria-pressed=true]");
-    if (focused && pressed instanceof HTMLElement) pressed.focus();
+    for (const [item, { element }] of this.#thumbs) {
+      if (items.includes(item)) continue;
+      element.remove();
+      this.#thumbs.delete(item);
+    }
+    for (const item of items) {
+      const thumb = this.#thumbs.get(item) ?? this.#make(item);
+      thumb.button.setAttribute("aria-pressed", String(item === chosen));
+      if (thumb.version !== item.version) update(thumb, item);
+    }
+    const moves = chosen !== this.#chosen || !this.element.contains(document.activeElement);
+    if (focused && moves && chosen) this.#thumbs.get(chosen)?.button.focus();
+    this.#chosen = chosen;
   }
 
   /** Count anew what is shown of each. */
   count() {
-    for (const [{ answer, state }, tag] of this.#counts) {
+    for (const [{ answer, state }, { count }] of this.#thumbs) {
       const found = answer?.detections.filter((one) => this.isShown(one)).length;
-      tag.textContent = state === "done" ? number(found) : state === "failed" ? t("try.failed") : "…";
+      const text = state === "done" ? number(found) : state === "failed" ? t("try.failed") : "…";
+      if (count.textContent !== text) count.textContent = text;
     }
   }
 
-  /**
-   * @param {Item} item
-   * @param {boolean} pressed
-   */
-  #thumb(item, pressed) {
-    const bad = item.state === "failed" ? "bad" : "";
-    const count = h("span", { class: `tag ${bad}` });
-    this.#counts.set(item, count);
+  /** @param {Item} item */
+  #make(item) {
     const picture = h("canvas", { width: WIDTH, height: HEIGHT, "aria-hidden": "true" });
-    if (item.bitmap) cover(picture, item.bitmap);
-    const properties = {
-      class: `thumb ${bad}`,
-      "aria-pressed": String(pressed),
-      title: item.name,
-      onclick: () => this.choose(item),
-    };
-    return h("button", properties, picture, h("span", { class: "name" }, item.name), count);
+    const count = h("span");
+    const name = h("span", { class: "name" }, item.name);
+    const button = h("button", { title: item.name, onclick: () => this.choose(item) }, picture, name, count);
+    const thumb = { element: h("li", {}, button), button, picture, count, version: -1 };
+    this.#thumbs.set(item, thumb);
+    this.element.append(thumb.element);
+    return thumb;
   }
+}
+
+/**
+ * @param {Thumb} thumb
+ * @param {Item} item
+ */
+function update(thumb, item) {
+  thumb.version = item.version;
+  const bad = item.state === "failed" ? "bad" : "";
+  thumb.button.className = `thumb ${bad}`;
+  thumb.count.className = `tag ${bad}`;
+  if (item.preview) cover(thumb.picture, item.preview);
 }
 
 /**

@@ -1,20 +1,14 @@
 // Try: images of one's own, what is found in them, and what a threshold makes of it.
 
 import { confirm, notify, told } from "../dialog.js";
-import { fill, h, save } from "../dom.js";
+import { fill, h, save, say } from "../dom.js";
 import { t } from "../i18n.js";
 import { COLOURS, Overlay, paint } from "../overlay.js";
 import { camera } from "../camera.js";
 import { toCoco } from "../coco.js";
 import { LEAST, Tray } from "../tray.js";
-import { counted, factsOf, objectTable } from "./try-objects.js";
+import { counted, factsOf, ObjectTable } from "./try-objects.js";
 import { Thumbs } from "./try-thumbs.js";
-
-/** @typedef {import("../app.js").App} App */
-/** @typedef {import("../types.d.ts").Cleanup} Cleanup */
-/** @typedef {import("../types.d.ts").Detection} Detection */
-/** @typedef {import("../types.d.ts").Model} Model */
-/** @typedef {import("../tray.js").Item} Item */
 
 /** Kept while the page is open, whatever view or language is shown. */
 const tray = new Tray();
@@ -24,11 +18,15 @@ const chosen = {
   /** @type {Set<string>} */ hidden: new Set(),
 };
 
-/**
- * @param {HTMLElement} root
- * @param {App} app
- * @returns {Cleanup}
- */
+/** By letter; and by place, for keyboards and input methods that have another letter there. */
+const BRACKETS = /** @type {Record<string, number>} */ ({
+  "[": -0.05,
+  "]": 0.05,
+  BracketLeft: -0.05,
+  BracketRight: 0.05,
+});
+
+/** @type {Mount} */
 export function mount(root, app) {
   const view = new TryView(root, app);
   return () => view.close();
@@ -38,8 +36,8 @@ class TryView {
   /** @type {Model | null} */ #model = null;
   #frame = 0;
   /** @type {Item | null | undefined} */ #drawn = undefined;
-  #listTimer = 0;
   #drawnVersion = -1;
+  #listTimer = 0;
   leave = new AbortController();
 
   /**
@@ -60,6 +58,7 @@ class TryView {
     this.file.addEventListener("change", () => this.#add([...(this.file.files ?? [])]));
     const pick = h("button", { class: "primary", onclick: () => this.file.click() }, t("try.pick"));
     this.cameraButton = h("button", { onclick: () => this.#toggleCamera() });
+    this.cameraProblem = problem();
     this.drop = h(
       "div",
       { class: "drop" },
@@ -68,6 +67,7 @@ class TryView {
       this.cameraButton,
       this.file,
       h("small", { class: "muted" }, t("try.private")),
+      this.cameraProblem,
     );
     this.slider = h("input", { type: "range", id: "threshold", min: 0, max: 1, step: 0.01, class: "wide" });
     this.slider.addEventListener("input", () => this.#threshold(Number(this.slider.value)));
@@ -76,10 +76,23 @@ class TryView {
     this.classes = h("div", { class: "chips" });
     this.found = h("p", { class: "found", role: "status" });
     this.thumbs = new Thumbs((item) => this.#choose(item), (one) => this.#isShown(one));
-    this.stage = h("div", { class: "stage" });
+    this.problem = problem();
+    this.note = h("p", { class: "muted" });
+    this.stage = h("div", { class: "stage" }, this.problem, this.note, this.overlay.element);
     this.facts = h("p", { class: "muted small facts" });
-    this.list = h("div", { class: "scroll objects", tabIndex: 0, role: "region", "aria-label": t("try.list") });
-    this.saving = h("div", { class: "buttons" });
+    this.objects = new ObjectTable((detection) => this.overlay.mark(detection));
+    const region = { class: "scroll objects", tabIndex: 0, role: "region", "aria-label": t("common.objects") };
+    this.list = h("div", region, this.objects.element);
+    this.remove = h("button", { class: "small", onclick: () => this.#remove() }, "✕");
+    this.clear = h("button", { class: "small", onclick: () => this.#clear() }, t("try.clear"));
+    this.saving = h(
+      "div",
+      { class: "buttons", hidden: true },
+      h("button", { class: "small", onclick: () => this.#savePicture() }, t("try.save_picture")),
+      h("button", { class: "small", onclick: () => this.#saveCoco() }, t("try.save_coco")),
+      this.remove,
+      this.clear,
+    );
     fill(
       root,
       h("h1", {}, t("try.title")),
@@ -91,7 +104,7 @@ class TryView {
         h(
           "aside",
           { class: "card stack" },
-          h("div", { class: "row between" }, h("label", { htmlFor: "threshold" }, t("try.threshold")), this.value),
+          h("div", { class: "row between" }, h("label", { htmlFor: "threshold" }, t("common.threshold")), this.value),
           this.slider,
           this.default,
           this.#classesHead(),
@@ -182,6 +195,7 @@ class TryView {
   #draw() {
     this.#frame = 0;
     if (chosen.item && !tray.items.includes(chosen.item)) chosen.item = tray.items.at(-1) ?? null;
+    tray.show(chosen.item);
     const { item, all, shown } = this.#now();
     const least = this.#least;
     this.slider.value = String(least);
@@ -190,38 +204,27 @@ class TryView {
     fill(this.found, item?.answer ? t("try.found", { n: shown.length, all: all.length }) : "");
     // The list follows a few times a second: the boxes must not wait for it.
     this.#listTimer ||= setTimeout(() => this.#drawList(), 120);
+    this.thumbs.element.hidden = camera.running || tray.items.length < 2;
+    this.thumbs.draw(tray.items, item);
     const version = item?.version ?? -1;
     if (this.#drawn === item && this.#drawnVersion === version && !camera.running) return;
     this.#drawn = item;
     this.#drawnVersion = version;
-    this.thumbs.element.hidden = camera.running || tray.items.length < 2;
-    this.thumbs.draw(tray.items, item);
     this.#drawStage();
   }
 
   #drawStage() {
     const { item } = this.#now();
     fill(this.cameraButton, camera.running ? t("try.camera_stop") : t("try.camera"));
-    if (!item) {
-      this.overlay.show(null, 0, 0);
-      fill(this.stage, h("p", { class: "muted empty" }, camera.reason || t("try.empty")));
-      fill(this.facts);
-      return;
-    }
-    const { answer, error, state } = item;
-    const width = answer?.image_width ?? item.bitmap?.width ?? 0;
-    const height = answer?.image_height ?? item.bitmap?.height ?? 0;
-    this.overlay.show(item.bitmap, width, height);
-    const problem = error
-      ? h("p", { class: "problem", role: "alert" }, h("strong", {}, item.name), `: ${told(error)}`)
-      : null;
-    const waits = state === "waiting" || state === "working"
-      ? h("p", { class: "muted" }, item.note || t(`try.${state}`))
-      : null;
-    const blind = answer && !item.bitmap ? h("p", { class: "muted" }, t("try.undrawable")) : null;
-    const content = [problem, waits, blind, width ? this.overlay.element : null];
-    if (!camera.running || !this.overlay.element.isConnected) fill(this.stage, ...content);
-    fill(this.facts, factsOf(item));
+    say(this.cameraProblem, camera.reason);
+    const { answer, error } = item ?? {};
+    const picture = item?.bitmap ?? item?.preview ?? null;
+    const width = answer?.image_width ?? picture?.width ?? 0;
+    this.overlay.element.hidden = !width;
+    this.overlay.show(picture, width, answer?.image_height ?? picture?.height ?? 0);
+    say(this.problem, item && error ? `${item.name}: ${told(error)}` : "");
+    say(this.note, noteOf(item));
+    fill(this.facts, item && factsOf(item));
   }
 
   /** @param {Item} item */
@@ -244,7 +247,7 @@ class TryView {
     return h(
       "div",
       { class: "row between" },
-      h("strong", {}, t("try.classes")),
+      h("strong", {}, t("common.classes")),
       h(
         "span",
         { class: "buttons" },
@@ -285,19 +288,10 @@ class TryView {
     this.thumbs.count();
     this.overlay.describe(t("try.canvas", { name: item?.name ?? "", n: shown.length, summary: counted(shown) }));
     this.list.hidden = shown.length === 0;
-    fill(this.list, objectTable(shown, (detection) => this.overlay.mark(detection)));
+    this.objects.show(shown);
     this.saving.hidden = !item?.answer || camera.running;
-    fill(
-      this.saving,
-      h("button", { class: "small", onclick: () => this.#savePicture() }, t("try.save_picture")),
-      h("button", { class: "small", onclick: () => this.#saveCoco() }, t("try.save_coco")),
-      h("button", {
-        class: "small",
-        onclick: () => this.#remove(),
-        "aria-label": t("try.remove", { name: item?.name ?? "" }),
-      }, "✕"),
-      tray.items.length > 1 ? h("button", { class: "small", onclick: () => this.#clear() }, t("try.clear")) : null,
-    );
+    this.remove.setAttribute("aria-label", t("try.remove", { name: item?.name ?? "" }));
+    this.clear.hidden = tray.items.length < 2;
   }
 
   #remove() {
@@ -312,8 +306,12 @@ class TryView {
   async #savePicture() {
     const { item, shown } = this.#now();
     if (!item?.answer) return;
-    const blob = await paint(item.file, item.answer, shown);
-    save(blob, `${item.name.replace(/\.[^.]*$/, "")}-detections.png`);
+    try {
+      const blob = await paint(item.file, item.answer, shown);
+      save(blob, `${item.name.replace(/\.[^.]*$/, "")}-detections.png`);
+    } catch (error) {
+      notify(told(error), "bad");
+    }
   }
 
   #saveCoco() {
@@ -333,19 +331,30 @@ class TryView {
   /** @param {KeyboardEvent} event */
   #key(event) {
     const target = /** @type {HTMLElement} */ (event.target);
-    if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, dialog, .scroll")) {
-      return;
-    }
+    const other = (event.ctrlKey || event.metaKey || event.altKey) && !event.getModifierState("AltGraph");
+    if (other || target.closest("input, select, textarea, dialog, .scroll")) return;
+    const turn = BRACKETS[event.key] ?? BRACKETS[event.code];
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (step && chosen.item && tray.items.length > 1) {
       const place = tray.items.indexOf(chosen.item) + step;
       chosen.item = tray.items[(place + tray.items.length) % tray.items.length];
       event.preventDefault();
       this.#soon();
-    } else if (event.key === "[" || event.key === "]") {
-      this.#threshold(this.#least + (event.key === "]" ? 0.05 : -0.05));
+    } else if (turn) {
+      this.#threshold(this.#least + turn);
     } else if (event.key === "Delete") {
       this.#remove();
     }
   }
+}
+
+function problem() {
+  return h("p", { class: "problem", role: "alert", hidden: true });
+}
+
+/** @param {Item | null} item */
+function noteOf(item) {
+  if (!item) return t("try.empty");
+  if (item.state === "waiting" || item.state === "working") return item.note || t(`try.${item.state}`);
+  return item.answer && item.bitmap === null ? t("try.undrawable") : "";
 }

@@ -5,24 +5,14 @@ import { confirm, loading, notify, told } from "../dialog.js";
 import { fill, h } from "../dom.js";
 import { moment } from "../format.js";
 import { t, tOr } from "../i18n.js";
-import { dataTable, field } from "../table.js";
-
-/** @typedef {import("../app.js").App} App */
-/** @typedef {import("../types.d.ts").Cleanup} Cleanup */
-/** @typedef {import("../types.d.ts").Deed} Deed */
-/** @typedef {import("../types.d.ts").User} User */
-/** @typedef {import("../types.d.ts").Role} Role */
+import { card, dataTable, field, paged, select } from "../table.js";
 
 /** @type {Role[]} */
 const ROLES = ["viewer", "operator", "admin"];
 const WEEK_MS = 7 * 24 * 3_600_000;
 const PAGE = 50;
 
-/**
- * @param {HTMLElement} root
- * @param {App} app
- * @returns {Cleanup}
- */
+/** @type {Mount} */
 export function mount(root, app) {
   const list = h("div");
   const deeds = h("div");
@@ -44,7 +34,7 @@ export function mount(root, app) {
       h("button", { class: "primary", onclick: () => add(load) }, t("users.add")),
     ),
     h("section", { class: "card" }, list),
-    h("section", { class: "card" }, h("h2", {}, t("users.audit")), deeds),
+    card(t("users.audit"), deeds),
   );
   void load();
   return () => {};
@@ -56,7 +46,7 @@ export function mount(root, app) {
  * @param {() => Promise<void>} load
  */
 function table(users, app, load) {
-  const head = [t("users.name"), t("users.role"), t("users.state"), t("users.created"), t("users.actions")];
+  const head = [t("common.name"), t("users.role"), t("users.state"), t("users.created"), t("users.actions")];
   const body = h("tbody", {}, ...users.map((user) => row(user, app, load)));
   return dataTable(t("view.users"), head, body, { id: "users" });
 }
@@ -68,11 +58,8 @@ function table(users, app, load) {
  */
 function row(user, app, load) {
   const own = user.name === app.session.me?.name;
-  const role = h(
-    "select",
-    { "aria-label": t("users.role_of", { name: user.name }) },
-    ...ROLES.map((one) => h("option", { value: one, selected: one === user.role }, t(`role.${one}`))),
-  );
+  const role = roles(undefined, user.role);
+  role.setAttribute("aria-label", t("users.role_of", { name: user.name }));
   role.addEventListener("change", () => change(user, { role: role.value }, load));
   const named = (/** @type {string} */ action) => ({ class: "small", "aria-label": `${action}: ${user.name}` });
   const toggle = t(user.enabled ? "users.disable" : "users.enable");
@@ -124,10 +111,10 @@ async function change(user, json, load) {
 async function add(load) {
   const name = h("input", { id: "new-name", required: true, maxLength: 64, autocomplete: "off" });
   const password = passwordInput("new-password");
-  const role = h("select", { id: "new-role" }, ...ROLES.map((one) => h("option", { value: one }, t(`role.${one}`))));
+  const role = roles("new-role", "viewer");
   const content = [
-    field("new-name", t("users.name"), name, t("users.name_hint")),
-    field("new-password", t("users.password"), password, t("users.password_hint")),
+    field("new-name", t("common.name"), name, t("users.name_hint")),
+    field("new-password", t("common.password"), password, t("users.password_hint")),
     field("new-role", t("users.role"), role),
   ];
   const run = async () => {
@@ -150,7 +137,7 @@ async function reset(user, load) {
     await ask(`/v1/users/${encodeURIComponent(user.name)}`, { method: "PATCH", json: { password: password.value } });
     notify(t("users.changed", { name: user.name }));
   };
-  const content = [field("new-password", t("users.password"), password, t("users.password_hint"))];
+  const content = [field("new-password", t("common.password"), password, t("users.password_hint"))];
   if (await confirm(t("users.reset_title", { name: user.name }), content, { action: t("users.reset"), run })) {
     await load();
   }
@@ -172,25 +159,12 @@ async function remove(user, load) {
 }
 
 async function audit() {
-  const since_ms = Date.now() - WEEK_MS;
-  const first = await ask("/v1/audit", { query: { since_ms, limit: PAGE } });
-  if (!first.deeds.length) return [h("p", { class: "muted" }, t("users.no_deeds"))];
-  const body = h("tbody", {}, ...first.deeds.map(deed));
-  const more = h("button", { hidden: first.next_before_id === null }, t("action.more"));
-  let before = first.next_before_id;
-  more.addEventListener("click", async () => {
-    try {
-      const next = await ask("/v1/audit", { query: { since_ms, limit: PAGE, before_id: before } });
-      body.append(...next.deeds.map(deed));
-      before = next.next_before_id;
-      more.hidden = before === null;
-    } catch (error) {
-      notify(told(error), "bad");
-    }
-  });
+  const query = { since_ms: Date.now() - WEEK_MS, limit: PAGE };
+  const { body, more } = await paged("/v1/audit", query, (page) => page.deeds, deed);
+  if (!body.hasChildNodes()) return [h("p", { class: "muted" }, t("users.no_deeds"))];
   const head = [
-    t("users.when"),
-    t("users.who"),
+    t("common.when"),
+    t("common.who"),
     t("users.did"),
     t("users.target"),
     t("users.outcome"),
@@ -239,4 +213,12 @@ function passwordInput(id) {
     maxLength: 256,
     autocomplete: "new-password",
   });
+}
+
+/**
+ * @param {string | undefined} id
+ * @param {Role} value
+ */
+function roles(id, value) {
+  return select(id, ROLES.map((one) => [one, t(`role.${one}`)]), value);
 }

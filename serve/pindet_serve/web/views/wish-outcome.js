@@ -2,8 +2,6 @@
 
 import { t } from "../i18n.js";
 
-/** @typedef {import("../store.js").Store} Store */
-
 const UNHEARD_MS = 90_000;
 const ENDLESS_MS = 15 * 60_000;
 
