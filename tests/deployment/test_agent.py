@@ -150,6 +150,9 @@ def test_no_released_and_no_committed_object_can_go(production):
     branch = production.put(b"branch")
     production.git("checkout", "--quiet", "-b", "side", "HEAD~1")
     production.commit(branch)
+    beside = production.put(b"beside")  # as restore puts the saved branch beside one that went on
+    production.git("update-ref", "refs/restored/pindet-20260101T020000Z/heads/main", production.commit(beside))
+    production.git("reset", "--quiet", "--hard", "HEAD~1")
     production.git("checkout", "--quiet", "main")
     production.commit("f" * 32 + ".dir")  # never pushed: nothing of it is here
     kept = production.objects()
@@ -162,7 +165,7 @@ def test_no_released_and_no_committed_object_can_go(production):
     done = production.run(str(AGENT / "unreferenced.py"), "--older-than", "14", "--remove")
     assert "removed" in done.stdout
     assert production.objects() == kept | {new}
-    assert {released.removesuffix(".dir"), tagged.removesuffix(".dir"), branch} <= {
+    assert {released.removesuffix(".dir"), tagged.removesuffix(".dir"), branch, beside} <= {
         name.removesuffix(".dir") for name in production.objects()
     }
 

@@ -103,10 +103,14 @@ class Stack:
         user = f"{self.setting('PINDET_UID')}:{self.setting('PINDET_GID')}"
         subprocess.run(["chown", "-R", user, str(self.root)], check=True)
 
-    def commit(self, message):
+    def git(self, *arguments):
         options = ["-c", "safe.directory=*", "-c", "user.name=operator", "-c", "user.email=operator@localhost"]
-        for command in (["add", "--all"], ["commit", "--quiet", "--message", message]):
-            subprocess.run(["git", *options, *command], cwd=self.root, check=True)
+        command = ["git", *options, *arguments]
+        return subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=True).stdout
+
+    def commit(self, message):
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
         self.give_away()
 
     def release(self, *arguments, expected=0):
@@ -310,8 +314,9 @@ def test_tls_headers_and_limits(stack):
 def test_backup_is_restored_into_an_empty_stack(stack, tmp_path):
     status, said = stack.script("operations/backup")
     assert status == 0, said
-    before = marks(stack)
+    before, tags = marks(stack), stack.git("show-ref", "--tags", "--heads")
     backup = next((stack.root / "backups").glob("pindet-*"))
+    assert "  project.bundle\n" in (backup / "SHA256SUMS").read_text()
     assert stack.script("operations/restore", str(backup))[0] == 1, "a living stack was overwritten"
     stack.compose("down", "--volumes")
     damaged = shutil.copytree(backup, tmp_path / backup.name)
@@ -320,10 +325,16 @@ def test_backup_is_restored_into_an_empty_stack(stack, tmp_path):
     (damaged / "dvc_remote.tar").write_bytes(content)
     status, said = stack.script("operations/restore", str(damaged))
     assert status == 1 and "nothing was restored" in said
-    for folder in ("mlruns", "models/bundle", "output", "config"):
+    for folder in ("mlruns", "models/bundle", "output", "config", ".git"):
         shutil.rmtree(stack.root / folder)
     status, said = stack.script("operations/restore", str(backup))
+    assert status == 1 and "git clone" in said
+    subprocess.run(["git", "clone", "--quiet", str(backup / "project.bundle"), str(tmp_path / "cloned")], check=True)
+    shutil.move(tmp_path / "cloned" / ".git", stack.root / ".git")
+    stack.give_away()
+    status, said = stack.script("operations/restore", str(backup))
     assert status == 0, said
+    assert stack.git("show-ref", "--tags", "--heads") == tags
     status, said = stack.script("deployment/start_production_with_mlops.sh", "--skip-check")
     assert status == 0, said
     after = marks(stack)
