@@ -64,6 +64,16 @@ def test_settings_of_an_older_version_are_completed_and_otherwise_left(host):
     assert after == {name: value for name, value in before.items() if name != "GRAFANA_PASSWORD"}
 
 
+def test_a_last_line_without_an_end_stays_what_it_was(host):
+    host.run("deployment/make_settings.sh")
+    before = host.settings.read_text()
+    without = "".join(line for line in before.splitlines(True) if not line.startswith("GRAFANA_PASSWORD="))
+    host.settings.write_text(without + "MINE=1")
+    assert host.run("deployment/make_settings.sh", "--complete")[0] == 0
+    after = values(host.settings)
+    assert after["MINE"] == "1" and re.fullmatch(r"[0-9a-f]{48}", after["GRAFANA_PASSWORD"])
+
+
 def test_example_has_no_secret():
     for name, value in values(EXAMPLE).items():
         if re.search(r"PASSWORD|SECRET", name) and name != "JWT_SECRET_PREVIOUS":
