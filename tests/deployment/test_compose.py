@@ -56,6 +56,25 @@ def test_what_is_only_read_is_mounted_read_only():
     assert "dvc_remote:/dvc/remote:ro" in SERVICES["api"]["volumes"]
 
 
+def test_who_reads_s3_gets_its_credentials():
+    whats = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "DEFAULT_REGION", "ENDPOINT_URL")
+    names = {f"AWS_{what}" for what in whats}
+    given = {name for name, service in SERVICES.items() if names <= service.get("environment", {}).keys()}
+    assert given == {"api", "dvc", "training"}
+
+
+def test_proxy_and_server_are_told_of_one_limit_of_bodies():
+    assert SERVICES["frontend"]["environment"]["MAX_BODY_MB"] == SERVICES["api"]["environment"]["PINDET_MAX_BODY_MB"]
+
+
+def test_every_image_that_is_built_can_be_pinned():
+    for name, service in SERVICES.items():
+        if "build" in service:
+            file = (PROJECT / service["build"]["dockerfile"]).read_text("utf-8")
+            bases = set(re.findall(r"^ARG ([A-Z]+_IMAGE)=", file, re.M))
+            assert bases and bases <= service["build"]["args"].keys(), name
+
+
 def test_no_secret_is_on_a_command_line():
     for name, service in SERVICES.items():
         shown = str(service.get("command", "")) + str(service.get("healthcheck", ""))

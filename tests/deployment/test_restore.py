@@ -171,6 +171,15 @@ def test_settings_that_are_not_the_saved_ones_are_for_the_operator_to_choose(who
     assert host.settings.with_name(".env.prod.before").read_text() == present
 
 
+def test_the_last_word_is_pass_or_fail(project, docker, tmp_path):
+    folder, said = saved(project, docker(RUNNING))
+    assert f"pass  backup: {folder}" in said and "FAIL" not in said
+    shutil.rmtree(tmp_path / "tools")
+    status, said = project.run("operations/backup", **docker(f'*pg_dump*) exit 1 ;;\n{RUNNING}').environment)
+    assert status == 1 and said.splitlines()[-1].startswith("FAIL  backup:")
+    assert [path.name for path in (project.root / "backups").iterdir() if path.name != ".lock"] == [folder.name]
+
+
 def test_only_backups_count_and_go(project, docker):
     """The folder may be shared with others, whose names begin the same way."""
     folder = project.root / "backups"
