@@ -1,7 +1,10 @@
 """The scripts of a running stack, asked of a docker that answers as a stack would."""
 
 import configparser
+import re
 from pathlib import Path
+
+import pytest
 
 PROJECT = Path(__file__).parents[2]
 REPLICAS = """*"ps --quiet api") echo old ;;
@@ -59,3 +62,15 @@ def test_the_units_of_systemd_run_the_backup():
     script = Path(service["ExecStart"]).relative_to(service["WorkingDirectory"])
     assert (PROJECT / script).stat().st_mode & 0o111
     assert timer["Timer"]["OnCalendar"] and timer["Install"]["WantedBy"] == "timers.target"
+
+
+@pytest.mark.parametrize("guide", ["deployment.md", "deployment.zh-CN.md"])
+def test_commands_of_the_guides_keep_the_gpu(guide):
+    """But for the two that start the stack by hand, each goes through the script that knows the files."""
+    text = (PROJECT / "docs" / guide).read_text("utf-8")
+    assert re.findall(r"docker compose (?:--|…|-f).*", text) == [
+        "docker compose --env-file .env.prod -f docker-compose.prod.yml up -d",
+        "docker compose --env-file .env.prod -f docker-compose.prod.mlops.yml up -d",
+    ]
+    for path in re.findall(r"scripts/[a-z_./-]+\w", text):
+        assert (PROJECT / path).exists(), path

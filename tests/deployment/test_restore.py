@@ -175,7 +175,7 @@ def test_the_last_word_is_pass_or_fail(project, docker, tmp_path):
     folder, said = saved(project, docker(RUNNING))
     assert f"pass  backup: {folder}" in said and "FAIL" not in said
     shutil.rmtree(tmp_path / "tools")
-    status, said = project.run("operations/backup", **docker(f'*pg_dump*) exit 1 ;;\n{RUNNING}').environment)
+    status, said = project.run("operations/backup", **docker(f"*pg_dump*) exit 1 ;;\n{RUNNING}").environment)
     assert status == 1 and said.splitlines()[-1].startswith("FAIL  backup:")
     assert [path.name for path in (project.root / "backups").iterdir() if path.name != ".lock"] == [folder.name]
 
