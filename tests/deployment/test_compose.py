@@ -1,5 +1,6 @@
 """The compose files: what holds for every service, and that docker compose reads them."""
 
+import json
 import os
 import re
 import subprocess
@@ -103,6 +104,23 @@ def test_docker_compose_takes_the_files(host, files):
     host.run("deployment/make_settings.sh")
     done = config(host, *files)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.usefixtures("compose")
+def test_what_the_settings_say_of_s3_and_profiles_is_heard(host, monkeypatch):
+    """A name without a value takes it from .env.prod; one that is not there is not set at all."""
+    host.run("deployment/make_settings.sh")
+    host.set("AWS_ACCESS_KEY_ID", "key")
+    host.set("COMPOSE_PROFILES", "monitoring")
+    for name in [name for name in os.environ if name.startswith(("AWS_", "COMPOSE_"))]:
+        monkeypatch.delenv(name)
+    status, said = host.run("deployment/compose", "config", "--format", "json")
+    assert status == 0, said
+    services = json.loads(said)["services"]
+    assert {"prometheus", "grafana"} <= services.keys()
+    for name in ("api", "dvc"):
+        assert services[name]["environment"]["AWS_ACCESS_KEY_ID"] == "key"
+        assert services[name]["environment"]["AWS_ENDPOINT_URL"] is None
 
 
 @pytest.mark.parametrize("name", ["JWT_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "ADMIN_PASSWORD"])

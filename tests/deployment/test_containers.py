@@ -8,6 +8,7 @@ import base64
 import collections
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -248,6 +249,40 @@ def test_detection_is_answered_while_everything_is_killed_in_turn(stack):
     assert set(load.answers) == {"found"}, (load.answers, load.bad[:3])
     status, said = stack.script("deployment/post_deploy_check.sh")
     assert status == 0, said
+
+
+def test_mlflows_page_lists_the_experiments(stack):
+    """In a browser, behind the proxy and MLflow's own sign-in: the page asks its API by the proxy's path."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements/dev.in)")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("there is no Chromium")
+    signed = {"username": stack.setting("MLFLOW_ADMIN_USER"), "password": stack.setting("MLFLOW_ADMIN_PASSWORD")}
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--headless", "--no-sandbox"])
+        page = browser.new_context(http_credentials=signed).new_page()
+        page.goto(f"http://localhost:{stack.setting('FRONTEND_PORT')}/mlflow/#/experiments")
+        page.get_by_text(stack.setting("MLFLOW_EXPERIMENT_NAME")).first.wait_for(timeout=90_000)
+        browser.close()
+
+
+def test_passwords_are_changed_as_the_guide_says(stack):
+    """Then everything signs in with the new ones; the check after a start says so."""
+    new = {name: secrets.token_hex(24) for name in ("ADMIN", "MLFLOW_ADMIN", "POSTGRES", "MLFLOW_DB")}
+    with stack.client() as client:
+        client.patch(f"/v1/users/{stack.setting('ADMIN_USER')}", json={"password": new["ADMIN"]}).raise_for_status()
+    status, said = stack.script("deployment/post_deploy_check.sh")
+    assert status == 0, said
+    program = ["exec", "--interactive", stack.containers("mlflow")[0], "python", "/opt/mlflow/stack/new_password.py"]
+    typed = f"{new['MLFLOW_ADMIN']}\n" * 2
+    done = subprocess.run(["docker", *program], input=typed, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for role, name in (("pindet", "POSTGRES"), ("mlflow", "MLFLOW_DB")):
+        statement = f"ALTER ROLE {role} PASSWORD '{new[name]}'"
+        stack.compose("exec", "-T", "database", "psql", "-U", "pindet", "-c", statement)
+    stack.set(**{f"{name}_PASSWORD": value for name, value in new.items()})
+    status, said = stack.script("deployment/start_production_with_mlops.sh")
+    assert status == 0 and "check: all passed" in said, said
 
 
 def test_upgrade_leaves_no_gap(stack):
