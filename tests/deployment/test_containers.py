@@ -347,6 +347,12 @@ def test_tls_headers_and_limits(stack):
 
 
 def test_backup_is_restored_into_an_empty_stack(stack, tmp_path):
+    with stack.client() as client:
+        client.post("/v1/detect", content=stack.image(), headers={"Content-Type": "image/png"}).raise_for_status()
+        until = time.monotonic() + 30
+        while not client.get("/v1/detections?limit=1").json()["images"]:
+            assert time.monotonic() < until, "what was detected is not in the history"
+            time.sleep(1)
     status, said = stack.script("operations/backup")
     assert status == 0, said
     before, tags = marks(stack), stack.git("show-ref", "--tags", "--heads")
