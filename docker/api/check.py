@@ -11,16 +11,30 @@ import json
 import os
 import ssl
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
+from email.message import Message
 from pathlib import Path
+from typing import Any
 
+import check_user
 import websockets.sync.client as sockets
+from pindet_serve.auth.directory import REFRESH_SECONDS
 
 WANTED_HEADERS = ("Content-Security-Policy", "X-Frame-Options", "X-Content-Type-Options", "Referrer-Policy")
-GOLDEN = Path("store") / "bundles"
+BUNDLES = Path("store") / "bundles"
+
+
+class RefusedError(RuntimeError):
+    """An answer that is no success; the message says what was said."""
+
+    def __init__(self, path: str, status: int, said: str) -> None:
+        super().__init__(f"{path} answers {status}: {said}")
+        self.status = status
 
 
 class Stack:
@@ -36,11 +50,12 @@ class Stack:
         self._tls = ssl._create_unverified_context() if address.startswith("https") else None
         self.token = ""
 
-    def ask(self, path: str, data: bytes | None = None, kind: str = "") -> tuple[bytes, dict[str, str]]:
+    def ask(self, path: str, data: bytes | None = None, kind: str = "") -> tuple[bytes, Message]:
         """Send a request; returns body and headers.
 
         Raises:
-            RuntimeError: any answer but success, with what was said.
+            RefusedError: any answer but success.
+            RuntimeError: no answer.
         """
         request = urllib.request.Request(self.address + path, data=data)
         if kind:
@@ -49,10 +64,10 @@ class Stack:
             request.add_header("Authorization", f"Bearer {self.token}")
         try:
             with urllib.request.urlopen(request, timeout=30, context=self._tls) as answer:
-                return answer.read(), dict(answer.headers)
+                return answer.read(), answer.headers
         except urllib.error.HTTPError as error:
             said = error.read()[:300].decode("utf-8", "replace")
-            raise RuntimeError(f"{path} answers {error.code}: {said}") from error
+            raise RefusedError(path, error.code, said) from error
         except OSError as error:
             raise RuntimeError(f"{self.address}{path} can not be reached: {error}") from error
 
@@ -75,12 +90,25 @@ class Stack:
         return ", ".join(content["checks"])
 
     def sign_in(self) -> str:
-        """The administrator of ``.env.prod``."""
-        name, password = os.environ["PINDET_ADMIN_USER"], os.environ["PINDET_ADMIN_PASSWORD"]
-        form = urllib.parse.urlencode({"username": name, "password": password, "grant_type": "password"})
-        answer = json.loads(self.ask("/v1/auth/token", form.encode(), "application/x-www-form-urlencoded")[0])
+        """The check's own user, which is made, or made anew, when it is refused."""
+        try:
+            answer = self._sign_in()
+        except RefusedError as error:
+            if error.status != 401:
+                raise
+            answer = {}
+        if answer.get("role") != check_user.ROLE:
+            check_user.make(os.environ)
+            answer = self._sign_in()
+            time.sleep(REFRESH_SECONDS + 2)  # until every replica knows it
         self.token = answer["access_token"]
-        return f"{name} is {answer['role']}"
+        return f"{check_user.NAME} is {answer['role']}"
+
+    def _sign_in(self) -> dict[str, Any]:
+        given = {"username": check_user.NAME, "password": check_user.password(os.environ), "grant_type": "password"}
+        form = urllib.parse.urlencode(given).encode()
+        answer: dict[str, Any] = json.loads(self.ask("/v1/auth/token", form, "application/x-www-form-urlencoded")[0])
+        return answer
 
     def model(self) -> str:
         """What is served."""
@@ -88,15 +116,26 @@ class Stack:
         return f"{content['version']} {content['md5']}"
 
     def detection(self) -> str:
-        """A golden image of the served bundle, through the proxy."""
-        image = next(iter(sorted(Path(os.environ["PINDET_OUTPUT"]).glob(f"api-*/{GOLDEN}/*/golden/*.png"))), None)
-        if image is None:
-            raise RuntimeError("no golden image in the served bundle")
-        answer = json.loads(self.ask("/v1/detect?record=false", image.read_bytes(), "image/png")[0])
+        """A golden image of the served bundle, through the proxy, and what the bundle says that is in it."""
+        md5 = json.loads(self.ask("/v1/model")[0])["md5"].removesuffix(".dir")
+        bundle = next(iter(sorted(Path(os.environ["PINDET_OUTPUT"]).glob(f"api-*/{BUNDLES / md5}"))), None)
+        if bundle is None:
+            raise RuntimeError(f"{md5} is served, and no replica's folder has it")
+        golden = json.loads((bundle / "golden" / "answers.json").read_text("utf-8"))
+        wanted = max(golden["answers"], key=lambda answer: len(answer["labels"]))
+        tolerance, threshold = _score_tolerance(bundle, golden), float(golden["score_threshold"])
+        image = (bundle / "golden" / wanted["image"]).read_bytes()
+        least = max(0.0, threshold - tolerance)
+        answer = json.loads(self.ask(f"/v1/detect?record=false&score_threshold={least}", image, "image/png")[0])
         found = answer["images"][0]["detections"]
-        if not found:
-            raise RuntimeError(f"nothing found in {image.name}")
-        return f"{len(found)} objects in {image.name}"
+        sure = Counter(one["label_id"] for one in found if one["score"] > threshold + tolerance)
+        missing = Counter(wanted["labels"]) - Counter(one["label_id"] for one in found)
+        if missing or sure - Counter(wanted["labels"]):
+            raise RuntimeError(
+                f"{wanted['image']} of {md5} has objects of the classes {sorted(wanted['labels'])}, found were "
+                f"{sorted(one['label_id'] for one in found)}"
+            )
+        return f"{len(wanted['labels'])} objects in {wanted['image']}, as the bundle has them"
 
     def socket(self) -> str:
         """The status feed, with a ticket, as the page opens it."""
@@ -107,6 +146,13 @@ class Stack:
         if first["type"] != "snapshot":
             raise RuntimeError(f"the first event is {first['type']}, not a snapshot")
         return "a snapshot"
+
+
+def _score_tolerance(bundle: Path, golden: dict[str, Any]) -> float:
+    """How far scores may be from the golden ones, whatever engine serves."""
+    manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    allowed = [golden["score_tolerance"], golden.get("half_score_tolerance", 0)]
+    return float(max(*allowed, *(described["score_tolerance"] for described in manifest.get("formats", {}).values())))
 
 
 def main() -> int:

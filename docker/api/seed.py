@@ -68,9 +68,21 @@ def _put(content: bytes, target: Path, *, replace: bool = False) -> None:
     shutil.move(file.name, target)
 
 
+def main() -> str:
+    """What was done: nothing where a release elsewhere, such as on S3, is followed.
+
+    Raises:
+        BundleError, OSError: as of :func:`seed`.
+    """
+    remote, source = Path(os.environ.get("PINDET_REMOTE", "/dvc/remote")), os.environ.get("PINDET_SOURCE", "")
+    if source and not Path(source).is_relative_to(remote):
+        return f"{source} is followed; nothing is made here"
+    return seed(Path(os.environ.get("PINDET_BUNDLE", "/app/models/bundle")), remote)
+
+
 if __name__ == "__main__":
     try:
-        done = seed(Path(os.environ.get("PINDET_BUNDLE", "/app/models/bundle")), Path("/dvc/remote"))
+        done = main()
         sys.stdout.write(f"release: {done}\n")
     except (BundleError, OSError) as error:
         sys.exit(f"release: {error}")

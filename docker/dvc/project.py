@@ -10,10 +10,11 @@ from pathlib import Path
 ANSWER_WITHIN = 120.0
 
 
-# Tags as origin has them: one that was removed there is removed here. Experiments, as their objects are kept, too.
+# Tags as origin has them: one that was removed there is removed here. Experiments, and what `restore` put beside its
+# finds, as their objects are kept, too.
 REFS = (
     "+HEAD:refs/remotes/origin/production", "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*",
-    "+refs/exps/*:refs/exps/*",
+    "+refs/exps/*:refs/exps/*", "+refs/restored/*:refs/restored/*",
 )  # fmt: skip
 
 

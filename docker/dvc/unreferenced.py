@@ -3,13 +3,12 @@
     docker compose … exec -T dvc python /opt/pindet/stack/unreferenced.py [--remove] [--older-than DAYS]
 
 Without ``--remove`` it only says what could go. What came in the last days stays, as its commit may be on its way.
-If anything that is referred to can not be read, nothing is removed.
+The clone is brought up to date first. If that fails, or something that is referred to can not be read, nothing goes.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 
 from dvc.repo import Repo
 from pindet_serve.serving.release import parse_release
+from project import open_project
 from released import every_release_text
 
 from pindet.promotion.objects import Objects
@@ -96,9 +96,10 @@ def main() -> int:
     parser.add_argument("--remove", action="store_true")
     parser.add_argument("--older-than", type=float, default=14.0, metavar="DAYS")
     given = parser.parse_args()
-    root = Path(os.environ.get("AGENT_PROJECT", "/dvc/work/project"))
+    project = open_project()
     try:
-        fs, found = unreferenced(root, given.older_than * DAY_S, time.time())
+        project.follow()
+        fs, found = unreferenced(project.root, given.older_than * DAY_S, time.time())
     except Exception as error:  # git, DVC and each kind of remote have families of their own; all mean the same here
         sys.stderr.write(f"unreferenced: nothing was removed, as not all that is referred to is known: {error}\n")
         return 1

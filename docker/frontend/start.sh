@@ -2,7 +2,7 @@
 # Writes nginx's configuration from the environment into /tmp, the one place that can be written, and becomes nginx.
 set -eu
 
-: "${TLS:=off}" "${RATE_LIMIT:=50}" "${RATE_BURST:=100}" "${SIGN_IN_LIMIT:=20}" "${MAX_BODY_MB:=36}"
+: "${TLS:=off}" "${RATE_LIMIT:=50}" "${RATE_BURST:=100}" "${SIGN_IN_LIMIT:=20}" "${MAX_BODY_MB:=32}"
 # nginx asks for these names itself, and knows no search domains: on Kubernetes they are written out.
 : "${API_ADDRESS:=api:8000}" "${MLFLOW_ADDRESS:=mlflow:5000}"
 # Networks of proxies in front, with commas between: they say who asks, and whether by https.
@@ -69,7 +69,7 @@ networks=$(printf '%s' "$TRUSTED_PROXIES" | tr ',' ' ')
     echo '}'
 } >/tmp/nginx/trusted.conf
 sed -e "s/@RATE_LIMIT@/$RATE_LIMIT/; s/@RATE_BURST@/$RATE_BURST/; s/@SIGN_IN_LIMIT@/$SIGN_IN_LIMIT/; \
-s/@MAX_BODY_MB@/$MAX_BODY_MB/; s/@HSTS@/$hsts/; s/@RESOLVER@/$resolver/; s/@API_ADDRESS@/$API_ADDRESS/" \
+s/@MAX_BODY_MB@/$((MAX_BODY_MB + 4))/; s/@HSTS@/$hsts/; s/@RESOLVER@/$resolver/; s/@API_ADDRESS@/$API_ADDRESS/" \
     /etc/pindet/nginx/nginx.conf >/tmp/nginx/nginx.conf
 sed -e "s/@RATE_BURST@/$RATE_BURST/; s/@API_ADDRESS@/$API_ADDRESS/; s/@MLFLOW_ADDRESS@/$MLFLOW_ADDRESS/" \
     /etc/pindet/nginx/locations.conf >/tmp/nginx/locations.conf

@@ -10,6 +10,7 @@ FOLDERS=(config config/tls logs logs/metrics output data models mlruns dvc_cache
 WRITABLE=(config config/tls logs logs/metrics output mlruns dvc_cache)
 SECRETS=(POSTGRES_PASSWORD MLFLOW_DB_PASSWORD REDIS_PASSWORD JWT_SECRET ADMIN_PASSWORD MLFLOW_ADMIN_PASSWORD SECRET_KEY GRAFANA_PASSWORD)
 SERVICES=(database redis api frontend mlflow dvc)
+DATED='pindet-[0-9]{8}T[0-9]{6}Z'   # what a backup's folder is called, as a regular expression
 failures=0
 
 pass() { printf 'pass  %s\n' "$*"; }
@@ -22,6 +23,25 @@ setting() {
     local value=
     [ -r "$ENV_FILE" ] && value=$(sed -n "s/^$1=//p" "$ENV_FILE" | tail -n 1)
     printf '%s' "${value:-${2:-}}"
+}
+
+# project_git ARGUMENT...: git in the project's repository. It may belong to the containers' user, and git as another
+# user, such as root, refuses what is not its own unless told that it is meant.
+project_git() {
+    git -c safe.directory='*' --git-dir "$(git_folder)" "$@"
+}
+
+git_folder() {
+    local folder
+    folder=$(setting PROJECT_GIT_DIR .git)
+    [[ $folder = /* ]] || folder=$ROOT/$folder
+    printf '%s' "$folder"
+}
+
+# backups_in FOLDER: its backups, the oldest first; whatever else lies there is no business of ours.
+backups_in() {
+    [ -d "$1" ] || return 0
+    find "$1" -maxdepth 1 -type d -regextype posix-extended -regex ".*/$DATED" | sort
 }
 
 server_files() {

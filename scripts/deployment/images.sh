@@ -11,10 +11,10 @@ file=$(realpath -m "$2")
 case $1 in
     save)
         mapfile -t images < <(compose config --images | sort -u)
-        # Those of monitoring too, where they are here.
+        # Those of the profiles too, where they are here.
         while read -r image; do
             if docker image inspect "$image" >/dev/null 2>&1; then images+=("$image"); fi
-        done < <(compose --profile monitoring config --images | sort -u | grep -vxF "$(printf '%s\n' "${images[@]}")")
+        done < <(compose --profile training --profile monitoring config --images | sort -u | grep -vxF "$(printf '%s\n' "${images[@]}")")
         for image in "${images[@]}"; do
             docker image inspect "$image" >/dev/null 2>&1 || die "$image is not here; build or pull it first"
         done

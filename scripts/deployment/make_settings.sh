@@ -7,6 +7,8 @@ set -Eeuo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 if [ "${1:-}" = --complete ] && [ -e "$ENV_FILE" ]; then
+    # An editor may have left the last line without an end; what is added must not become a part of it.
+    [ -z "$(tail -c 1 "$ENV_FILE")" ] || printf '\n' >>"$ENV_FILE"
     while IFS= read -r line || [ -n "$line" ]; do
         name=${line%%=*}
         [[ $name =~ ^[A-Z][A-Z0-9_]*$ ]] || continue

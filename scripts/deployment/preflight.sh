@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # Whether this host can run the stack: one line a check, pass or FAIL; exits with 1 if any failed. Changes nothing.
+#   preflight.sh            everything
+#   preflight.sh --model    only whether there is something to serve, as the start asks once the images are there
 set -Eeuo pipefail
 # shellcheck source=scripts/deployment/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -10,12 +12,17 @@ MIN_MEMORY_GB=${MIN_MEMORY_GB:-7}
 check_docker() {
     command -v docker >/dev/null || { fail "docker: not installed"; return; }
     docker info >/dev/null 2>&1 || { fail "docker: the engine does not answer; is it started, may $(id -un) use it?"; return; }
-    pass "docker: engine $(docker version --format '{{.Server.Version}}')"
     local version
+    version=$(docker version --format '{{.Server.Version}}')
+    # Health checks that are made every second while a service starts came with 25.
+    case $version in
+        [0-9].* | 1[0-9].* | 2[0-4].*) fail "docker: engine $version; 25 or newer is needed" ;;
+        *) pass "docker: engine $version" ;;
+    esac
     version=$(docker compose version --short 2>/dev/null | sed 's/^v//') || version=
     case $version in
         '') fail "compose: docker compose is not installed" ;;
-        0.* | 1.* | 2.[0-9].* | 2.1[0-9].*) fail "compose: $version; 2.20 or newer is needed" ;;
+        0.* | 1.* | 2.[0-9].* | 2.1[0-9].* | 2.20.[01]*) fail "compose: $version; 2.20.2 or newer is needed" ;;
         *) pass "compose: $version" ;;
     esac
 }
@@ -36,7 +43,7 @@ check_host() {
     fi
     local name cpus
     cpus=$(getconf _NPROCESSORS_ONLN)
-    for name in API_CPUS DATABASE_CPUS MLFLOW_CPUS REDIS_CPUS; do
+    for name in API_CPUS DATABASE_CPUS MLFLOW_CPUS REDIS_CPUS FRONTEND_CPUS DVC_CPUS TRAINING_CPUS; do
         if awk -v wanted="$(setting "$name" 1)" -v there="$cpus" 'BEGIN {exit !(wanted > there)}'; then
             fail "cpus: $name is $(setting "$name"); this host has $cpus"
         fi
@@ -71,22 +78,61 @@ check_settings() {
     fi
 }
 
+# listens ADDRESS PORT: whether something listens so that this address and port can not be had.
+listens() {
+    local address=$1 wanted=any parts
+    if [[ $address =~ ^[0-9]+(\.[0-9]+){3}$ ]] && [ "$address" != 0.0.0.0 ]; then
+        IFS=. read -ra parts <<<"$address"
+        wanted=$(printf '%02X%02X%02X%02X' "${parts[3]}" "${parts[2]}" "${parts[1]}" "${parts[0]}")
+    fi
+    # As the kernel lists sockets: address:port in hexadecimal digits, 0A for one that listens, and IPv4 within IPv6.
+    { cat /proc/net/tcp /proc/net/tcp6 2>/dev/null || true; } | awk -v port="$(printf '%04X' "$2")" -v wanted="$wanted" '
+        $4 != "0A" {next}
+        {split($2, at, ":"); sub(/^0000000000000000FFFF0000/, "", at[1])}
+        at[2] == port && (at[1] ~ /^0+$/ || at[1] == wanted || (wanted == "any" && length(at[1]) == 8)) {found = 1}
+        END {exit !found}' && return
+    [ "$wanted" != any ] || address=127.0.0.1
+    (exec 3<>"/dev/tcp/$address/$2") 2>/dev/null
+}
+
 check_ports() {
-    local name port service
-    while read -r name port service; do
+    local name port service bind address other seen=()
+    while read -r name port service bind; do
         port=$(setting "$name" "$port")
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+        address=$(setting "${bind%=*}" "${bind#*=}")
+        if [[ ! $port =~ ^[0-9]{1,5}$ ]]; then
+            fail "port: $name is '$port'; a number is allowed"
+            continue
+        fi
+        for other in "${seen[@]}"; do
+            case $other in
+                "$port $address "* | "$port 0.0.0.0 "*) fail "port: $name is $port, as ${other##* } is; each needs its own" ;;
+                "$port "*) [ "$address" != 0.0.0.0 ] || fail "port: $name is $port, as ${other##* } is; each needs its own" ;;
+            esac
+        done
+        seen+=("$port $address $name")
+        if ! listens "$address" "$port"; then
             pass "port: $name $port is free"
         elif is_running "$service"; then
             pass "port: $name $port is $service's, which runs"
         else
             fail "port: $name $port is taken by another program; change it in $(basename "$ENV_FILE")"
         fi
-    done <<<"FRONTEND_PORT 8080 frontend
-API_PORT 8000 frontend
-MLFLOW_PORT 5000 mlflow
-POSTGRES_PORT 5432 database
-REDIS_PORT 6379 redis"
+    done <<<"$(ports)"
+}
+
+# Name, default, service and bind address of each port.
+ports() {
+    printf '%s\n' \
+        'FRONTEND_PORT 8080 frontend FRONTEND_BIND=0.0.0.0' 'API_PORT 8000 frontend BIND_ADDRESS=127.0.0.1' \
+        'MLFLOW_PORT 5000 mlflow BIND_ADDRESS=127.0.0.1' 'POSTGRES_PORT 5432 database BIND_ADDRESS=127.0.0.1' \
+        'REDIS_PORT 6379 redis BIND_ADDRESS=127.0.0.1'
+    case ",$(setting COMPOSE_PROFILES)," in
+        *,monitoring,*)
+            printf '%s\n' 'PROMETHEUS_PORT 9090 prometheus BIND_ADDRESS=127.0.0.1' \
+                'GRAFANA_PORT 3000 grafana BIND_ADDRESS=127.0.0.1'
+            ;;
+    esac
 }
 
 check_folders() {
@@ -106,15 +152,35 @@ check_folders() {
     [ "$failures" -ne "$before" ] || pass "folders: ${FOLDERS[*]}"
 }
 
+# is_released FILE: whether the volume of the DVC remote has a release file; 2, if that can not be seen. Any image of the
+# project does to look into it, whatever its version: before a build there may be none of this one.
+is_released() {
+    local folder image status=0
+    docker volume inspect pindet_dvc_remote >/dev/null 2>&1 || return 1
+    folder=$(docker volume inspect --format '{{.Mountpoint}}' pindet_dvc_remote 2>/dev/null) || folder=
+    if [ -n "$folder" ] && [ -x "$folder" ]; then
+        [ -f "$folder/$1" ]
+        return
+    fi
+    image=$(docker image ls --filter 'reference=pindet-*' --format '{{.Repository}}:{{.Tag}}' | head -n 1) || image=
+    [ -n "$image" ] || return 2
+    docker run --rm --network none --volume pindet_dvc_remote:/dvc/remote:ro --entrypoint test "$image" \
+        -f "/dvc/remote/$1" >/dev/null 2>&1 || status=$?
+    # Beyond 1 it is docker that failed, not the test.
+    return $((status > 1 ? 2 : status))
+}
+
 check_model() {
-    local image
-    image=pindet-api:$(setting PINDET_VERSION dev)
+    local source status=0
+    source=$(setting PINDET_SOURCE /dvc/remote/releases/detector/production.json)
     if [ -f "$ROOT/models/bundle/manifest.json" ]; then
         pass "model: a bundle is in models/bundle"
-    elif docker volume inspect pindet_dvc_remote >/dev/null 2>&1 && docker image inspect "$image" >/dev/null 2>&1 &&
-        docker run --rm --network none -v pindet_dvc_remote:/dvc/remote:ro "$image" \
-            test -f /dvc/remote/releases/detector/production.json >/dev/null 2>&1; then
+    elif [[ $source != /dvc/remote/* ]]; then
+        warn "model: PINDET_SOURCE is $source; whether a release is there, the api says"
+    elif is_released "${source#/dvc/remote/}" || { status=$?; false; }; then
         pass "model: a release is in the DVC remote"
+    elif [ "$status" -eq 2 ]; then
+        warn "model: models/bundle has no bundle; whether the DVC remote has a release is seen when the images are built"
     else
         fail "model: nothing is released, and models/bundle has no bundle; run make repro, or copy a bundle there"
     fi
@@ -154,16 +220,22 @@ check_gpu() {
     fi
 }
 
-check_docker
-check_host
-check_secrets
-check_settings
-check_ports
-check_folders
-check_model
-check_project
-check_tls
-check_gpu
+case ${1:-} in
+    '')
+        check_docker
+        check_host
+        check_secrets
+        check_settings
+        check_ports
+        check_folders
+        check_model
+        check_project
+        check_tls
+        check_gpu
+        ;;
+    --model) check_model ;;
+    *) die "unknown argument $1; allowed is --model" ;;
+esac
 if [ "$failures" -gt 0 ]; then
     printf '%s\n' "preflight: $failures failed"
     exit 1

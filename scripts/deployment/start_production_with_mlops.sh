@@ -92,6 +92,7 @@ start() {
     "$HERE/preflight.sh" || die "nothing was started"
     make_folders
     build_images
+    "$HERE/preflight.sh" --model || die "nothing was started"
     compose_server up --detach --remove-orphans=false
     wait_for database redis api frontend || die "the stack is not up; see docs/deployment.md, Troubleshooting"
     compose_mlops up --detach --remove-orphans=false

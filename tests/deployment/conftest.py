@@ -31,6 +31,26 @@ class Host:
         self.settings.write_text("\n".join([*lines, f"{name}={value}"]) + "\n")
 
 
+class Docker:
+    """A docker that notes what it is asked, and answers as it is told to.
+
+    Args:
+        folder: where it lies.
+        answers: cases of a shell's ``case`` on everything that it was asked, the first that fits; the others succeed.
+    """
+
+    def __init__(self, folder, answers=""):
+        folder.mkdir()
+        self._log, program = folder / "asked", folder / "docker"
+        program.write_text(f'#!/bin/sh\necho "$*" >> {self._log}\ncase "$*" in\n{answers}\nesac\n')
+        program.chmod(0o755)
+        self.environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+    def asked(self):
+        """Every question, one a line."""
+        return self._log.read_text().splitlines() if self._log.exists() else []
+
+
 @pytest.fixture
 def host(tmp_path):
     root = tmp_path / "host"
@@ -52,3 +72,9 @@ def has_compose():
 def compose():
     if not has_compose():
         pytest.skip("docker compose is not installed")
+
+
+@pytest.fixture
+def docker(tmp_path):
+    """Makes the docker that the scripts of a test ask."""
+    return lambda answers="": Docker(tmp_path / "tools", answers)

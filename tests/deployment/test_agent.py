@@ -70,7 +70,8 @@ class Production:
         return subprocess.run(
             [sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=240,
             env=os.environ | {"PYTHONPATH": path, "AGENT_PROJECT": str(self.clone), "DVC_NO_ANALYTICS": "1",
-                              "DVC_SITE_CACHE_DIR": str(self.root / "site")} | environment,
+                              "DVC_SITE_CACHE_DIR": str(self.root / "site"), "PROJECT_GIT": str(self.origin / ".git"),
+                              "DVC_REMOTE_URL": str(self.remote), "DVC_CACHE_DIR": str(self.cache)} | environment,
         )  # fmt: skip
 
     def put(self, content, age_days=30):
@@ -150,6 +151,9 @@ def test_no_released_and_no_committed_object_can_go(production):
     branch = production.put(b"branch")
     production.git("checkout", "--quiet", "-b", "side", "HEAD~1")
     production.commit(branch)
+    beside = production.put(b"beside")  # as restore puts the saved branch beside one that went on
+    production.git("update-ref", "refs/restored/pindet-20260101T020000Z/heads/main", production.commit(beside))
+    production.git("reset", "--quiet", "--hard", "HEAD~1")
     production.git("checkout", "--quiet", "main")
     production.commit("f" * 32 + ".dir")  # never pushed: nothing of it is here
     kept = production.objects()
@@ -162,9 +166,24 @@ def test_no_released_and_no_committed_object_can_go(production):
     done = production.run(str(AGENT / "unreferenced.py"), "--older-than", "14", "--remove")
     assert "removed" in done.stdout
     assert production.objects() == kept | {new}
-    assert {released.removesuffix(".dir"), tagged.removesuffix(".dir"), branch} <= {
+    assert {released.removesuffix(".dir"), tagged.removesuffix(".dir"), branch, beside} <= {
         name.removesuffix(".dir") for name in production.objects()
     }
+
+
+def test_what_was_pinned_since_the_agent_looked_stays(production):
+    """Else objects of a commit of this minute would go; and where it can not be seen, nothing goes."""
+    production.follow()
+    late, orphan = production.put(b"late"), production.put(b"orphan")
+    production.commit(late)
+    done = production.run(str(AGENT / "unreferenced.py"), "--older-than", "14", "--remove")
+    assert done.returncode == 0, done.stderr
+    assert production.objects() == {late}
+    production.put(b"orphan")
+    (production.origin / ".git").rename(production.origin / "away")
+    done = production.run(str(AGENT / "unreferenced.py"), "--older-than", "14", "--remove")
+    assert done.returncode == 1 and "nothing was removed" in done.stderr
+    assert production.objects() == {late, orphan}
 
 
 def test_nothing_goes_while_a_release_can_not_be_read(production):
@@ -217,14 +236,11 @@ def test_release_begins_with_what_is_committed_now(production):
     """Not with what the agent saw last: the old commit would be promoted again, and nothing said."""
     production.follow()
     new = production.commit("1" * 32)
-    environment = os.environ | {
-        "AGENT_PROJECT": str(production.clone), "PROJECT_GIT": str(production.origin / ".git"),
-        "DVC_REMOTE_URL": str(production.remote), "DVC_CACHE_DIR": str(production.cache),
-    }  # fmt: skip
 
     def follow():
-        command = [sys.executable, str(AGENT / "follow.py")]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+        done = production.run(str(AGENT / "follow.py"))
+        assert done.returncode == 0
+        return done.stderr
 
     def head():
         command = ["git", "rev-parse", "HEAD"]

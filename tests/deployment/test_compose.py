@@ -1,5 +1,6 @@
 """The compose files: what holds for every service, and that docker compose reads them."""
 
+import json
 import os
 import re
 import subprocess
@@ -56,6 +57,25 @@ def test_what_is_only_read_is_mounted_read_only():
     assert "dvc_remote:/dvc/remote:ro" in SERVICES["api"]["volumes"]
 
 
+def test_who_reads_s3_gets_its_credentials():
+    whats = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "DEFAULT_REGION", "ENDPOINT_URL")
+    names = {f"AWS_{what}" for what in whats}
+    given = {name for name, service in SERVICES.items() if names <= service.get("environment", {}).keys()}
+    assert given == {"api", "dvc", "training"}
+
+
+def test_proxy_and_server_are_told_of_one_limit_of_bodies():
+    assert SERVICES["frontend"]["environment"]["MAX_BODY_MB"] == SERVICES["api"]["environment"]["PINDET_MAX_BODY_MB"]
+
+
+def test_every_image_that_is_built_can_be_pinned():
+    for name, service in SERVICES.items():
+        if "build" in service:
+            file = (PROJECT / service["build"]["dockerfile"]).read_text("utf-8")
+            bases = set(re.findall(r"^ARG ([A-Z]+_IMAGE)=", file, re.M))
+            assert bases and bases <= service["build"]["args"].keys(), name
+
+
 def test_no_secret_is_on_a_command_line():
     for name, service in SERVICES.items():
         shown = str(service.get("command", "")) + str(service.get("healthcheck", ""))
@@ -84,6 +104,23 @@ def test_docker_compose_takes_the_files(host, files):
     host.run("deployment/make_settings.sh")
     done = config(host, *files)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.usefixtures("compose")
+def test_what_the_settings_say_of_s3_and_profiles_is_heard(host, monkeypatch):
+    """A name without a value takes it from .env.prod; one that is not there is not set at all."""
+    host.run("deployment/make_settings.sh")
+    host.set("AWS_ACCESS_KEY_ID", "key")
+    host.set("COMPOSE_PROFILES", "monitoring")
+    for name in [name for name in os.environ if name.startswith(("AWS_", "COMPOSE_"))]:
+        monkeypatch.delenv(name)
+    status, said = host.run("deployment/compose", "config", "--format", "json")
+    assert status == 0, said
+    services = json.loads(said)["services"]
+    assert {"prometheus", "grafana"} <= services.keys()
+    for name in ("api", "dvc"):
+        assert services[name]["environment"]["AWS_ACCESS_KEY_ID"] == "key"
+        assert services[name]["environment"]["AWS_ENDPOINT_URL"] is None
 
 
 @pytest.mark.parametrize("name", ["JWT_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "ADMIN_PASSWORD"])

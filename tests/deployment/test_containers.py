@@ -8,6 +8,7 @@ import base64
 import collections
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -103,10 +104,14 @@ class Stack:
         user = f"{self.setting('PINDET_UID')}:{self.setting('PINDET_GID')}"
         subprocess.run(["chown", "-R", user, str(self.root)], check=True)
 
-    def commit(self, message):
+    def git(self, *arguments):
         options = ["-c", "safe.directory=*", "-c", "user.name=operator", "-c", "user.email=operator@localhost"]
-        for command in (["add", "--all"], ["commit", "--quiet", "--message", message]):
-            subprocess.run(["git", *options, *command], cwd=self.root, check=True)
+        command = ["git", *options, *arguments]
+        return subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=True).stdout
+
+    def commit(self, message):
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
         self.give_away()
 
     def release(self, *arguments, expected=0):
@@ -246,6 +251,40 @@ def test_detection_is_answered_while_everything_is_killed_in_turn(stack):
     assert status == 0, said
 
 
+def test_mlflows_page_lists_the_experiments(stack):
+    """In a browser, behind the proxy and MLflow's own sign-in: the page asks its API by the proxy's path."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements/dev.in)")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("there is no Chromium")
+    signed = {"username": stack.setting("MLFLOW_ADMIN_USER"), "password": stack.setting("MLFLOW_ADMIN_PASSWORD")}
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--headless", "--no-sandbox"])
+        page = browser.new_context(http_credentials=signed).new_page()
+        page.goto(f"http://localhost:{stack.setting('FRONTEND_PORT')}/mlflow/#/experiments")
+        page.get_by_text(stack.setting("MLFLOW_EXPERIMENT_NAME")).first.wait_for(timeout=90_000)
+        browser.close()
+
+
+def test_passwords_are_changed_as_the_guide_says(stack):
+    """Then everything signs in with the new ones; the check after a start says so."""
+    new = {name: secrets.token_hex(24) for name in ("ADMIN", "MLFLOW_ADMIN", "POSTGRES", "MLFLOW_DB")}
+    with stack.client() as client:
+        client.patch(f"/v1/users/{stack.setting('ADMIN_USER')}", json={"password": new["ADMIN"]}).raise_for_status()
+    status, said = stack.script("deployment/post_deploy_check.sh")
+    assert status == 0, said
+    program = ["exec", "--interactive", stack.containers("mlflow")[0], "python", "/opt/mlflow/stack/new_password.py"]
+    typed = f"{new['MLFLOW_ADMIN']}\n" * 2
+    done = subprocess.run(["docker", *program], input=typed, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for role, name in (("pindet", "POSTGRES"), ("mlflow", "MLFLOW_DB")):
+        statement = f"ALTER ROLE {role} PASSWORD '{new[name]}'"
+        stack.compose("exec", "-T", "database", "psql", "-U", "pindet", "-c", statement)
+    stack.set(**{f"{name}_PASSWORD": value for name, value in new.items()})
+    status, said = stack.script("deployment/start_production_with_mlops.sh")
+    assert status == 0 and "check: all passed" in said, said
+
+
 def test_upgrade_leaves_no_gap(stack):
     before = set(stack.containers("api"))
     with Load(stack) as load:
@@ -308,10 +347,17 @@ def test_tls_headers_and_limits(stack):
 
 
 def test_backup_is_restored_into_an_empty_stack(stack, tmp_path):
+    with stack.client() as client:
+        client.post("/v1/detect", content=stack.image(), headers={"Content-Type": "image/png"}).raise_for_status()
+        until = time.monotonic() + 30
+        while not client.get("/v1/detections?limit=1").json()["images"]:
+            assert time.monotonic() < until, "what was detected is not in the history"
+            time.sleep(1)
     status, said = stack.script("operations/backup")
     assert status == 0, said
-    before = marks(stack)
+    before, tags = marks(stack), stack.git("show-ref", "--tags", "--heads")
     backup = next((stack.root / "backups").glob("pindet-*"))
+    assert "  project.bundle\n" in (backup / "SHA256SUMS").read_text()
     assert stack.script("operations/restore", str(backup))[0] == 1, "a living stack was overwritten"
     stack.compose("down", "--volumes")
     damaged = shutil.copytree(backup, tmp_path / backup.name)
@@ -320,10 +366,16 @@ def test_backup_is_restored_into_an_empty_stack(stack, tmp_path):
     (damaged / "dvc_remote.tar").write_bytes(content)
     status, said = stack.script("operations/restore", str(damaged))
     assert status == 1 and "nothing was restored" in said
-    for folder in ("mlruns", "models/bundle", "output", "config"):
+    for folder in ("mlruns", "models/bundle", "output", "config", ".git"):
         shutil.rmtree(stack.root / folder)
     status, said = stack.script("operations/restore", str(backup))
+    assert status == 1 and "git clone" in said
+    subprocess.run(["git", "clone", "--quiet", str(backup / "project.bundle"), str(tmp_path / "cloned")], check=True)
+    shutil.move(tmp_path / "cloned" / ".git", stack.root / ".git")
+    stack.give_away()
+    status, said = stack.script("operations/restore", str(backup))
     assert status == 0, said
+    assert stack.git("show-ref", "--tags", "--heads") == tags
     status, said = stack.script("deployment/start_production_with_mlops.sh", "--skip-check")
     assert status == 0, said
     after = marks(stack)
@@ -331,10 +383,14 @@ def test_backup_is_restored_into_an_empty_stack(stack, tmp_path):
     assert before["history"] and before["runs"] and before["detections"]
 
 
-def test_stopped_and_started_again_all_is_still_there(stack):
+def test_stopped_and_started_again_all_is_still_there(stack, tmp_path):
+    """Without a bundle, too: what is released is in the DVC remote."""
     before = marks(stack)
     assert stack.script("deployment/start_production_with_mlops.sh", "--stop")[0] == 0
     assert not docker("ps", "--quiet", "--filter", "label=com.docker.compose.project=pindet").strip()
+    bundle = stack.root / "models" / "bundle"
+    shutil.move(bundle, tmp_path / "bundle")
     status, said = stack.script("deployment/start_production_with_mlops.sh", "--skip-check")
-    assert status == 0, said
+    assert status == 0 and "pass  model: a release is in the DVC remote" in said, said
+    shutil.move(tmp_path / "bundle", bundle)
     assert marks(stack) == before

@@ -81,6 +81,18 @@ def test_neither_release_nor_bundle_is_said(tmp_path):
         seed(tmp_path / "none", tmp_path / "remote")
 
 
+def test_a_release_elsewhere_needs_none_here(tmp_path, monkeypatch):
+    """With the DVC remote on S3 the volume stays empty, and the start must not fail for it."""
+    main = load("seed").main
+    monkeypatch.setenv("PINDET_REMOTE", str(tmp_path / "remote"))
+    monkeypatch.setenv("PINDET_BUNDLE", str(tmp_path / "none"))
+    monkeypatch.setenv("PINDET_SOURCE", "s3://bucket/releases/detector/production.json")
+    assert "s3://bucket/releases/detector/production.json is followed" in main()
+    monkeypatch.setenv("PINDET_SOURCE", str(release_file(tmp_path / "remote")))
+    with pytest.raises(BundleError):
+        main()
+
+
 HOLD = "import sys, time; sys.path.insert(0, sys.argv[1]); import start; from pathlib import Path; \
 print(start.take_slot(Path(sys.argv[2])).name, flush=True); time.sleep(60)"
 

@@ -56,8 +56,18 @@ def test_alerts_are_those_of_the_guide():
     assert all(rule["annotations"]["summary"] and rule["labels"]["severity"] for rule in ALERTS)
 
 
+def test_every_alert_is_tested_to_come_and_to_stay_away():
+    tests = yaml.safe_load((MONITORING / "alerts_test.yml").read_text())["tests"]
+    cases = [case for test in tests for case in test["alert_rule_test"]]
+    names = {rule["alert"] for rule in ALERTS}
+    assert {case["alertname"] for case in cases if case.get("exp_alerts")} == names
+    assert {case["alertname"] for case in cases if not case.get("exp_alerts")} == names
+
+
 @pytest.mark.parametrize(
-    "arguments", [("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml")], ids=["rules", "behaviour"]
+    "arguments",
+    [("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml"), ("check", "config", "prometheus.yml")],
+    ids=["rules", "behaviour", "configuration"],
 )
 def test_promtool_takes_the_rules(arguments):
     if shutil.which("promtool") is None:

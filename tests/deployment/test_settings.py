@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-COMPOSE = [PROJECT / "docker-compose.prod.yml", PROJECT / "docker-compose.prod.mlops.yml"]
+COMPOSE = [
+    PROJECT / "docker-compose.prod.yml", PROJECT / "docker-compose.prod.mlops.yml",
+    PROJECT / "docker" / "compose.gpu.yml",
+]  # fmt: skip
 EXAMPLE = PROJECT / ".env.prod.example"
 NAMES = {
     "POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_PORT", "REDIS_PASSWORD", "REDIS_PORT", "API_PORT",
@@ -15,7 +18,7 @@ NAMES = {
     "MLFLOW_EXPERIMENT_NAME", "DVC_REMOTE_URL",
 }  # fmt: skip
 # Given by the scripts or by whoever builds, not settings of a host.
-OF_BUILDS = {"PINDET_REVISION", "PINDET_OFFLINE", "POSTGRES_IMAGE", "REDIS_IMAGE", "PROMETHEUS_IMAGE", "GRAFANA_IMAGE"}
+OF_BUILDS = {"PINDET_REVISION", "PINDET_OFFLINE"}
 
 
 def offered(path=EXAMPLE):
@@ -23,7 +26,9 @@ def offered(path=EXAMPLE):
 
 
 def used():
-    return {name for path in COMPOSE for name in re.findall(r"\$\{([A-Z][A-Z0-9_]*)", path.read_text())}
+    """In ``${NAME}``, or as a name without a value."""
+    pattern = r"\$\{([A-Z][A-Z0-9_]*)|^  +([A-Z][A-Z0-9_]*):$"
+    return {name for path in COMPOSE for pair in re.findall(pattern, path.read_text(), re.M) for name in pair if name}
 
 
 def values(path):
@@ -64,6 +69,16 @@ def test_settings_of_an_older_version_are_completed_and_otherwise_left(host):
     assert after == {name: value for name, value in before.items() if name != "GRAFANA_PASSWORD"}
 
 
+def test_a_last_line_without_an_end_stays_what_it_was(host):
+    host.run("deployment/make_settings.sh")
+    before = host.settings.read_text()
+    without = "".join(line for line in before.splitlines(True) if not line.startswith("GRAFANA_PASSWORD="))
+    host.settings.write_text(without + "MINE=1")
+    assert host.run("deployment/make_settings.sh", "--complete")[0] == 0
+    after = values(host.settings)
+    assert after["MINE"] == "1" and re.fullmatch(r"[0-9a-f]{48}", after["GRAFANA_PASSWORD"])
+
+
 def test_example_has_no_secret():
     for name, value in values(EXAMPLE).items():
         if re.search(r"PASSWORD|SECRET", name) and name != "JWT_SECRET_PREVIOUS":
@@ -87,8 +102,19 @@ MINOR = {
 
 def test_every_setting_of_the_example_is_read_by_something():
     scripts = "".join(path.read_text() for path in (PROJECT / "scripts").rglob("*") if path.is_file())
-    read = used() | set(re.findall(r"[A-Z][A-Z0-9_]{2,}", scripts)) | {"COMPOSE_IGNORE_ORPHANS"}
+    read = used() | set(re.findall(r"[A-Z][A-Z0-9_]{2,}", scripts)) | {"COMPOSE_IGNORE_ORPHANS", "COMPOSE_PROFILES"}
     assert offered() - read == set()
+
+
+def test_defaults_of_images_are_those_of_the_dockerfiles():
+    """Said in two places, as a Dockerfile must build without compose too."""
+    text = "".join(path.read_text() for path in COMPOSE)
+    built = {}
+    for path in (PROJECT / "docker").glob("*/Dockerfile*"):
+        for name, default in re.findall(r"^ARG ([A-Z]+_IMAGE)=(.+)$", path.read_text(), re.M):
+            assert built.setdefault(name, default) == default
+            assert set(re.findall(rf"\$\{{{name}:-([^}}]+)\}}", text)) == {default}, name
+    assert built.keys() == {"PYTHON_IMAGE", "NGINX_IMAGE", "CUDA_IMAGE"}
 
 
 @pytest.mark.parametrize("guide", ["deployment.md", "deployment.zh-CN.md"])
