@@ -58,7 +58,7 @@ def test_what_is_only_read_is_mounted_read_only():
 
 
 def test_who_reads_s3_gets_its_credentials():
-    whats = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "DEFAULT_REGION", "ENDPOINT_URL")
+    whats = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "DEFAULT_REGION", "ENDPOINT_URL")
     names = {f"AWS_{what}" for what in whats}
     given = {name for name, service in SERVICES.items() if names <= service.get("environment", {}).keys()}
     assert given == {"api", "dvc", "training"}

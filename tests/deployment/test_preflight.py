@@ -149,7 +149,7 @@ def test_missing_model_and_project_are_said(ready):
 
 VOLUME = '"volume inspect --format"*) echo /nowhere ;;'
 ABSENT = '"volume inspect"*) exit 1 ;;'
-ANOTHER = '"image ls --filter reference=pindet-\\* --format"*) echo pindet-api-gpu:v0.9.0 ;;'
+ANOTHER = '"image ls --filter reference=pindet-* --format"*) echo pindet-api-gpu:v0.9.0 ;;'
 THERE = '*"pindet-api-gpu:v0.9.0 -f /dvc/remote/releases/detector/production.json") exit 0 ;;'
 NOT_THERE = "run*) exit 1 ;;"
 BROKEN = "run*) exit 125 ;;"

@@ -51,8 +51,8 @@ class _Pending:
 class JobRunner:
     """Keeps jobs under ``root``, a folder each, and runs them in the order they came.
 
-    A job that was running when the server ended goes on at its next frame. A job takes at most ``max_batch`` places
-    of the queue, and waits while requests fill it.
+    A job that was running when the server ended goes on at its next frame. A job takes enough places of the queue
+    for every stream, never more than half of it, and waits while requests fill it.
     """
 
     def __init__(self, root: Path, service: Service, settings: Settings) -> None:
