@@ -66,6 +66,7 @@ def labelled(kind, root):
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["parts", "voc", "coco", "yolo"])
 def test_preparing_reads_each_key_of_the_data(project, monkeypatch, tmp_path, reads, kind):
     monkeypatch.chdir(project.root)

@@ -110,6 +110,7 @@ def quiet(*_):
     pass
 
 
+@pytest.mark.slow
 def test_each_run_goes_on_where_the_last_was_cut_and_nothing_untagged_is_served(site, tmp_path):
     with open_bench(site.project.root) as bench:
         for point in POINTS:
@@ -124,6 +125,7 @@ def test_each_run_goes_on_where_the_last_was_cut_and_nothing_untagged_is_served(
     assert site.check_tagged(tmp_path / "store").version == "v1.0.0" == site.champion()
 
 
+@pytest.mark.slow
 def test_a_rollback_that_is_cut_goes_on_too(site, tmp_path):
     with open_bench(site.project.root) as bench:
         promote(bench, Wish(), quiet, quiet)

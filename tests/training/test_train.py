@@ -195,6 +195,7 @@ train(*positional, **keywords, callbacks=[Kill()])
 """
 
 
+@pytest.mark.slow
 def test_a_process_killed_by_the_system_goes_on(
     fit: Fit,
     tmp_path: Path,
@@ -251,6 +252,7 @@ def test_other_threads_than_before_are_said(fit: Fit, caplog: pytest.LogCaptureF
     assert f"{threads} threads before, {threads + 1} now" in caplog.text and "processes" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_training_ends_when_its_patience_does(fit: Fit, caplog: pytest.LogCaptureFixture) -> None:
     """A rate of learning that teaches nothing: no validation is better than the first."""
     still: dict[str, Any] = {"epochs": 8, "lr": 1e-12, "ema_decay": 0.0, "augmentation": {}}
