@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from pindet_serve.fetching.allowed import AllowList
+from pindet_serve.serving.cpus import usable_cpus
 
 RUNS_ON = {
     "auto": ("auto", "cpu", "cuda", "tensorrt"),
@@ -155,6 +156,11 @@ class Settings:
     def follows(self) -> bool:
         """Whether another release is served as soon as there is one; a workspace changes while its stages run."""
         return self.follow_s > 0 and self.source.endswith(".json")
+
+    @property
+    def cores(self) -> int:
+        """How many cores inference takes: as many as were asked for, else all that there are for this process."""
+        return self.threads or usable_cpus()
 
     @property
     def origins(self) -> list[str]:

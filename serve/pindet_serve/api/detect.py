@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -22,6 +23,7 @@ from pindet_serve.api.uploads import RAW_TYPES, Upload, read_uploads
 from pindet_serve.auth.principal import Principal
 from pindet_serve.auth.require import require
 from pindet_serve.history.records import DetectionRecord
+from pindet_serve.images import Image
 from pindet_serve.serving.batcher import QueueFull
 from pindet_serve.serving.headers import decode_checked
 from pindet_serve.serving.model import Model
@@ -93,7 +95,8 @@ async def detect(
         raise results.pop()  # type: ignore[misc]  # a problem; held here, it would hold this frame and the image
     images = _images(uploads, results, model)
     if picture and isinstance(results[0], Found):
-        response = await _picture(detecting, uploads[0].data, results[0], model, picture)
+        image = partial(decode_checked, uploads[0].data, settings.max_pixels)
+        response = await _picture(detecting, image, results[0], model, picture)
     else:
         response = _json(images, model, state.metrics)
 
@@ -144,11 +147,12 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-async def _picture(detecting: Detecting, data: bytes, found: Found, model: Model, media_type: str) -> Response:
+async def _picture(
+    detecting: Detecting, image: Callable[[], Image], found: Found, model: Model, media_type: str
+) -> Response:
     def drawn() -> bytes:
         # Decoded again: while pictures wait to be drawn only their files are in memory.
-        image = decode_checked(data, detecting.max_pixels)
-        return pictures.encode(pictures.draw(image, found.detections, model.manifest.classes), media_type)
+        return pictures.encode(pictures.draw(image(), found.detections, model.manifest.classes), media_type)
 
     data = await asyncio.get_running_loop().run_in_executor(detecting.pool, drawn)
     return Response(data, media_type=media_type)

@@ -75,11 +75,6 @@ class Detecting:
         self._settings, self._metrics, self._tracing = settings, metrics, tracing
         self.pool = ThreadPoolExecutor(usable_cpus(), thread_name_prefix="decode")
 
-    @property
-    def max_pixels(self) -> int:
-        """Of the largest image that is decoded."""
-        return self._settings.max_pixels
-
     def close(self) -> None:
         """End the pool."""
         self.pool.shutdown(cancel_futures=True)

@@ -110,15 +110,14 @@ def _bytes_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_bytes: int) 
 def _archive(path: Path) -> zipfile.ZipFile:
     try:
         # All of its directory is read at once, and each entry takes ten times its bytes.
-        if (size := _directory_size(path)) > MOST_DIRECTORY:
-            raise UnreadableInputError(
-                f"the archive's directory has {size / 2**20:.0f} MiB; {MOST_DIRECTORY / 2**20:.0f} are allowed"
-            )
-        return zipfile.ZipFile(path)
-    except UnreadableInputError:
-        raise
+        size = _directory_size(path)
+        if size <= MOST_DIRECTORY:
+            return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise UnreadableInputError(f"the archive can not be read: {error}") from None
+    raise UnreadableInputError(
+        f"the archive's directory has {size / 2**20:.0f} MiB; {MOST_DIRECTORY / 2**20:.0f} are allowed"
+    )
 
 
 def _directory_size(path: Path) -> int:
@@ -129,11 +128,11 @@ def _directory_size(path: Path) -> int:
     end = tail.rfind(b"PK\5\6")
     if end < 0:
         return 0
-    sizes = [int.from_bytes(tail[end + 12 : end + 16], "little")]
+    size = int.from_bytes(tail[end + 12 : end + 16], "little")
     larger = tail.rfind(b"PK\6\6", 0, end)
-    if sizes[0] == 2**32 - 1 and larger >= 0:
-        sizes = [int.from_bytes(tail[larger + 40 : larger + 48], "little")]
-    return sizes[0]
+    if size == 2**32 - 1 and larger >= 0:
+        size = int.from_bytes(tail[larger + 40 : larger + 48], "little")
+    return size
 
 
 def _entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

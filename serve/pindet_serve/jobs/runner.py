@@ -169,9 +169,8 @@ class JobRunner:
                 self._work(job)
             except _Left:
                 continue
-            except Exception as error:  # the next job must not wait for ever
+            except Exception as error:  # it has failed, and the next job must not wait for ever
                 _log.error("job %s can not even be said to have failed", job.id, exc_info=error)
-                self._put(job.changed(status="failed", error=str(error) or repr(error)))
 
     def _next(self) -> Job | None:
         queued = [job for job in self._jobs.values() if job.status == "queued"]
@@ -197,8 +196,10 @@ class JobRunner:
         settings = self._settings
         pending: deque[_Pending] = deque()
         try:
-            limits = {"max_bytes": settings.max_body_bytes, "max_pixels": settings.max_pixels}
-            for frame in read_frames(path, job.kind, job.done, check=partial(self._check, job), **limits):
+            for frame in read_frames(
+                path, job.kind, job.done, max_bytes=settings.max_body_bytes, max_pixels=settings.max_pixels,
+                check=partial(self._check, job),
+            ):  # fmt: skip
                 if len(pending) >= self._places():
                     job = self._write(job, pending.popleft(), output)
                 pending.append(self._submitted(frame, job))
@@ -254,14 +255,11 @@ class JobRunner:
         if self._stopping or job.id not in self._jobs:
             raise _Left
 
-    def _put(self, job: Job) -> None:
+    def _update(self, job: Job) -> Job:
         with self._changed:
             if job.id not in self._jobs:
                 raise _Left
             self._jobs[job.id] = job
-
-    def _update(self, job: Job) -> Job:
-        self._put(job)
         write_job(self._root / job.id, job)
         self._tell(job)
         return job

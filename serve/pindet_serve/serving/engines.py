@@ -10,7 +10,6 @@ from pindet_serve.detector import Detector
 from pindet_serve.engine import DeviceMissingError, OpenEngine
 from pindet_serve.manifest import PLAIN, BundleError
 from pindet_serve.onnx_engine import INSTALL_FOR_GPU, PROVIDERS, OnnxRuntimeEngine
-from pindet_serve.serving.cpus import usable_cpus
 from pindet_serve.serving.hardware import Hardware, find_hardware
 from pindet_serve.settings import Settings
 
@@ -98,7 +97,7 @@ def _opener(choice: Choice, settings: Settings) -> OpenEngine:
     if choice.engine == "openvino":
         from pindet_serve.serving.openvino import OpenVinoEngine
 
-        return partial(OpenVinoEngine, threads=settings.threads or usable_cpus())
+        return partial(OpenVinoEngine, threads=settings.cores)
     if choice.engine == "torch":
         from pindet_serve.serving.torch_engine import TorchEngine
 
@@ -106,7 +105,7 @@ def _opener(choice: Choice, settings: Settings) -> OpenEngine:
     cache = settings.state / "tensorrt"
     return partial(
         OnnxRuntimeEngine,
-        threads=settings.threads or usable_cpus(),
+        threads=settings.cores,
         device=choice.device,
         max_batch=settings.max_batch,
         cache=cache,

@@ -14,7 +14,6 @@ from typing import Any
 from pindet_serve.engine import DeviceMissingError
 from pindet_serve.manifest import BundleError
 from pindet_serve.serving.batcher import Batcher
-from pindet_serve.serving.cpus import usable_cpus
 from pindet_serve.serving.engines import require_engine
 from pindet_serve.serving.memory import return_freed
 from pindet_serve.serving.model import Model, load_model
@@ -72,7 +71,7 @@ class Service:
         self.publish = publish
         self.refused = ""
         self.batcher = Batcher(
-            streams=settings.threads or usable_cpus(),
+            streams=settings.cores,
             max_batch=settings.max_batch,
             max_wait_s=settings.max_wait_ms / 1000,
             capacity=settings.queue_size,
