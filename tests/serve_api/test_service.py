@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import threading
 
 import pytest
 from pindet_serve.engine import DeviceMissingError
 from pindet_serve.manifest import BundleError
+from pindet_serve.serving import service as serving
 from pindet_serve.serving.service import Busy, Service
 from pindet_serve.settings import Settings
 
@@ -181,7 +183,29 @@ def test_there_is_nothing_to_roll_back_to_at_first(open_service, project):
         service.rollback()
 
 
-def test_one_load_at_a_time(open_service, project, make_bundle, lock):
+def test_a_load_by_hand_waits_for_one_that_is_going_on(open_service, project, make_bundle, lock):
+    service = open_service(project)
+    make_bundle(project / "models" / "bundle", score=0.7)
+    lock(project)
+    loading, go_on = threading.Event(), threading.Event()
+
+    def hold(kind, _):
+        if kind == "model.loading":
+            loading.set()
+            assert go_on.wait(60)
+
+    service.publish = hold
+    by_itself = threading.Thread(target=service.follow)
+    by_itself.start()
+    assert loading.wait(60)
+    threading.Timer(0.2, go_on.set).start()
+    assert service.reload() is False
+    by_itself.join(60)
+    assert score_of(service) == 0.7
+
+
+def test_one_load_at_a_time(open_service, project, make_bundle, lock, monkeypatch):
+    monkeypatch.setattr(serving, "PATIENCE_SECONDS", 0.1)
     service = open_service(project)
     make_bundle(project / "models" / "bundle", score=0.7)
     lock(project)

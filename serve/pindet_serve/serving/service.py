@@ -25,6 +25,8 @@ from pindet_serve.settings import Settings
 
 TRY_AGAIN_SECONDS = 60.0
 """From the refusal of a release that is followed to the next try."""
+PATIENCE_SECONDS = 5.0
+"""How long a load by hand waits for one that is going on: longer than most loads and any look at a release file."""
 _log = logging.getLogger(__name__)
 Publish = Callable[[str, dict[str, Any]], None]
 """Says on the status bus what happened: an event's type and data. Never blocks, never raises."""
@@ -139,9 +141,9 @@ class Service:
 
         Raises:
             BundleError: it was refused; the present model serves on.
-            Busy: another load is going on.
+            Busy: another load has not ended within ``PATIENCE_SECONDS``.
         """
-        with self._one_at_a_time():
+        with self._one_at_a_time(PATIENCE_SECONDS):
             try:
                 release = self._pinned()
             except BundleError as error:
@@ -187,9 +189,9 @@ class Service:
 
         Raises:
             BundleError: there is none, or it is damaged; the present model serves on.
-            Busy: another load is going on.
+            Busy: another load has not ended within ``PATIENCE_SECONDS``.
         """
-        with self._one_at_a_time():
+        with self._one_at_a_time(PATIENCE_SECONDS):
             present, previous = self._record.current, self._record.previous
             if present is None or previous is None:
                 raise BundleError("there is no release before this one to roll back to")
@@ -249,8 +251,8 @@ class Service:
         self.publish("model.refused", {"reason": self.refused, "serving": serving})
 
     @contextlib.contextmanager
-    def _one_at_a_time(self) -> Iterator[None]:
-        if not self._loading.acquire(blocking=False):
+    def _one_at_a_time(self, patience_s: float = 0.0) -> Iterator[None]:
+        if not self._loading.acquire(timeout=patience_s):
             raise Busy("another load is going on; try again when it is done")
         try:
             yield
