@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,11 @@ class Load:
     def quantile(self, quantile: float) -> float:
         """Of the seconds of requests answered with 200."""
         return float(np.quantile([seconds for status, seconds, _ in self.answers if status == 200], quantile))
+
+
+def together(loads: Sequence[Load]) -> Load:
+    """Several loads on the same server, as one."""
+    return Load([answer for each in loads for answer in each.answers], sum(each.seconds for each in loads))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import psutil
-from http_load import Load, free_ports, load, serving
+from http_load import free_ports, load, serving, together
 from pindet_serve.images import Image, decode_image
 from pindet_serve.letterbox import Placement
 from pindet_serve.serving.batcher import Batcher
@@ -37,6 +37,7 @@ from rich.console import Console
 from rich.table import Table
 
 CLIENTS = 16
+TURNS = 8
 OTHERS = {"a plain handler": "plain_handler.py", "LitServe": "litserve_handler.py"}
 Figures = dict[str, float]
 FOLDER = Path(__file__).parent
@@ -152,10 +153,12 @@ def overload(port: int, files: list[bytes], process: psutil.Process, rate: float
     }
 
 
-def compared(name: str, command: list[str], port: int, ours: Load, files: list[bytes], seconds: float) -> Figures:
-    """Our throughput and p99 over those of another server that has the same work."""
+def compared(name: str, command: list[str], port: int, our_port: int, files: list[bytes], seconds: float) -> Figures:
+    """Our throughput and p99 over those of another server that has the same work, in turns with it."""
     with serving(command, port) as other:
-        theirs = load(port, files, seconds, CLIENTS)
+        load(port, files, 1, CLIENTS)
+        turns = [[load(each, files, seconds / TURNS, CLIENTS) for each in (our_port, port)] for _ in range(TURNS)]
+        ours, theirs = (together(loads) for loads in zip(*turns, strict=True))
         return {
             f"over {name}: throughput": ours.rate() / theirs.rate(),
             f"over {name}: p99": ours.quantile(0.99) / theirs.quantile(0.99),
@@ -181,14 +184,14 @@ def measure(settings: Settings, seconds: float) -> Figures:
         figures["resident memory at saturation, MiB"] = running.resident_mib()
         figures["idle: p50 over decode and engine, ms"] = idle_overhead_ms(port, model, files, seconds)
         figures |= overload(port, files, running.process, saturated.rate(), seconds)
-    bundle = str(settings.state / "store" / "bundles" / model.release.bundle_md5.removesuffix(".dir"))
-    for (name, script), other in zip(OTHERS.items(), others, strict=True):
-        if name == "LitServe" and importlib.util.find_spec("litserve") is None:
-            sys.stderr.write("LitServe is not installed and not compared; pip install litserve\n")
-            continue
-        arguments = [bundle, str(other), str(settings.threads), str(settings.max_batch)]
-        command = [sys.executable, str(FOLDER / script), *arguments]
-        figures |= compared(name, command, other, saturated, files, seconds)
+        bundle = str(settings.state / "store" / "bundles" / model.release.bundle_md5.removesuffix(".dir"))
+        for (name, script), other in zip(OTHERS.items(), others, strict=True):
+            if name == "LitServe" and importlib.util.find_spec("litserve") is None:
+                sys.stderr.write("LitServe is not installed and not compared; pip install litserve\n")
+                continue
+            arguments = [bundle, str(other), str(settings.threads), str(settings.max_batch)]
+            command = [sys.executable, str(FOLDER / script), *arguments]
+            figures |= compared(name, command, other, port, files, 4 * seconds)
     service.stop()
     return figures
 

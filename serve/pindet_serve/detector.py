@@ -81,14 +81,16 @@ class Detector:
             )
         return threshold, limit
 
-    def infer(self, images: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Run the model on letterboxed images uint8 ``[N, H, W, 3]`` RGB.
+    def infer(
+        self, images: NDArray[np.uint8], *, alone: bool = True
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Run the model on letterboxed images uint8 ``[N, H, W, 3]`` RGB; ``alone`` is that of the engine.
 
         Returns:
             boxes float32 ``[N, K, 4]`` xyxy in letterboxed pixels, scores float32 ``[N, K]``, labels int64
             ``[N, K]``; places without an object have score 0.
         """
-        return self.engine.infer(images)
+        return self.engine.infer(images, alone=alone)
 
 
 def decode_answer(

@@ -33,8 +33,15 @@ class Engine(Protocol):
     streams: int
     model_format: str
 
-    def infer(self, images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def infer(
+        self, images: NDArray[Any], *, alone: bool = True
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Run the model on images uint8 ``[N, H, W, 3]`` RGB.
+
+        Args:
+            images: the letterboxed images.
+            alone: whether nothing else wants the processor meanwhile. An engine with streams then gives a single image
+                every core; the others have no use for it.
 
         Returns:
             boxes float32 ``[N, K, 4]`` xyxy in letterboxed pixels, scores float32 ``[N, K]``, labels int64

@@ -76,7 +76,7 @@ class OnnxRuntimeEngine:
             self._narrow = _open(bundle / self._file, _providers(device, manifest, max_batch, cache), 1)
             self._pool = ThreadPoolExecutor(self.streams, "onnx")
 
-    def infer(self, images: NDArray[Any]) -> Raw:
+    def infer(self, images: NDArray[Any], *, alone: bool = True) -> Raw:
         """Run the model on images uint8 ``[N, H, W, 3]`` RGB.
 
         On the CPU an image that is alone has every core, and of several each has a core of its own: none then waits for
@@ -85,15 +85,15 @@ class OnnxRuntimeEngine:
         if self._pool is None:
             return self._run(self._session, images)
         if len(images) == 1:
-            return self._run_one(images)
+            return self._run_one(images, alone)
         answers = self._pool.map(self._run, itertools.repeat(self._narrow), images[:, None])
         boxes, scores, labels = (np.concatenate(each) for each in zip(*answers, strict=True))
         return boxes, scores, labels
 
-    def _run_one(self, image: NDArray[Any]) -> Raw:
+    def _run_one(self, image: NDArray[Any], alone: bool) -> Raw:
         with self._counting:
             self._running += 1
-            session = self._session if self._running == 1 else self._narrow
+            session = self._session if alone and self._running == 1 else self._narrow
         try:
             return self._run(session, image)
         finally:

@@ -62,6 +62,9 @@ def test_images_of_a_batch_run_beside_each_other_and_keep_their_order(bundle, th
         for one, every in zip(engine.infer(images[i : i + 1]), together, strict=True):
             np.testing.assert_array_equal(every[i], one[0])
     assert len(np.unique(together[1][:, 0])) == len(images)  # each its own
+    if threads > 1:
+        engine._session = None  # has every core, and is for an image that is alone
+        np.testing.assert_array_equal(engine.infer(images[:1], alone=False)[0], together[0][:1])
 
 
 def test_no_images_no_answers(bundle):

@@ -259,11 +259,11 @@ SLOW = """
 import pathlib, time
 from pindet_serve.detector import Detector
 infer = Detector.infer
-def slow(self, images):
+def slow(self, images, **given):
     time.sleep({seconds})
     while pathlib.Path({hold!r}).exists():
         time.sleep(0.01)
-    return infer(self, images)
+    return infer(self, images, **given)
 Detector.infer = slow
 from pindet_serve.__main__ import main
 main()

@@ -22,7 +22,8 @@ class Slow:
         self.gate = threading.Event()
         self.threads = set()
 
-    def infer(self, canvases):
+    def infer(self, canvases, *, alone=True):
+        del alone
         self.gate.wait(10)
         self.threads.add(threading.get_ident())
         self.batches.append([int(canvas[0]) for canvas in canvases])
@@ -86,12 +87,35 @@ class Gated:
 
     def __init__(self, streams):
         self.streams, self.gates, self.running = streams, [threading.Event() for _ in range(8)], []
+        self.alone = {}
 
-    def infer(self, canvases):
+    def infer(self, canvases, *, alone):
         (number,) = (int(canvas[0]) for canvas in canvases)
+        self.alone[number] = alone
         self.running.append(number)
         self.gates[number].wait(10)
         return [(canvas, canvas, canvas) for canvas in canvases]
+
+
+def test_an_image_is_alone_when_no_other_is_run_or_made_or_waits():
+    batcher, model, made = batching(streams=2), Gated(2), threading.Event()
+
+    def make():
+        made.wait(10)
+        return canvas(2)
+
+    batcher.start()
+    for gate in model.gates:
+        gate.set()
+    batcher.submit(model, canvas(0), FAR).result(5)
+    being_made = batcher.submit(model, make, FAR)
+    until(lambda: not batcher._waiting)
+    batcher.submit(model, canvas(1), FAR).result(5)
+    until(lambda: batcher._running == 1)
+    made.set()
+    being_made.result(5)
+    batcher.stop()
+    assert model.alone == {0: True, 1: False, 2: True}
 
 
 def test_each_stream_takes_the_next_image_when_it_is_free():

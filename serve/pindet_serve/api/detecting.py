@@ -29,9 +29,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Found:
-    """One image's answer, with the letterboxed image."""
+    """One image's answer to what was wanted, with the letterboxed image."""
 
     detections: Detections
+    wanted: Wanted
     placement: Placement
     decode_s: float
     inferred: Inferred
@@ -109,7 +110,7 @@ class Detecting:
         if self._tracing is not None:
             self._tracing.phases(phases, **{"pindet.batch": inferred.batch})
         self._metrics.observe_answer(model.manifest.classes, found)
-        return Found(found, work.placement, work.decode_s, inferred, work.canvas)
+        return Found(found, wanted, work.placement, work.decode_s, inferred, work.canvas)
 
     def _counted(self, problem: Problem) -> Problem:
         self._metrics.refusals.labels(str(problem.status)).inc()
@@ -119,7 +120,9 @@ class Detecting:
         """Take an answer into account for how far the model drifts; who waits for the answer need not wait for this."""
         if model.drift is not None:
             # At the model's own limits, whatever the request wanted: else the requests would drift, not the world.
-            own = model.answer(found.inferred.raw, found.placement, Wanted())
+            own = found.detections
+            if found.wanted != Wanted():
+                own = model.answer(found.inferred.raw, found.placement, Wanted())
             model.drift.add(measure(found.canvas, found.placement, own))
 
     async def _inferred(self, work: _Work, deadline: float) -> Inferred:

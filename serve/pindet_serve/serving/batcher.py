@@ -214,8 +214,10 @@ class Batcher:
 
     def _run_model(self, batch: list[_Item], canvases: list[Image], taken: float) -> None:
         started, beside = time.monotonic(), self._running
+        # A thread that still decodes needs its core as much as one that infers.
+        alone = beside == 1 and not self._waiting
         try:
-            answers = batch[0].model.infer(canvases)
+            answers = batch[0].model.infer(canvases, alone=alone)
         except Exception as error:  # an engine's errors have no common type
             self._fail(batch, canvases, error)
             return

@@ -59,9 +59,9 @@ class Model:
         manifest = self.manifest
         return Letterbox(manifest.image_height, manifest.image_width, manifest.letterbox_fill)(image)
 
-    def infer(self, canvases: list[Image]) -> list[Raw]:
-        """Run the model on letterboxed images in one batch."""
-        boxes, scores, labels = self.detector.infer(np.stack(canvases))
+    def infer(self, canvases: list[Image], *, alone: bool = True) -> list[Raw]:
+        """Run the model on letterboxed images in one batch; ``alone`` says that nothing else wants the processor."""
+        boxes, scores, labels = self.detector.infer(np.stack(canvases), alone=alone)
         return list(zip(boxes, scores, labels, strict=True))
 
     def answer(self, raw: Raw, placement: Placement, wanted: Wanted) -> Detections:

@@ -39,8 +39,11 @@ class OpenVinoEngine:
             raise BundleError(f"{file} cannot be loaded by OpenVINO: {error}") from error
         self._request = compiled.create_infer_request()
 
-    def infer(self, images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def infer(
+        self, images: NDArray[Any], *, alone: bool = True
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Run the model on images uint8 ``[N, H, W, 3]`` RGB."""
+        del alone  # there is one stream
         self._request.infer({"images": images})
         # The request's own buffers are written again by the next call.
         boxes, scores, labels = (self._request.get_tensor(output).data.copy() for output in self._outputs)

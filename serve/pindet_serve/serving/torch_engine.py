@@ -74,8 +74,11 @@ class TorchEngine:
         pool = torch.cuda.graph_pool_handle() if device == "cuda" else None
         self._graphs = {size: self._captured(size, pool) for size in range(1, max_batch + 1) if pool is not None}
 
-    def infer(self, images: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def infer(
+        self, images: NDArray[Any], *, alone: bool = True
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Run the program on images uint8 ``[N, H, W, 3]`` RGB."""
+        del alone  # there is one stream
         with torch.inference_mode():
             given = torch.from_numpy(np.ascontiguousarray(images))
             graph = self._graphs.get(len(images))

@@ -47,7 +47,8 @@ def sweep_command(
     from pindet.sweep.study import sweep
 
     database = scratch("sweeps", f"{name}.db")
-    best = sweep(name, parse(overrides), trials, database, partial(run_experiment, metric=metric), seed=seed)
+    run, say = partial(run_experiment, metric=metric), partial(typer.echo, err=True)
+    best = sweep(name, parse(overrides), trials, database, run, seed=seed, say=say)
     path = keep(name, best.overrides)
     typer.echo(f"best: {best.name}, {metric} {best.value:.5g}: {' '.join(best.overrides)}")
     typer.echo(f"wrote {path}; `dvc exp apply {best.name}` takes it into the project")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,11 @@ from optuna.trial import TrialState
 
 from pindet.sweep.space import Space
 
-logger = logging.getLogger(__name__)
-
 SPACE = "space"
 MOST_FAILURES = 3
 """Failures in a row after which something else than the parameters is wrong."""
 
+Say = Callable[[str], None]
 Run = Callable[[str, Sequence[str]], float]
 """Tries overrides under the name of an experiment and gives what is to be highest; raises :class:`TrialError`."""
 
@@ -39,7 +37,9 @@ class Best:
     value: float
 
 
-def sweep(name: str, space: Space, trials: int, database: Path, run: Run, *, seed: int = 0) -> Best:
+def sweep(
+    name: str, space: Space, trials: int, database: Path, run: Run, *, seed: int = 0, say: Say = print
+) -> Best:
     """Try out parameters until there are so many finished trials.
 
     A trial that an interruption cut off is tried again, with the same parameters.
@@ -48,31 +48,33 @@ def sweep(name: str, space: Space, trials: int, database: Path, run: Run, *, see
         name: of the sweep; its experiments are ``<name>-<number>``.
         trials: how many finished ones are wanted, those of earlier calls included.
         database: SQLite file; made if it is not there.
+        say: told how the sweep goes, a line at a time.
 
     Raises:
         SweepError: the database is of a sweep over something else, or trial after trial fails.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _open(name, space, database, seed)
-    _take_up_again(study)
+    _take_up_again(study, say)
     failures = 0
-    while len(study.get_trials(states=[TrialState.COMPLETE])) < trials:
+    while (done := len(study.get_trials(states=[TrialState.COMPLETE]))) < trials:
         trial = study.ask()
         overrides = space.overrides(trial)
         trial.set_user_attr("overrides", overrides)
-        logger.info("trial %d: %s", trial.number, " ".join(overrides))
+        say(f"trial {trial.number}, finished {done} of {trials}: {' '.join(overrides)}")
         try:
             value = run(f"{name}-{trial.number}", overrides)
         except TrialError as error:
             study.tell(trial, state=TrialState.FAIL)
             failures += 1
-            logger.warning("trial %d failed: %s", trial.number, error)
+            say(f"trial {trial.number} failed: {error}")
             if failures == MOST_FAILURES:
                 raise SweepError(f"{failures} trials in a row failed, the last with: {error}") from error
             continue
         failures = 0
         study.tell(trial, value)
-        logger.info("trial %d: %.5g; best so far: trial %d, %.5g", trial.number, value, *_best(study))
+        best, highest = _best(study)
+        say(f"trial {trial.number}: {value:.5g}; best so far: trial {best}, {highest:.5g}")
     number, value = _best(study)
     return Best(f"{name}-{number}", list(study.trials[number].user_attrs["overrides"]), value)
 
@@ -90,9 +92,9 @@ def _open(name: str, space: Space, database: Path, seed: int) -> optuna.Study:
     return study
 
 
-def _take_up_again(study: optuna.Study) -> None:
+def _take_up_again(study: optuna.Study, say: Say) -> None:
     for trial in study.get_trials(states=[TrialState.RUNNING]):
-        logger.info("trial %d was interrupted; its parameters are tried again", trial.number)
+        say(f"trial {trial.number} was interrupted; its parameters are tried again")
         study.tell(trial.number, state=TrialState.FAIL)
         if trial.params:
             study.enqueue_trial(trial.params)
