@@ -74,8 +74,9 @@ bench: $(VENV)/.dev  ## the figures of benchmarks/; on a machine that does nothi
 	PYTHONPATH=serve $(BIN)/python benchmarks/status_feed.py
 	PYTHONPATH=serve $(BIN)/python benchmarks/serving.py --source .
 
-fuzz: $(VENV)/.dev  ## ten minutes of odd bytes for the server's image decoder
+fuzz: $(VENV)/.dev  ## ten minutes of odd bytes for the server's image decoder, and ten of odd requests for its routes
 	PYTHONPATH=serve OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/decode.py -max_total_time=600
+	PINDET_FUZZ_SECONDS=600 $(BIN)/python -m pytest tests/serve_api/test_openapi.py
 
 lock:  ## renew the lock files from requirements/*.in (needs uv)
 	$(LOCK) requirements/pipeline.in -o requirements/pipeline.txt

@@ -383,8 +383,7 @@ def test_an_odd_input_is_refused_or_answered_rightly(client, data, expected):
     assert size == expected_size
     assert objects.keys() == expected_objects.keys()
     for label, box in objects.items():
-        # The model sees 256 pixels: one of those is the finest it can tell apart.
-        np.testing.assert_allclose(box, expected_objects[label], atol=max(1, max(size) / 256 + 0.01))
+        np.testing.assert_allclose(box, expected_objects[label], atol=1)
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "image/jpeg", "image/tiff", "application/octet-stream"])

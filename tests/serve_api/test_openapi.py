@@ -9,6 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+SECONDS = int(os.environ.get("PINDET_FUZZ_SECONDS", "15"))
+"""How long the document is followed; `make fuzz` takes ten minutes."""
+
 
 @pytest.fixture(scope="module")
 def document(server):
@@ -51,15 +54,16 @@ def test_every_field_and_parameter_is_described(document):
     assert seen > 100
 
 
+@pytest.mark.timeout(SECONDS + 285)
 def test_a_client_that_follows_it_finds_no_surprise(server):
     program = Path(sys.executable).parent / "schemathesis"
     if not program.exists() and not shutil.which("schemathesis"):
         pytest.skip("there is no `schemathesis` (requirements/dev.txt)")
     # A parameter may be valid by the document and not for this model: which classes there are is no part of it.
-    command = [program, "run", f"{server.url}/openapi.json", "--max-time=15", "--seed=1", "--no-color"]
+    command = [program, "run", f"{server.url}/openapi.json", f"--max-time={SECONDS}", "--seed=1", "--no-color"]
     command += ["--checks=all"]
     command += ["--exclude-checks=positive_data_acceptance", "--suppress-health-check=filter_too_much"]
     environment = os.environ | {"PYTHONWARNINGS": "default"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=SECONDS + 225)
     assert done.returncode == 0, done.stdout[-6000:]
     assert not [line for line in server.lines() if line["level"] == "error"]

@@ -183,6 +183,28 @@ def test_a_frozen_redis_is_noticed_and_what_it_carries_out_late_is_told_once(red
     asyncio.run(main())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("leave", "return_"), [("stop", "start"), ("freeze", "thaw")])
+def test_half_a_minute_without_redis_as_it_is_set_up_loses_and_repeats_nothing(
+    redis_server, read, until, leave, return_
+):
+    async def main():
+        async with buses(redis_server, "a", "b", timing=Timing()) as (a, b), b.subscribe() as theirs:
+            await read(theirs, count=1)
+            getattr(redis_server, leave)()
+            for number in range(30):
+                await a.publish("job.progress", {"number": number})
+                await asyncio.sleep(1)
+            assert a.state == b.state == "down"
+            getattr(redis_server, return_)()
+            await until(lambda: a.state == b.state == "up" and not len(a._outbox))
+            await a.publish("model.loaded", {})
+            assert numbers(await read(theirs, until="model.loaded")) == list(range(30))
+            assert a.dropped == b.dropped == 0
+
+    asyncio.run(main())
+
+
 def test_a_silent_connection_is_asked_and_kept(redis_server):
     async def main():
         async with buses(redis_server, "a") as (a,):
