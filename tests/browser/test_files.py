@@ -51,6 +51,13 @@ def test_files_are_sent_compressed_to_who_takes_it(server):
     assert httpx.head(address).status_code == 200
 
 
+def test_all_of_it_is_sent_in_less_than_120_kb(server):
+    paths = ["/", *(f"/web/{path.relative_to(WEB).as_posix()}" for path in SOURCES if path.suffix != ".html")]
+    answers = [httpx.get(server.url + path, headers={"Accept-Encoding": "gzip"}) for path in paths]
+    assert {answer.status_code for answer in answers} == {200}
+    assert 50_000 < sum(int(answer.headers["content-length"]) for answer in answers) < 120_000
+
+
 @pytest.mark.parametrize("path", ["/web/none.js", "/web/../settings.py", "/web/%2e%2e/settings.py", "/web/types.d.ts"])
 def test_nothing_but_the_page_is_sent(server, path):
     answer = httpx.get(server.url + path)

@@ -25,7 +25,7 @@ def released(tmp_path, make_release, make_bundle):
         path = make_release(remote, make_bundle(tmp_path / "bundle", score=score), version)
         content = json.loads(path.read_text("utf-8"))
         content |= {
-            "stage": stage, "git_commit": "a1b2c3d4" * 5, "metrics": {"test/map": score}, "promoted_by": "Li Wei",
+            "stage": stage, "git_commit": "a1b2c3d4" * 5, "metrics": {"test/map": score}, "promoted_by": "trainer-7",
             "promoted_at": "2026-03-04T05:06:07Z", "mlflow": {"run_id": "r" * 32, "run_name": "longer"},
         }  # fmt: skip
         if stage != "production":
@@ -67,7 +67,7 @@ def test_releases_are_loaded_and_rolled_back_by_who_may(make_server, released, o
     rows = page.locator("#releases tbody tr")
     expect(rows).to_have_count(2)
     expect(rows.nth(0)).to_contain_text("v1.0.0")
-    for text in ("followed", "served here", "Li Wei", "a1b2c3d4", "2026"):
+    for text in ("followed", "served here", "trainer-7", "a1b2c3d4", "2026"):
         expect(rows.nth(0)).to_contain_text(text)
     expect(rows.nth(1)).to_contain_text("+0.05")
     expect(page.locator("main")).to_contain_text("r" * 32)

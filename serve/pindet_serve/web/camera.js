@@ -9,6 +9,8 @@ const LONGEST_SIDE = 1280;
 const QUALITY = 0.85;
 /** How long a frame is waited for that the server could not take, ms. */
 const PAUSE_MS = 1000;
+/** Longer than the server lets any image wait: a connection that takes more is dead, and nothing else says so. */
+const ANSWER_MS = 30_000;
 
 /** Dispatches `change` with each answered frame and when it starts or stops. */
 class Camera extends EventTarget {
@@ -25,6 +27,7 @@ class Camera extends EventTarget {
   #sentAt = 0;
   #answeredAt = 0;
   #attempt = 0;
+  #patience = 0;
   #video = h("video", { muted: true, playsInline: true });
   #canvas = h("canvas");
 
@@ -55,6 +58,7 @@ class Camera extends EventTarget {
   /** Let go of the camera. */
   stop() {
     this.#attempt++;
+    clearTimeout(this.#patience);
     this.reason = "";
     const socket = this.#socket;
     this.#socket = null;
@@ -82,11 +86,19 @@ class Camera extends EventTarget {
     this.running = true;
     Object.assign(this, { fps: 0, ms: 0, dropped: 0 });
     this.#answeredAt = 0;
+    this.#wait();
     socket.addEventListener("open", () => this.#send());
     socket.addEventListener("message", ({ data }) => socket === this.#socket && this.#take(JSON.parse(data)));
     socket.addEventListener("close", ({ reason, code }) => {
       if (socket === this.#socket) this.#fail(t("try.camera_lost", { reason: reason || String(code) }));
     });
+  }
+
+  /** Give the socket some time from now. */
+  #wait() {
+    clearTimeout(this.#patience);
+    const silent = () => this.#fail(t("try.camera_lost", { reason: t("error.no_answer") }));
+    this.#patience = setTimeout(silent, ANSWER_MS);
   }
 
   async #send() {
@@ -105,6 +117,7 @@ class Camera extends EventTarget {
   /** @param {StreamAnswer} answer */
   #take(answer) {
     const now = performance.now();
+    this.#wait();
     this.ms = smooth(this.ms, now - this.#sentAt);
     if (this.#answeredAt) this.fps = smooth(this.fps, 1000 / (now - this.#answeredAt));
     this.#answeredAt = now;

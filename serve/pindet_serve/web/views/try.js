@@ -149,14 +149,26 @@ class TryView {
 
   async #start() {
     this.#soon();
-    try {
-      this.#model = await this.app.model();
-      this.#drawClasses();
-    } catch (error) {
-      notify(told(error), "bad");
-    }
+    await this.#takeModel((error) => notify(told(error), "bad"));
+    this.app.store.addEventListener("change", () => this.#takeModel(), { signal: this.leave.signal });
     this.#drawn = undefined;
     this.#soon();
+  }
+
+  /**
+   * Show the classes and the threshold of what is served now.
+   * @param {(error: unknown) => void} [failed]
+   */
+  async #takeModel(failed) {
+    try {
+      const model = await this.app.model();
+      if (model === this.#model || this.leave.signal.aborted) return;
+      this.#model = model;
+      this.#drawClasses();
+      this.#soon();
+    } catch (error) {
+      failed?.(error);
+    }
   }
 
   /** @param {File[]} files */
