@@ -12,6 +12,7 @@ random ones, which suppress more boxes than a trained model does. Needs what ``r
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
@@ -29,6 +30,7 @@ import numpy as np
 import onnxruntime
 import openvino
 import torch
+from pindet_serve.engine import DeviceMissingError
 from pindet_serve.images import Image
 from pindet_serve.letterbox import Letterbox
 from pindet_serve.manifest import SCHEMA_VERSION, Manifest, ModelFormat, list_files, read_manifest, write_manifest
@@ -117,8 +119,10 @@ def engines(folder: Path, manifest: Manifest, model: DetectionModel, threads: in
     """Each engine and precision, opened; ONNX Runtime in 32 bits first."""
     for engine, opener in (("ONNX Runtime", OnnxRuntimeEngine), ("OpenVINO", OpenVinoEngine)):
         for precision in ("fp32", "int8"):
-            asked = {"model_format": INT8} if precision == "int8" else {}
+            asked: dict[str, Any] = {"model_format": INT8} if precision == "int8" else {}
             yield engine, precision, opener(folder, manifest, threads=threads, **asked).infer  # type: ignore[arg-type]
+    with contextlib.suppress(DeviceMissingError):
+        yield "OpenVINO", "bf16", OpenVinoEngine(folder, manifest, threads=threads, half=True).infer
     yield "torch", "fp32", partial(in_torch, model, threads)
 
 

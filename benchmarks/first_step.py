@@ -2,8 +2,8 @@
 
     python benchmarks/first_step.py --rounds 3
 
-Clones what is committed, prepares the data, and starts `dvc repro` on a terminal of its own, where the bar is shown after each
-step; each training is ended there. Prints the seconds of each round.
+Clones what is committed, prepares the data, and starts `dvc repro` on a terminal of its own, where the bar is shown
+after each step; each training is ended there. Prints the seconds of each round.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 :func:`load_proven` is how a bundle is loaded wherever it is used. ``golden/answers.json`` holds
 ``{"box_tolerance": pixels, "score_tolerance": 0–1, "score_threshold": 0–1, "answers": [{"image": file name,
 "boxes": [[x1, y1, x2, y2], …], "scores": […], "labels": […]}, …]}``, the boxes in pixels of the image. An engine of
-half precision is held to ``half_box_tolerance`` and ``half_score_tolerance`` where they are there, one that runs
-another format of the model to the tolerances that the manifest gives for it.
+half precision is held to :data:`HALF` times the tolerances, one that runs another format of the model to those that the
+manifest gives for it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from pindet_serve.manifest import BundleError
 
 FOLDER = "golden"
 ANSWERS = "answers.json"
+HALF = 8.0
+"""How much further an engine of half precision may be from the golden answers."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ def prove(detector: Detector, bundle: Path) -> int:
         tolerance = Tolerance(content["box_tolerance"], content["score_tolerance"])
         if (own := detector.manifest.formats.get(detector.engine.model_format)) is not None:
             tolerance = Tolerance(own.box_tolerance, own.score_tolerance)
-        if detector.engine.half and "half_box_tolerance" in content:
-            tolerance = Tolerance(content["half_box_tolerance"], content["half_score_tolerance"])
+        if detector.engine.half:
+            tolerance = Tolerance(HALF * tolerance.box, HALF * tolerance.score)
         threshold = float(content["score_threshold"])
         expected = [(str(answer["image"]), _detections(answer)) for answer in content["answers"]]
     except (ValueError, KeyError, TypeError) as error:

@@ -19,7 +19,9 @@ RUNS_ON = {
     "torch": ("auto", "cuda"),
 }
 ENGINES, DEVICES = tuple(RUNS_ON), RUNS_ON["auto"]
-PRECISIONS = ("full", "int8")
+PRECISIONS = ("full", "half", "int8")
+RUN_IN = {"half": "openvino", "int8": "onnxruntime"}
+"""What runs a precision that is not the engine's own, always on the CPU."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 STATE = Path(".pindet/serve")
 SHORTEST_SECRET = 32
@@ -65,7 +67,9 @@ class Settings:
     accept_classes: bool = _setting(False, "serve a release whose class names differ from the last one's")
     engine: str = _setting("auto", f"one of {', '.join(ENGINES)}")
     device: str = _setting("auto", f"one of {', '.join(DEVICES)}; a device that is missing stops the start")
-    precision: str = _setting("full", "full, or int8: the bundle's 8-bit model, with ONNX Runtime on the CPU")
+    precision: str = _setting(
+        "full", "full; half: 16 bits, with OpenVINO; int8: the bundle's 8-bit model, with ONNX Runtime; both on a CPU"
+    )
     threads: int = _setting(0, "CPU threads; 0 takes every core, in a container those that it is given")
     max_batch: int = _setting(2, "most images in one inference; ONNX Runtime on a CPU runs each on its own")
     max_wait_ms: float = _setting(0.0, "how long an inference waits for more images")
@@ -114,10 +118,11 @@ class Settings:
                 raise SettingsError(f"{name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}")
         if self.device not in (allowed := RUNS_ON[self.engine]):
             raise SettingsError(f"device is {self.device!r}; engine {self.engine} runs on {', '.join(allowed)}")
-        if self.precision == "int8" and not (self.engine in ("auto", "onnxruntime") and self.device in ("auto", "cpu")):
+        engine = RUN_IN.get(self.precision, self.engine)
+        if engine != self.engine != "auto" or (self.precision in RUN_IN and self.device not in ("auto", "cpu")):
             raise SettingsError(
-                f"precision is 'int8', engine {self.engine!r} and device {self.device!r}; int8 runs with engine "
-                "onnxruntime on device cpu"
+                f"precision is {self.precision!r}, engine {self.engine!r} and device {self.device!r}; {self.precision} "
+                f"runs with engine {engine} on device cpu"
             )
         if self.max_bodies_mb < self.max_body_mb:
             raise SettingsError(f"max_bodies_mb is {self.max_bodies_mb}; max_body_mb, {self.max_body_mb}, is least")

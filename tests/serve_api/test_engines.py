@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from pindet_serve.engine import DeviceMissingError
+from pindet_serve.golden import prove
 from pindet_serve.manifest import (
     SCHEMA_VERSION,
     BundleError,
@@ -74,11 +75,33 @@ def test_an_engine_that_never_runs_there_is_a_wrong_setting(engine, device):
         Settings(engine=engine, device=device)
 
 
-@pytest.mark.parametrize(("engine", "device"), [("openvino", "auto"), ("torch", "auto"), ("auto", "cuda")])
-def test_eight_bits_are_for_one_engine_on_the_cpu(engine, device):
-    assert choose(Settings(precision="int8"), ALL, has_program=True) == Choice("onnxruntime", "cpu")
-    with pytest.raises(SettingsError, match="int8 runs with engine onnxruntime on device cpu"):
-        Settings(precision="int8", engine=engine, device=device)
+@pytest.mark.parametrize(("precision", "runs"), [("int8", "onnxruntime"), ("half", "openvino")])
+def test_fewer_bits_are_for_one_engine_on_the_cpu(precision, runs):
+    for engine in ("auto", runs):
+        settings = Settings(precision=precision, engine=engine)
+        assert choose(settings, ALL, has_program=True) == Choice(runs, "cpu")
+    other = "openvino" if runs == "onnxruntime" else "onnxruntime"
+    for engine, device in ((other, "auto"), ("torch", "auto"), ("auto", "cuda")):
+        with pytest.raises(SettingsError, match=f"{precision} runs with engine {runs} on device cpu"):
+            Settings(precision=precision, engine=engine, device=device)
+
+
+def test_half_precision_needs_its_package():
+    with pytest.raises(DeviceMissingError, match=r"OpenVINO is asked for and not installed; pip install .*openvino"):
+        choose(Settings(precision="half"), PLAIN, has_program=True)
+
+
+def test_half_precision_is_served_where_the_processor_has_it_and_refused_elsewhere(tmp_path, make_bundle, scene):
+    openvino = pytest.importorskip("openvino")
+    bundle = make_bundle(tmp_path / "bundle")
+    half = Settings(precision="half", threads=1)
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with pytest.raises(DeviceMissingError, match="no instructions for bf16"):
+            open_detector(bundle, half)
+        return
+    detector = open_detector(bundle, half)
+    assert detector.engine.half and prove(detector, bundle) == 2
+    assert sorted(detector.detect([scene()])[0].labels.tolist()) == [0, 1, 2]
 
 
 def test_eight_bits_are_served_where_the_bundle_has_them(tmp_path, make_bundle, scene):
