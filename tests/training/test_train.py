@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -358,6 +360,18 @@ def test_an_epoch_is_one_line_where_no_bar_is_shown(fit: Fit, caplog: pytest.Log
     first, second = (record.getMessage() for record in caplog.records if record.getMessage().startswith("epoch "))
     assert first.startswith("epoch 1 of 2: loss ") and "images/s, " in first and "mAP" not in first
     assert second.startswith("epoch 2 of 2: loss ") and "mAP 0." in second and second.endswith(", 0 s left")
+
+
+def test_a_terminal_shows_a_bar(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    fit()
+    lines = re.findall(r"epoch (\d) of 3: loss [\d.]+,( mAP [\d.]+,)? \d+ images/s, \d+ s left", terminal.getvalue())
+    assert lines[-1][0] == "3", "the bar is drawn ten times a second, and in the end"
+    assert lines[-1][1], "once it is measured, mAP is shown"
 
 
 def test_listeners_hear_of_every_epoch(fit: Fit) -> None:
