@@ -23,6 +23,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.pipeline
 	touch $@
 
 repro: $(VENV)/.pipeline  ## prepare, train, evaluate and export what params.yaml says
+	@pindet unlock
 	@pindet params --check || true
 	dvc repro
 	@pindet summary

@@ -9,6 +9,7 @@ after each step; each training is ended there. Prints the seconds of each round.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pty
 import select
@@ -22,7 +23,8 @@ from pathlib import Path
 from reproducibility import ROOT, environment
 
 FIRST = b"epoch 1 of "
-PATIENCE = 120.0
+PATIENCE_S = 120.0
+"""How long it may say nothing."""
 
 
 def first_step_s(folder: Path, variables: dict[str, str]) -> float:
@@ -37,13 +39,17 @@ def first_step_s(folder: Path, variables: dict[str, str]) -> float:
     said = b""
     try:
         while FIRST not in said:
-            ready, _, _ = select.select([ours], [], [], PATIENCE)
-            if not ready or started.poll() is not None:
+            ready, _, _ = select.select([ours], [], [], PATIENCE_S)
+            read = b""
+            with contextlib.suppress(OSError):  # the other end is closed
+                read = os.read(ours, 65536) if ready else b""
+            if not read:
                 sys.exit(f"the training did not begin: {said[-2000:].decode(errors='replace')}")
-            said += os.read(ours, 65536)
+            said += read
         return time.monotonic() - began
     finally:
-        os.killpg(started.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
         started.wait(60)
         os.close(ours)
 

@@ -2,8 +2,8 @@
 
     python benchmarks/serving.py --source . --seconds 8
 
-Everything is measured on the same bundle, images and machine, one after the other. A machine that does other work
-meanwhile gives no figures worth keeping. Needs what ``requirements/dev.txt`` installs.
+Everything is measured on the same bundle, images and machine: one after the other, other servers in turns with ours.
+A machine that does other work meanwhile gives no figures worth keeping. Needs what ``requirements/dev.txt`` installs.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def batcher_share(model: Model, settings: Settings, seconds: float) -> float:
     through = sum(sizes) / (time.perf_counter() - started)
     with ThreadPoolExecutor(model.streams) as pool:
         started = time.perf_counter()
-        list(pool.map(lambda size: model.infer([canvas] * size), sizes))
+        list(pool.map(lambda size: model.infer([canvas] * size, alone=False), sizes))
     return through * (time.perf_counter() - started) / sum(sizes)
 
 
@@ -92,7 +92,7 @@ def bare_rate(model: Model, settings: Settings, files: list[bytes], seconds: flo
 
     def whole(number: int) -> None:
         canvas, placement = prepared(number)
-        model.answer(model.infer([canvas])[0], placement, Wanted())
+        model.answer(model.infer([canvas], alone=False)[0], placement, Wanted())
 
     if model.streams > 1:
         until = time.perf_counter() + seconds

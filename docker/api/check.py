@@ -24,6 +24,7 @@ from typing import Any
 import check_user
 import websockets.sync.client as sockets
 from pindet_serve.auth.directory import REFRESH_SECONDS
+from pindet_serve.golden import HALF
 
 WANTED_HEADERS = ("Content-Security-Policy", "X-Frame-Options", "X-Content-Type-Options", "Referrer-Policy")
 BUNDLES = Path("store") / "bundles"
@@ -151,8 +152,8 @@ class Stack:
 def _score_tolerance(bundle: Path, golden: dict[str, Any]) -> float:
     """How far scores may be from the golden ones, whatever engine serves."""
     manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
-    allowed = [golden["score_tolerance"], golden.get("half_score_tolerance", 0)]
-    return float(max(*allowed, *(described["score_tolerance"] for described in manifest.get("formats", {}).values())))
+    formats = manifest.get("formats", {}).values()
+    return float(max([HALF * golden["score_tolerance"], *(described["score_tolerance"] for described in formats)]))
 
 
 def main() -> int:

@@ -21,7 +21,7 @@ class Engine(Protocol):
     Attributes:
         name: of the runtime: ``onnxruntime``, ``openvino``, ``torch``.
         device: where it runs: ``cpu``, ``cuda``, ``tensorrt``.
-        half: whether it computes in half precision, which has tolerances of its own.
+        half: whether it computes in half precision, which is held to wider tolerances.
         streams: how many threads at a time may call it. One: images go faster together, in a batch. More: each image
             goes on its own, as soon as a stream is free.
         model_format: which format of the bundle's model it runs: ``onnx`` or one of the manifest's formats.

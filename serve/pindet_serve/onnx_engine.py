@@ -80,7 +80,8 @@ class OnnxRuntimeEngine:
         """Run the model on images uint8 ``[N, H, W, 3]`` RGB.
 
         On the CPU an image that is alone has every core, and of several each has a core of its own: none then waits for
-        another at the end of every layer, which costs most when the machine does other work, too.
+        another at the end of every layer, which costs most when the machine does other work, too. The engine sees who
+        else calls it; ``alone`` says whether others are on their way to it.
         """
         if self._pool is None:
             return self._run(self._session, images)

@@ -68,7 +68,7 @@ class Settings:
     engine: str = _setting("auto", f"one of {', '.join(ENGINES)}")
     device: str = _setting("auto", f"one of {', '.join(DEVICES)}; a device that is missing stops the start")
     precision: str = _setting(
-        "full", "full; half: 16 bits, with OpenVINO; int8: the bundle's 8-bit model, with ONNX Runtime; both on a CPU"
+        "full", "full: the engine's own; on a CPU also half: 16 bits in OpenVINO, and int8: the bundle's 8-bit model"
     )
     threads: int = _setting(0, "CPU threads; 0 takes every core, in a container those that it is given")
     max_batch: int = _setting(2, "most images in one inference; ONNX Runtime on a CPU runs each on its own")

@@ -16,6 +16,7 @@ from pindet.promotion.commands import register
 from pindet.stage import CONF
 from pindet.sweep.command import sweep_command
 from pindet.tracking.commands import send_command, ui_command
+from pindet.unlock import unlock_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command("predict")(predict_command)
 app.command("ui")(ui_command)
 app.command("sweep")(sweep_command)
+app.command("unlock")(unlock_command)
 track = typer.Typer(no_args_is_help=True, help="What MLflow was told of the trainings.")
 track.command("send")(send_command)
 app.add_typer(track, name="track")

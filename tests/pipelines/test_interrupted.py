@@ -49,6 +49,7 @@ def test_a_run_that_is_killed_again_and_again_makes_the_same(undisturbed, tmp_pa
     killed = epochs = 0
     while killed < KILLS:
         victim = VICTIMS[killed % len(VICTIMS)]
+        project.run("pindet", "unlock")  # as the guide says, for a DVC that was killed while it wrote its list
         said = run_and_kill(project, victim, chance.uniform(0, seconds), tmp_path / "said")
         went_on = re.search(r"going on after epoch (\d+)", said)
         trained = [int(number) for number in re.findall(r"^epoch (\d+) of", said, re.MULTILINE)]
@@ -64,6 +65,7 @@ def test_a_run_that_is_killed_again_and_again_makes_the_same(undisturbed, tmp_pa
         killed, epochs = killed + 1, epochs_kept(project)
         if trained and not (project.root / "models" / "weights.safetensors").exists():
             assert epochs >= trained[-1] - 1, f"more than an epoch was lost: {said}"
+    project.run("pindet", "unlock")
     project.dvc("repro")
     assert project.outs() == expected
     assert not list(project.root.glob("**/.tmp-*"))

@@ -278,6 +278,17 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(project):
     assert project.outs()["models/weights.safetensors"] == resumed
 
 
+def test_what_a_killed_dvc_leaves_broken_is_put_right(project):
+    rwlock = project.root / ".dvc/tmp/rwlock"
+    rwlock.write_text("{}", encoding="utf-8")
+    assert "broken" not in project.run("pindet", "unlock")
+    assert rwlock.exists(), "what can be read stays"
+    rwlock.write_text("", encoding="utf-8")
+    assert "JSON structure is corrupted" in project.dvc("repro", status=255)
+    assert ".dvc/tmp/rwlock was broken" in project.run("pindet", "unlock")
+    assert "Data and pipelines are up to date" in project.dvc("repro")
+
+
 @pytest.mark.slow
 def test_what_changes_while_a_run_is_going_on_is_not_recorded_with_its_results(project):
     mine = ["pindet", "params", "+experiment=tiny", "training.weight_decay=0.02", "training.epochs=40"]

@@ -87,7 +87,8 @@ def test_fewer_bits_are_for_one_engine_on_the_cpu(precision, runs):
 
 
 def test_half_precision_needs_its_package():
-    with pytest.raises(DeviceMissingError, match=r"OpenVINO is asked for and not installed; pip install .*openvino"):
+    said = r"precision 'half', and OpenVINO is not installed; pip install .*openvino"
+    with pytest.raises(DeviceMissingError, match=said):
         choose(Settings(precision="half"), PLAIN, has_program=True)
 
 

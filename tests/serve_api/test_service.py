@@ -183,8 +183,14 @@ def test_there_is_nothing_to_roll_back_to_at_first(open_service, project):
         service.rollback()
 
 
-def test_a_load_by_hand_waits_for_one_that_is_going_on(open_service, project, make_bundle, lock):
+@pytest.fixture
+def held_load(open_service, project, make_bundle, lock, monkeypatch):
+    """A service in which a thread has begun to load another bundle; that, and what lets it go on soon."""
+    monkeypatch.setattr(serving, "PATIENCE_SECONDS", 60)
     service = open_service(project)
+    make_bundle(project / "models" / "bundle", score=0.8)
+    lock(project)
+    service.reload()
     make_bundle(project / "models" / "bundle", score=0.7)
     lock(project)
     loading, go_on = threading.Event(), threading.Event()
@@ -198,10 +204,26 @@ def test_a_load_by_hand_waits_for_one_that_is_going_on(open_service, project, ma
     by_itself = threading.Thread(target=service.follow)
     by_itself.start()
     assert loading.wait(60)
-    threading.Timer(0.2, go_on.set).start()
-    assert service.reload() is False
+    yield service, lambda: threading.Timer(0.2, go_on.set).start()
+    go_on.set()
     by_itself.join(60)
+
+
+def test_a_reload_by_hand_waits_for_a_load_that_is_going_on(held_load):
+    service, go_on_soon = held_load
+    go_on_soon()
+    assert service.reload() is False
     assert score_of(service) == 0.7
+
+
+def test_a_rollback_of_what_was_replaced_meanwhile_is_refused(held_load):
+    service, go_on_soon = held_load
+    go_on_soon()
+    with pytest.raises(Busy, match="another release was loaded meanwhile"):
+        service.rollback()
+    assert score_of(service) == 0.7
+    service.rollback()
+    assert score_of(service) == 0.8
 
 
 def test_one_load_at_a_time(open_service, project, make_bundle, lock, monkeypatch):

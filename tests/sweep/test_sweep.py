@@ -48,14 +48,19 @@ def test_a_range_that_is_none_is_named(wrong: str) -> None:
 
 def test_the_best_of_all_trials_is_given(tmp_path: Path) -> None:
     tried: dict[str, float] = {}
+    said: list[str] = []
 
     def run(name: str, overrides: list[str]) -> float:
         assert overrides[0] == "training.epochs=3"
         tried[name] = quality(overrides)
         return tried[name]
 
-    best = sweep("s", parse(OVERRIDES), 12, tmp_path / "s.db", run)  # type: ignore[arg-type]
+    best = sweep("s", parse(OVERRIDES), 12, tmp_path / "s.db", run, say=said.append)  # type: ignore[arg-type]
     assert list(tried) == [f"s-{i}" for i in range(12)]
+    assert said[2].startswith("trial 1, finished 1 of 12: training.epochs=3 training.lr=")
+    assert said[3] == f"trial 1: {tried['s-1']:.5g}; best so far: " + max(
+        (f"trial {i}, {tried[f's-{i}']:.5g}" for i in range(2)), key=lambda line: float(line.split()[-1])
+    )
     assert best.value == max(tried.values()) == tried[best.name]
     assert quality(best.overrides) == best.value
     assert 1e-4 <= float(dict(o.split("=") for o in best.overrides)["training.lr"]) <= 1e-2
@@ -63,6 +68,7 @@ def test_the_best_of_all_trials_is_given(tmp_path: Path) -> None:
 
 def test_an_interrupted_sweep_goes_on_with_the_trial_that_was_cut_off(tmp_path: Path) -> None:
     tried: list[tuple[str, list[str]]] = []
+    said: list[str] = []
 
     def cut_off(name: str, overrides: list[str]) -> float:
         tried.append((name, overrides))
@@ -71,19 +77,21 @@ def test_an_interrupted_sweep_goes_on_with_the_trial_that_was_cut_off(tmp_path: 
         return quality(overrides)
 
     with pytest.raises(KeyboardInterrupt):
-        sweep("s", parse(OVERRIDES), 5, tmp_path / "s.db", cut_off)  # type: ignore[arg-type]
-    sweep("s", parse(OVERRIDES), 5, tmp_path / "s.db", cut_off)  # type: ignore[arg-type]
+        sweep("s", parse(OVERRIDES), 5, tmp_path / "s.db", cut_off, say=said.append)  # type: ignore[arg-type]
+    sweep("s", parse(OVERRIDES), 5, tmp_path / "s.db", cut_off, say=said.append)  # type: ignore[arg-type]
     assert [name for name, _ in tried] == ["s-0", "s-1", "s-2", "s-3", "s-4", "s-5"]
     assert tried[3][1] == tried[2][1]
+    assert "trial 2 was interrupted; its parameters are tried again" in said
     assert len({tuple(overrides) for _, overrides in tried}) == 5
-    best = sweep("s", parse(OVERRIDES), 5, tmp_path / "s.db", cut_off)  # type: ignore[arg-type]
+    best = sweep("s", parse(OVERRIDES), 5, tmp_path / "s.db", cut_off, say=said.append)  # type: ignore[arg-type]
     assert len(tried) == 6  # there is nothing more to do
     assert best.value == max(quality(overrides) for _, overrides in tried)
     with pytest.raises(SweepError, match="holds a sweep 's' over something else"):
-        sweep("s", parse(OVERRIDES[:2]), 5, tmp_path / "s.db", cut_off)  # type: ignore[arg-type]
+        sweep("s", parse(OVERRIDES[:2]), 5, tmp_path / "s.db", cut_off, say=said.append)  # type: ignore[arg-type]
 
 
 def test_failures_are_passed_over_until_there_are_too_many(tmp_path: Path) -> None:
+    said: list[str] = []
     outcomes = iter([TrialError("no"), 0.5, TrialError("no"), TrialError("no"), TrialError("really no")])
 
     def run(name: str, overrides: list[str]) -> float:
@@ -94,7 +102,8 @@ def test_failures_are_passed_over_until_there_are_too_many(tmp_path: Path) -> No
         return outcome
 
     with pytest.raises(SweepError, match="3 trials in a row failed, the last with: really no"):
-        sweep("s", parse(OVERRIDES), 3, tmp_path / "s.db", run)  # type: ignore[arg-type]
+        sweep("s", parse(OVERRIDES), 3, tmp_path / "s.db", run, say=said.append)  # type: ignore[arg-type]
+    assert said[-1] == "trial 4 failed: really no"
 
 
 def test_the_best_becomes_an_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,8 @@ def choose(settings: Settings, hardware: Hardware, *, has_program: bool) -> Choi
     if settings.precision == "int8":
         return Choice("onnxruntime", "cpu")
     if engine == "openvino" or settings.precision == "half":
-        _need("openvino" in hardware.packages, "OpenVINO is asked for and not installed", "[openvino]")
+        asked = f"engine is {engine!r} and precision {settings.precision!r}"
+        _need("openvino" in hardware.packages, f"{asked}, and OpenVINO is not installed", "[openvino]")
         return Choice("openvino", "cpu")
     on_gpu = engine == "torch" or device in ("cuda", "tensorrt")
     if on_gpu and not hardware.gpus:
@@ -73,7 +74,10 @@ def choose(settings: Settings, hardware: Hardware, *, has_program: bool) -> Choi
 
 
 def require_engine(settings: Settings) -> None:
-    """Raise :class:`DeviceMissingError` if what is asked for can not be had here, whatever the bundle."""
+    """Raise :class:`DeviceMissingError` if what is asked for can not be had here, whatever the bundle.
+
+    Which instructions a processor has is known to its engine, and seen when that opens a bundle.
+    """
     choose(settings, _hardware(settings), has_program=True)
 
 

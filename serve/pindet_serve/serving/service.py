@@ -26,7 +26,7 @@ from pindet_serve.settings import Settings
 TRY_AGAIN_SECONDS = 60.0
 """From the refusal of a release that is followed to the next try."""
 PATIENCE_SECONDS = 5.0
-"""How long a load by hand waits for one that is going on: longer than most loads and any look at a release file."""
+"""How long a load by hand waits for one that is going on: longer than most loads, and most looks at a release file."""
 _log = logging.getLogger(__name__)
 Publish = Callable[[str, dict[str, Any]], None]
 """Says on the status bus what happened: an event's type and data. Never blocks, never raises."""
@@ -189,10 +189,13 @@ class Service:
 
         Raises:
             BundleError: there is none, or it is damaged; the present model serves on.
-            Busy: another load has not ended within ``PATIENCE_SECONDS``.
+            Busy: another load has not ended within ``PATIENCE_SECONDS``, or has taken the place of what was to be left.
         """
+        meant = self._record.current
         with self._one_at_a_time(PATIENCE_SECONDS):
             present, previous = self._record.current, self._record.previous
+            if present != meant:
+                raise Busy("another release was loaded meanwhile; look at what is served now, and ask again if need be")
             if present is None or previous is None:
                 raise BundleError("there is no release before this one to roll back to")
             model = self._from_store(previous)

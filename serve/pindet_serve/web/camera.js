@@ -9,7 +9,7 @@ const LONGEST_SIDE = 1280;
 const QUALITY = 0.85;
 /** How long a frame is waited for that the server could not take, ms. */
 const PAUSE_MS = 1000;
-/** Longer than the server lets any image wait: a connection that takes more is dead, and nothing else says so. */
+/** Longer than the server by default lets an image wait: a connection that takes more is dead, and nothing else says so. */
 const ANSWER_MS = 30_000;
 
 /** Dispatches `change` with each answered frame and when it starts or stops. */
@@ -108,7 +108,11 @@ class Camera extends EventTarget {
     Object.assign(this.#canvas, { width: Math.round(videoWidth * scale), height: Math.round(videoHeight * scale) });
     this.#canvas.getContext("2d")?.drawImage(this.#video, 0, 0, this.#canvas.width, this.#canvas.height);
     const [bitmap, blob] = await Promise.all([createImageBitmap(this.#canvas), jpeg(this.#canvas)]);
-    if (socket !== this.#socket || !socket || !blob) return bitmap.close();
+    if (socket !== this.#socket || !socket) return bitmap.close();
+    if (!blob) {
+      bitmap.close();
+      return this.#fail(t("try.camera_refused", { reason: "JPEG" }));
+    }
     this.#sent = bitmap;
     this.#sentAt = performance.now();
     socket.send(blob);

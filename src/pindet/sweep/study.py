@@ -38,7 +38,7 @@ class Best:
 
 
 def sweep(
-    name: str, space: Space, trials: int, database: Path, run: Run, *, seed: int = 0, say: Say = print
+    name: str, space: Space, trials: int, database: Path, run: Run, *, say: Say, seed: int = 0
 ) -> Best:
     """Try out parameters until there are so many finished trials.
 

@@ -162,7 +162,7 @@ class TryView {
   async #takeModel(failed) {
     try {
       const model = await this.app.model();
-      if (model === this.#model || this.leave.signal.aborted) return;
+      if (model.md5 === this.#model?.md5 || this.leave.signal.aborted) return;
       this.#model = model;
       this.#drawClasses();
       this.#soon();
