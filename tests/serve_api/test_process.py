@@ -243,6 +243,7 @@ def test_reloads_and_refused_loads_under_load(start_server, project, make_bundle
         thread.join()
     assert failures == []
     assert len(answered) > 50
-    assert np.mean(sizes[-10:]) < np.mean(sizes[10:20]) + 10
+    # The C library settles some 20 MB higher after seventy loads and stays there; models that stayed would add up.
+    assert np.mean(sizes[-10:]) < np.mean(sizes[10:20]) + 30
     assert httpx.get(f"{server.url}/health").json()["status"] == "degraded"
     assert httpx.get(f"{server.url}/health/ready").status_code == 200
