@@ -30,17 +30,26 @@ def save_experiment(name: str, found: Differences, params: Path, conf: Path, *, 
     wanted: dict[str, Any] = yaml.safe_load(params.read_text(encoding="utf-8"))
     groups = [override for override in found.overrides if chooses_option(override, conf)]
     experiments = [override.partition("=")[2] for override in groups if override.startswith("+")]
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    # What goes on from the experiment that it replaces takes its content over: none can name itself.
+    content: dict[str, Any] = yaml.safe_load(before or "") or {} if name in experiments else {}
     options = [override.partition("=")[::2] for override in groups if not override.startswith("+")]
     base = dict(leaves(compose(conf, groups)))
     changed = {key: value for key, value in leaves(wanted) if base[key] != value}
-    defaults = [*experiments, *({f"override /{group}": option} for group, option in options)]
-    content: dict[str, Any] = {"defaults": [*defaults, "_self_"]} if defaults else {}
+    own = [entry for entry in content.pop("defaults", []) if entry != "_self_"]
+    others = [experiment for experiment in experiments if experiment != name]
+    defaults = [*own, *others, *({f"override /{group}": option} for group, option in options)]
+    content = ({"defaults": [*defaults, "_self_"]} if defaults else {}) | content
     for key, value in changed.items():
         _put(content, key.split("."), value)
-    before = path.read_text(encoding="utf-8") if path.exists() else None
     write_text(path, "# @package _global_\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    if compose(conf, [f"+{EXPERIMENT}={name}"]) != wanted:
-        path.unlink() if before is None else write_text(path, before)
+    is_the_same = False
+    try:
+        is_the_same = compose(conf, [f"+{EXPERIMENT}={name}"]) == wanted
+    finally:
+        if not is_the_same:
+            path.unlink() if before is None else write_text(path, before)
+    if not is_the_same:
         raise ParamsError(f"{path} would not compose {params} again; save fewer changes, or write it by hand")
     return path
 

@@ -116,6 +116,12 @@ def test_the_best_becomes_an_experiment(tmp_path: Path, monkeypatch: pytest.Monk
     composed = compose(Path("conf"), ["+experiment=found"])
     assert composed["training"]["lr"] == 0.004
     assert composed["model"]["_target_"].endswith("TorchvisionFcos")
+    first = path.read_text(encoding="utf-8")
+    assert command.keep("found", ["training.lr=0.004", "model=fcos"]) == path
+    assert path.read_text(encoding="utf-8") == first, "an experiment that is kept again does not name itself"
+    command.keep("found", ["+experiment=found", "training.epochs=3"])
+    composed = compose(Path("conf"), ["+experiment=found"])
+    assert (composed["training"]["lr"], composed["training"]["epochs"]) == (0.004, 3)
     command.keep("found", ["training.lr=0.005"])
     assert yaml.safe_load(path.read_text(encoding="utf-8")) == {"training": {"lr": 0.005}}
 
