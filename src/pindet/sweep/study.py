@@ -37,9 +37,7 @@ class Best:
     value: float
 
 
-def sweep(
-    name: str, space: Space, trials: int, database: Path, run: Run, *, say: Say, seed: int = 0
-) -> Best:
+def sweep(name: str, space: Space, trials: int, database: Path, run: Run, *, say: Say, seed: int = 0) -> Best:
     """Try out parameters until there are so many finished trials.
 
     A trial that an interruption cut off is tried again, with the same parameters.
