@@ -3,10 +3,11 @@
     PYTHONPATH=src:serve python benchmarks/detector.py --iterations 100
 
 Suppression is included, letterboxing is not. Every row is a ratio to ONNX Runtime in 32 bits at the same size and with
-the same threads, measured in turns with it, so that a machine that slows down slows both. A machine that does other
-work meanwhile gives no figures worth keeping. ``--against other.onnx`` times another detector's export beside it in the
-same engines: one input, float32 ``[1, 3, H, W]``. With a trained model in ``models/`` its weights are timed, else
-random ones, which suppress more boxes than a trained model does. Needs what ``requirements/dev.txt`` installs.
+the same threads, measured in turns of a few images with it, so that a machine that slows down slows both, and each
+works with the caches and threads of its own. A machine that does other work meanwhile gives no figures worth keeping.
+``--against other.onnx`` times another detector's export beside it in the same engines: one input, float32
+``[1, 3, H, W]``. With a trained model in ``models/`` its weights are timed, else random ones, which suppress more boxes
+than a trained model does. Needs what ``requirements/dev.txt`` installs.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ from pindet.models.store import Trained
 
 ROOT = Path(__file__).parents[1]
 SIZES = ("320x416", "416x416", "480x640")
-WARM_UP = 3
+TURN, WARM_UP = 12, 2
+"""Images in a row for one engine before it is the other's turn; the first of them are not counted."""
 POINT = OperatingPoint(score_threshold=0.3, nms_iou_threshold=0.6, max_detections=100)
 CALIBRATION = 32
 
@@ -136,9 +138,16 @@ def others(path: Path, size: tuple[int, int], threads: int) -> Iterator[tuple[st
     core = openvino.Core()
     read = core.read_model(path)
     read.reshape({read.input(0): [1, 3, *size]})
-    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
-    compiled = core.compile_model(read, "CPU", hints)
-    yield "OpenVINO", path.stem, lambda images: compiled([as_floats(images)])
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    for precision in ("f32", "bf16"):
+        if precision == "f32" or "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            compiled = core.compile_model(read, "CPU", hints | {"INFERENCE_PRECISION_HINT": precision})
+            yield "OpenVINO", f"{path.stem} {precision}", partial(in_openvino, compiled)
+
+
+def in_openvino(compiled: openvino.CompiledModel, images: np.ndarray) -> Any:
+    """Another's detector in OpenVINO."""
+    return compiled([as_floats(images)])
 
 
 def as_floats(images: np.ndarray) -> np.ndarray:
@@ -155,15 +164,18 @@ def in_torch(model: DetectionModel, threads: int, images: np.ndarray) -> Any:
 
 
 def measure(one: Infer, other: Infer, canvases: Sequence[Image], iterations: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of both for single images, in turns."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for turn in range(WARM_UP + iterations):
-        image = np.ascontiguousarray(canvases[turn % len(canvases)])[None]
-        for infer, kept in zip((one, other), seconds, strict=True):
-            started = time.perf_counter()
-            infer(image)
-            kept.append(1000 * (time.perf_counter() - started))
-    return seconds[0][WARM_UP:], seconds[1][WARM_UP:]
+    """Milliseconds of both for single images, in turns; at least ``iterations`` of each."""
+    images = [np.ascontiguousarray(canvas)[None] for canvas in canvases]
+    milliseconds: tuple[list[float], list[float]] = ([], [])
+    while len(milliseconds[1]) < iterations:
+        for infer, kept in zip((one, other), milliseconds, strict=True):
+            turn = []
+            for i in range(TURN):
+                started = time.perf_counter()
+                infer(images[i % len(images)])
+                turn.append(1000 * (time.perf_counter() - started))
+            kept += turn[WARM_UP:]
+    return milliseconds
 
 
 def rows(arguments: argparse.Namespace, say: Callable[[str], None]) -> Iterator[Row]:

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from reproducibility import ROOT, environment
+from reproducibility import clone, environment
 
 FIRST = b"epoch 1 of "
 PATIENCE_S = 120.0
@@ -62,7 +62,7 @@ def main() -> None:
     for number in range(rounds):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
             folder = Path(temporary) / "project"
-            subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder)], check=True)
+            clone(folder)
             variables = environment(Path(temporary))
             prepare = ["dvc", "repro", "--quiet", "prepare"]
             subprocess.run(prepare, cwd=folder, env=variables, check=True, stdout=sys.stderr)

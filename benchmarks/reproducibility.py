@@ -37,9 +37,14 @@ def environment(scratch: Path) -> dict[str, str]:
     }
 
 
+def clone(folder: Path) -> None:
+    """Clone what is committed of this project, without sharing its files."""
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder)], check=True)
+
+
 def reproduce(folder: Path, scratch: Path, overrides: list[str]) -> dict[str, str]:
     """Clone the project, run all of its stages, and give the md5 of every out by its path."""
-    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder)], check=True)
+    clone(folder)
     variables = environment(scratch)
     commands = [["dvc", "repro", "--force"]]
     if overrides:

@@ -36,9 +36,10 @@ def save_experiment(name: str, found: Differences, params: Path, conf: Path, *, 
     options = [override.partition("=")[::2] for override in groups if not override.startswith("+")]
     base = dict(leaves(compose(conf, groups)))
     changed = {key: value for key, value in leaves(wanted) if base[key] != value}
-    own = [entry for entry in content.pop("defaults", []) if entry != "_self_"]
+    chosen = {f"override /{group}": option for group, option in options}
+    own = [entry for entry in content.pop("defaults", []) if entry != "_self_" and not _names_one_of(entry, chosen)]
     others = [experiment for experiment in experiments if experiment != name]
-    defaults = [*own, *others, *({f"override /{group}": option} for group, option in options)]
+    defaults = [*own, *others, *({group: option} for group, option in chosen.items())]
     content = ({"defaults": [*defaults, "_self_"]} if defaults else {}) | content
     for key, value in changed.items():
         _put(content, key.split("."), value)
@@ -63,6 +64,11 @@ def _check(name: str, found: Differences, params: Path, path: Path, replace: boo
         raise ParamsError(f"no override explains {', '.join(found.structure)}; compose {params} anew, or edit conf/")
     if not found.overrides:
         raise ParamsError(f"{params} is what conf/ composes; there is nothing to save")
+
+
+def _names_one_of(entry: Any, groups: dict[str, str]) -> bool:
+    """Whether an entry of a defaults list chooses for one of these groups; Hydra takes one choice for each."""
+    return isinstance(entry, dict) and not groups.keys().isdisjoint(entry)
 
 
 def _put(tree: dict[str, Any], keys: list[str], value: object) -> None:

@@ -26,16 +26,22 @@ def remove_broken(rwlock: Path) -> bool:
     Raises:
         dvc.lock.LockError: another process keeps it for longer than it takes to write.
     """
-    from dvc.lock import make_lock
-
-    if not rwlock.is_file():
+    if not _is_broken(rwlock):
         return False
+    from dvc.lock import make_lock  # takes two seconds to import, and is hardly ever needed
+
     with make_lock(str(rwlock.with_name("rwlock.lock")), tmp_dir=str(rwlock.parent), hardlink_lock=False):
-        try:
-            json.loads(rwlock.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not _is_broken(rwlock):  # another process was just writing it
             return False
-        except ValueError:
-            rwlock.unlink()
-            return True
+        rwlock.unlink()
+    return True
+
+
+def _is_broken(rwlock: Path) -> bool:
+    try:
+        json.loads(rwlock.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
     return False

@@ -8,6 +8,7 @@ import base64
 import collections
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -23,6 +24,8 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 WORKSPACE = Path(os.environ.get("PINDET_TEST_WORKSPACE", PROJECT))
 SERVICES = ("database", "redis", "api", "frontend", "mlflow", "dvc")
+WRITTEN_WITHIN_S = 2.0
+"""What a replica answered this long before it is killed may be missing in the history."""
 SHORT = ("data.train_images=24", "data.val_images=8", "data.test_images=8", "training.epochs=2")
 pytestmark = [
     pytest.mark.timeout(3600),
@@ -75,7 +78,7 @@ class Stack:
         return self.compose("ps", "--quiet", service).split()
 
     def kill(self, service):
-        """End a service's first process, as the kernel would."""
+        """End the first process of one of a service's containers, as the kernel would."""
         os.kill(int(docker("inspect", "-f", "{{.State.Pid}}", self.containers(service)[0])), 9)
 
     def wait_healthy(self, service, seconds=180):
@@ -134,16 +137,36 @@ class Stack:
                 assert time.monotonic() < until, models
                 time.sleep(1)
 
+    def wait_recorded(self, since_ms, requests, seconds=60):
+        """Wait until the history has the answers to these requests."""
+        assert len(requests) > 10
+        until = time.monotonic() + seconds
+        with self.client() as client:
+            while missing := requests - recorded(client, since_ms):
+                assert time.monotonic() < until, f"{len(missing)} of {len(requests)} answers are not in the history"
+                time.sleep(1)
+
     def image(self):
         return sorted((self.root / "models" / "bundle" / "golden").glob("*.png"))[0].read_bytes()
 
 
+def recorded(client, since_ms):
+    """The requests whose answers are in the history."""
+    found, page = set(), {"since_ms": since_ms, "limit": 500}
+    while True:
+        answer = client.get("/v1/detections", params=page).json()
+        found |= {image["request_id"] for image in answer["images"]}
+        if answer["next_before_id"] is None:
+            return found
+        page["before_id"] = answer["next_before_id"]
+
+
 class Load:
-    """Asks for detections until told to stop; counts what is answered."""
+    """Asks for detections until told to stop; counts what is answered, and keeps when each answered request was."""
 
     def __init__(self, stack):
         self._stack, self._stop = stack, threading.Event()
-        self.answers, self.bad = collections.Counter(), []
+        self.answers, self.bad, self.answered = collections.Counter(), [], {}
 
     def __enter__(self):
         self._thread = threading.Thread(target=self._ask)
@@ -162,7 +185,9 @@ class Load:
                     answer = client.post("/v1/detect", content=image, headers={"Content-Type": "image/png"})
                     found = answer.status_code == 200 and answer.json()["images"][0]["detections"]
                     self.answers["found" if found else str(answer.status_code)] += 1
-                    if not found:
+                    if found:
+                        self.answered[answer.headers["X-Request-ID"]] = time.time()
+                    else:
                         self.bad.append(answer.text[:200])
                 except httpx.HTTPError as error:
                     self.answers[type(error).__name__] += 1
@@ -192,7 +217,7 @@ def stack(tmp_path_factory):
     made.compose("down", "--volumes")
 
 
-def marks(stack):
+def marks(stack, images=20):
     """What must be there again: users, history, the model, an answer, runs."""
     with stack.client() as client:
         answer = client.post("/v1/detect?record=false", content=stack.image(), headers={"Content-Type": "image/png"})
@@ -204,7 +229,7 @@ def marks(stack):
         )  # fmt: skip
         return {
             "users": [user["name"] for user in client.get("/v1/users").json()],
-            "history": [image["id"] for image in client.get("/v1/detections?limit=20").json()["images"]],
+            "history": [image["id"] for image in client.get(f"/v1/detections?limit={images}").json()["images"]],
             "model": client.get("/v1/model").json()["md5"],
             "detections": answer.json()["images"][0]["detections"],
             "runs": sorted(run["info"]["run_id"] for run in runs.json()["runs"]),
@@ -235,20 +260,54 @@ def test_nothing_runs_as_root_or_writes_to_its_image(stack, service):
     assert "Read-only" in docker("exec", container, "sh", "-c", "touch /probe 2>&1 || true")
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_images_have_no_tools_to_build_with(stack, service):
+    found = docker("exec", stack.containers(service)[0], "sh", "-c", "command -v gcc cc g++ make cargo || true")
+    assert not found.strip()
+
+
 def test_api_image_is_small():
     assert int(docker("image", "inspect", "-f", "{{.Size}}", "pindet-api:dev")) < 600e6
 
 
 def test_detection_is_answered_while_everything_is_killed_in_turn(stack):
+    """And nothing is lost: users, runs, the model, what was detected before, and what was answered meanwhile."""
+    since = int(time.time() * 1000)
+    before = marks(stack)
     with Load(stack) as load:
-        for service in ("redis", "database", "mlflow", "dvc", "api"):
+        for service in ("redis", "database", "mlflow", "dvc"):
             stack.kill(service)
             time.sleep(3)
         for service in SERVICES:
             stack.wait_healthy(service)
+        stack.wait_recorded(since, set(load.answered))
+        began = time.time()
+        stack.kill("api")
+        killed = time.time() + 1  # what it sent last may just be on its way
+        time.sleep(3)
+        stack.wait_healthy("api")
     assert set(load.answers) == {"found"}, (load.answers, load.bad[:3])
+    stack.wait_recorded(since, {
+        request for request, at in load.answered.items() if not began - WRITTEN_WITHIN_S < at <= killed
+    })  # fmt: skip
+    after = marks(stack)
+    assert set(before.pop("history")) <= set(marks(stack, 500)["history"])
+    assert before == {name: after[name] for name in before}
     status, said = stack.script("deployment/post_deploy_check.sh")
     assert status == 0, said
+
+
+def test_a_killed_proxy_returns(stack):
+    """While it is away nothing is answered; nothing is answered wrongly either."""
+    with Load(stack) as load:
+        stack.kill("frontend")
+        time.sleep(1)
+        stack.wait_healthy("frontend")
+        time.sleep(1)
+        answered = load.answers["found"]
+        time.sleep(2)
+    assert load.answers["found"] > answered > 0
+    assert not load.bad
 
 
 def test_mlflows_page_lists_the_experiments(stack):
@@ -285,13 +344,44 @@ def test_passwords_are_changed_as_the_guide_says(stack):
     assert status == 0 and "check: all passed" in said, said
 
 
-def test_upgrade_leaves_no_gap(stack):
+def test_an_image_that_does_not_get_healthy_leaves_the_old_one_serving(stack, monkeypatch):
     before = set(stack.containers("api"))
+    broken = "FROM pindet-api:dev\nHEALTHCHECK --interval=1s CMD false\nCMD sleep 600\n"
+    command = ["docker", "build", "--quiet", "--tag", "pindet-api:broken", "-"]
+    subprocess.run(command, input=broken, text=True, check=True, capture_output=True)
+    monkeypatch.setenv("WAIT_SECONDS", "20")
+    stack.set(PINDET_VERSION="broken")
+    try:
+        with Load(stack) as load:
+            status, said = stack.script("operations/upgrade")
+    finally:
+        stack.set(PINDET_VERSION="dev")
+        docker("image", "rm", "--force", "pindet-api:broken")
+    assert status == 1 and "the old ones stay" in said
+    assert set(load.answers) == {"found"}, (load.answers, load.bad[:3])
+    assert set(stack.containers("api")) == before
+
+
+def test_upgrade_to_another_version_leaves_no_gap(stack):
+    before = set(stack.containers("api"))
+    package = stack.root / "serve" / "pyproject.toml"
+    version = re.search(r'^version = "(.+)"$', package.read_text(), re.MULTILINE)
+    package.write_text(package.read_text().replace(version[0], f'version = "{version[1]}.post1"'))
+    stack.set(PINDET_VERSION="dev2")
+    status, said = stack.script("deployment/compose", "build")
+    assert status == 0, said
     with Load(stack) as load:
         status, said = stack.script("operations/upgrade")
-    assert status == 0, said
+        assert status == 0, said
     assert set(load.answers) == {"found"}, (load.answers, load.bad[:3])
     assert len(stack.containers("api")) == 2 and not before & set(stack.containers("api"))
+    status, said = stack.script("deployment/start_production_with_mlops.sh")
+    assert status == 0 and "check: all passed" in said, said
+    with stack.client() as client:
+        assert {client.get("/openapi.json").json()["info"]["version"] for _ in range(8)} == {f"{version[1]}.post1"}
+    for service in ("api", "frontend", "mlflow", "dvc"):
+        images = docker("inspect", "-f", "{{.Config.Image}}", *stack.containers(service)).split()
+        assert set(images) == {f"pindet-{service}:dev2"}
 
 
 def test_a_day_from_training_to_rollback(stack):
@@ -324,6 +414,22 @@ def test_a_day_from_training_to_rollback(stack):
     assert set(load.answers) <= {"found", "200"}, (load.answers, load.bad[:3])
     status, said = stack.script("deployment/post_deploy_check.sh")
     assert status == 0, said
+
+
+def test_cleanup_removes_what_nothing_refers_to_and_no_released_object(stack):
+    remote, unused = "/dvc/remote/files/md5", "ab/" + "c" * 30
+    agent = stack.containers("dvc")[0]
+    docker("exec", agent, "sh", "-c", f"mkdir -p {remote}/ab && echo unused > {remote}/{unused}")
+    before = set(docker("exec", agent, "find", remote, "-type", "f").split())
+    status, said = stack.script("operations/cleanup", "--days", "0")
+    assert status == 0 and "nothing was removed" in said, said
+    assert set(docker("exec", agent, "find", remote, "-type", "f").split()) == before
+    status, said = stack.script("operations/cleanup", "--days", "0", "--yes")
+    assert status == 0, said
+    after = set(docker("exec", agent, "find", remote, "-type", "f").split())
+    assert f"{remote}/{unused}" in before - after, said
+    for version in ("v1.0.0", "v1.1.0"):
+        assert version in stack.release("lineage", version, "--thorough")
 
 
 def test_tls_headers_and_limits(stack):
@@ -394,3 +500,5 @@ def test_stopped_and_started_again_all_is_still_there(stack, tmp_path):
     assert status == 0 and "pass  model: a release is in the DVC remote" in said, said
     shutil.move(tmp_path / "bundle", bundle)
     assert marks(stack) == before
+    status, said = stack.script("operations/checks")
+    assert status == 0, said

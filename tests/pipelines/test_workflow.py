@@ -153,6 +153,14 @@ def answers(port):
         return False
 
 
+def test_a_clone_in_another_place_gives_the_same_bytes(finished, tmp_path):
+    folder = tmp_path / "another place"
+    subprocess.run(["git", "clone", "--quiet", str(finished.root), str(folder)], check=True)
+    clone = type(finished)(folder, tmp_path)
+    assert changed_stages(clone.dvc("repro", "--force")) == STAGES
+    assert clone.outs() == finished.outs()
+
+
 @pytest.mark.slow
 def test_forced_runs_in_two_places_give_the_same_bytes_whoever_watches(project, finished, status_bus):
     project.run("pindet", "params", "+experiment=tiny", "tracking=off")

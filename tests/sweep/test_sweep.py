@@ -122,6 +122,11 @@ def test_the_best_becomes_an_experiment(tmp_path: Path, monkeypatch: pytest.Monk
     command.keep("found", ["+experiment=found", "training.epochs=3"])
     composed = compose(Path("conf"), ["+experiment=found"])
     assert (composed["training"]["lr"], composed["training"]["epochs"]) == (0.004, 3)
+    command.keep("found", ["+experiment=found", "model=faster_rcnn"])
+    assert path.read_text(encoding="utf-8").count("override /model") == 1
+    composed = compose(Path("conf"), ["+experiment=found"])
+    assert composed["model"]["_target_"].endswith("TorchvisionFasterRcnn")
+    assert composed["training"]["epochs"] == 3
     command.keep("found", ["training.lr=0.005"])
     assert yaml.safe_load(path.read_text(encoding="utf-8")) == {"training": {"lr": 0.005}}
 
