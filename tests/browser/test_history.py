@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from .test_accessible import PHONE
+
 
 @pytest.fixture(scope="module")
 def recorded(server):
@@ -38,6 +40,12 @@ def test_it_shows_totals_and_every_answer(recorded, open_page):
     expect(page.locator("#answers tr", has_text="nothing.png")).to_contain_text("nothing found")
     expect(page.locator("figure", has_text="Images over time").locator("rect")).not_to_have_count(0)
     expect(page.locator("section", has_text="Objects by class").locator("tbody th").first).to_be_visible()
+
+
+def test_a_phone_shows_what_was_found_without_scrolling_sideways(recorded, open_page):
+    page = open_page(recorded, "history", ready="#answers", **PHONE)
+    box = page.locator("#answers tr", has_text="b.png").first.locator("td").nth(2).bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= PHONE["viewport"]["width"]
 
 
 def test_it_is_filtered_by_class_model_and_time(recorded, open_page):

@@ -69,7 +69,7 @@ def test_releases_are_loaded_and_rolled_back_by_who_may(make_server, released, o
     expect(rows.nth(0)).to_contain_text("v1.0.0")
     for text in ("followed", "served here", "trainer-7", "a1b2c3d4", "2026"):
         expect(rows.nth(0)).to_contain_text(text)
-    expect(rows.nth(1)).to_contain_text("+0.05")
+    expect(rows.nth(1)).to_contain_text("+0.050")
     expect(page.locator("main")).to_contain_text("r" * 32)
 
     released("v1.1.0", 0.8)
@@ -228,7 +228,7 @@ def test_an_administrator_promotes_and_rolls_back_a_stage(plant, agent, released
     page.get_by_role("button", name="Promote to production").click()
     dialog = page.get_by_role("dialog", name="Promote to production")
     expect(dialog).to_contain_text("v1.0.0 → v1.1.0")
-    expect(dialog.get_by_role("row", name="map")).to_contain_text("+0.05")
+    expect(dialog.get_by_role("row", name="map")).to_contain_text("+0.050")
     dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).to_have_count(0)
 

@@ -7,11 +7,15 @@ const NOTHING = "–";
 /**
  * @param {number | null | undefined} value
  * @param {number} [digits] after the point at most
+ * @param {number} [least] digits after the point
  */
-export function number(value, digits = 1) {
+export function number(value, digits = 1, least = 0) {
   if (value === null || value === undefined || Number.isNaN(value)) return NOTHING;
-  return value.toLocaleString(locale(), { maximumFractionDigits: digits });
+  return value.toLocaleString(locale(), { minimumFractionDigits: least, maximumFractionDigits: digits });
 }
+
+/** @param {number | null | undefined} value of a metric: always three digits, as such are compared in columns */
+export const metric = (value) => number(value, 3, 3);
 
 /** @param {number | null | undefined} value with one digit below 10, none above */
 export function milliseconds(value) {

@@ -3,7 +3,7 @@
 import { ask } from "../api.js";
 import { confirm, copyButton, loading, notify } from "../dialog.js";
 import { fill, h } from "../dom.js";
-import { number } from "../format.js";
+import { metric, number } from "../format.js";
 import { t } from "../i18n.js";
 import { card, dataTable, field, numberCell, select } from "../table.js";
 import { lineageRows, pairs } from "./lineage.js";
@@ -116,7 +116,7 @@ function metricTable({ metrics }) {
       "tr",
       {},
       h("th", { scope: "row" }, label || t("common.all")),
-      ...[...table.values()].map((values) => numberCell(values.has(label) ? number(values.get(label), 3) : "")),
+      ...[...table.values()].map((values) => numberCell(values.has(label) ? metric(values.get(label)) : "")),
     )
   );
   const numbers = head.map((_, index) => index).slice(1);

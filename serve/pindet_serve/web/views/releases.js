@@ -2,7 +2,7 @@
 
 import { copyButton } from "../dialog.js";
 import { h } from "../dom.js";
-import { number, short } from "../format.js";
+import { metric, short } from "../format.js";
 import { t } from "../i18n.js";
 import { dataTable, numberCell } from "../table.js";
 import { when } from "./lineage.js";
@@ -96,12 +96,12 @@ export function metricsOf({ lineage }) {
  * @param {boolean} same
  */
 function compared(value, served, same) {
-  if (value === undefined || served === undefined || same) return [number(value, 3)];
-  return [number(value, 3), " ", h("small", { title: t("models.compared") }, difference(value - served))];
+  if (value === undefined || served === undefined || same) return [metric(value)];
+  return [metric(value), " ", h("small", { title: t("models.compared") }, difference(value - served))];
 }
 
 /** @param {number} value */
 export function difference(value) {
-  const text = `${value < 0 ? "−" : "+"}${number(Math.abs(value), 3)}`;
+  const text = `${value < 0 ? "−" : "+"}${metric(Math.abs(value))}`;
   return h("span", { class: value < 0 ? "worse" : "better" }, text);
 }

@@ -3,7 +3,7 @@
 import { ask } from "../api.js";
 import { confirm, notify } from "../dialog.js";
 import { fill, h } from "../dom.js";
-import { moment, number } from "../format.js";
+import { metric, moment } from "../format.js";
 import { t } from "../i18n.js";
 import { dataTable, field, numberCell, select } from "../table.js";
 import { difference, metricsOf } from "./releases.js";
@@ -106,7 +106,7 @@ function comparison(from, before, to, after) {
       "tr",
       {},
       h("th", { scope: "row" }, key.replace(/^test\//, "")),
-      ...[was, will].map((value) => numberCell(number(value, 3))),
+      ...[was, will].map((value) => numberCell(metric(value))),
       numberCell(was === undefined || will === undefined ? "–" : difference(will - was)),
     );
   });
