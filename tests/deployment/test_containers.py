@@ -502,3 +502,29 @@ def test_stopped_and_started_again_all_is_still_there(stack, tmp_path):
     assert marks(stack) == before
     status, said = stack.script("operations/checks")
     assert status == 0, said
+
+
+def test_a_dvc_remote_on_s3(stack, run_s3, tmp_path):
+    """Moved there from the volume: the agent first, so that there is a release when the server looks for it."""
+    boto3 = pytest.importorskip("boto3")
+    (network,) = json.loads(docker("inspect", stack.containers("dvc")[0]))[0]["NetworkSettings"]["Networks"].values()
+    with stack.client() as client:
+        before = client.get("/v1/model").json()
+    with run_s3(tmp_path, network["Gateway"]) as server:
+        remote = "s3://factory/dvc"
+        added = server.environment | {
+            "AWS_ENDPOINT_URL": server.endpoint, "PINDET_SOURCE": f"{remote}/releases/detector/production.json",
+        }  # fmt: skip
+        boto3.client(
+            "s3", endpoint_url=server.endpoint, region_name="us-east-1", aws_access_key_id=server.access_key,
+            aws_secret_access_key=server.secret_key,
+        ).create_bucket(Bucket="factory")  # fmt: skip
+        stack.set(DVC_REMOTE_URL=remote)
+        with (stack.root / ".env.prod").open("a") as settings:
+            settings.writelines(f"{name}={value}\n" for name, value in added.items())
+        stack.compose("up", "--detach", "--wait", "dvc")
+        said = stack.release("reconcile")
+        status, told = stack.script("deployment/start_production_with_mlops.sh")
+        assert status == 0 and "check: all passed" in told, said + told
+        served = stack.wait_served({before["md5"]}, before["version"])
+        assert served == {before["md5"]}
