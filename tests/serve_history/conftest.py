@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -61,16 +62,37 @@ class PostgresServer:
         return self.address(name)
 
 
-@pytest.fixture(scope="session")
-def postgres_server(free_ports):
+@contextmanager
+def running(folder, port):
     if not (shutil.which("postgres") and shutil.which("initdb")):
         pytest.skip("PostgreSQL (postgres, initdb) is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="pindet-postgres-"))
-    server = PostgresServer(folder, *free_ports(1))
+    server = PostgresServer(folder, port)
     server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(free_ports):
+    # Not in pytest's own folder, which the server's user may not enter.
+    with tempfile.TemporaryDirectory(prefix="pindet-postgres-") as folder, running(Path(folder), *free_ports(1)) as it:
+        yield it
+
+
+@pytest.fixture
+def small_postgres_server(free_ports):
+    """A PostgreSQL server whose ``folder`` is a file system of 100 MB of its own."""
+    with tempfile.TemporaryDirectory(prefix="pindet-postgres-") as folder:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", folder]
+        if os.getuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("a small file system needs root, and a machine that lets it mount")
+        try:
+            with running(Path(folder), *free_ports(1)) as server:
+                yield server
+        finally:
+            subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -156,6 +156,32 @@ def test_a_database_that_goes_away_and_comes_back_gets_everything(postgres_serve
     database.close()
 
 
+def test_a_database_whose_disk_is_full_gets_everything_when_there_is_room_again(small_postgres_server):
+    database = Database(small_postgres_server.new_database(), timeout_s=2)
+    recorder = Recorder(database, "a", flush_seconds=0.01, backoff=Backoff(0.02, 0.1))
+    recorder.start()
+    recorder.record(image(request_id="before"))
+    wait(lambda: recorder.waiting == 0)
+    filler = small_postgres_server.folder / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while True:
+            file.write(bytes(2**16))
+    recorded = 1
+    while recorder.state == "up":  # pages that are there take some more
+        assert recorded < 2000
+        recorder.record(image(*(found("bolt") for _ in range(50)), request_id=str(recorded)))
+        recorded += 1
+        time.sleep(0.01)
+    assert recorder.waiting > 0
+    filler.unlink()
+    wait(lambda: recorder.waiting == 0 and recorder.state == "up")
+    recorder.stop()
+
+    assert Archive(database).statistics(ALL, 2**53)["images"] == recorded
+    assert recorder.dropped == 0
+    database.close()
+
+
 def test_a_frozen_database_keeps_no_one_waiting_and_counts_what_is_lost_at_the_stop(postgres_server):
     database = Database(postgres_server.new_database(), timeout_s=2)
     recorder = Recorder(database, "a", flush_seconds=0.01)
