@@ -187,7 +187,7 @@ def _records(
 def _json(images: list[dict[str, Any]], model: Model, metrics: Metrics) -> Response:
     started = time.monotonic()
     body = json.dumps({"model": model.release.named, "images": images}, ensure_ascii=False, allow_nan=False).encode()
-    metrics.phases.labels("encode").observe(time.monotonic() - started)
+    metrics.observe_phase("encode", time.monotonic() - started)
     return Response(body, media_type="application/json")
 
 

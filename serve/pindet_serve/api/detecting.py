@@ -106,7 +106,7 @@ class Detecting:
             phases = dict(reversed(phases.items()))
         phases["inference"] = inferred.inference_s
         for phase, seconds in phases.items():
-            self._metrics.phases.labels(phase).observe(seconds)
+            self._metrics.observe_phase(phase, seconds)
         if self._tracing is not None:
             self._tracing.phases(phases, **{"pindet.batch": inferred.batch})
         self._metrics.observe_answer(model.manifest.classes, found)

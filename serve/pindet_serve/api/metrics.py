@@ -45,6 +45,14 @@ class Metrics:
         )
         self.detections = Counter("pindet_detections", "Objects found", ["label"], registry=self._registry)
         self.scores = Histogram("pindet_scores", "Scores of objects found", buckets=_SCORES, registry=self._registry)
+        # To look a child up by its labels takes longer than to use it.
+        self._by_phase: dict[str, Histogram] = {}
+        self._by_label: dict[str, Counter] = {}
+
+    def observe_phase(self, phase: str, seconds: float) -> None:
+        """Take the time of an image or an answer in one phase."""
+        child = self._by_phase.get(phase) or self._by_phase.setdefault(phase, self.phases.labels(phase))
+        child.observe(seconds)
 
     def observe_batch(self, images: int, _: float) -> None:
         """Count one inference."""
@@ -53,7 +61,9 @@ class Metrics:
     def observe_answer(self, classes: list[str], found: Detections) -> None:
         """Count the objects of one answer."""
         for score, label in zip(found.scores.tolist(), found.labels.tolist(), strict=True):
-            self.detections.labels(classes[label]).inc()
+            name = classes[label]
+            child = self._by_label.get(name) or self._by_label.setdefault(name, self.detections.labels(name))
+            child.inc()
             self.scores.observe(score)
 
     def watch(self, service: Service, bus: Describe, history: Describe) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,6 @@ from pindet_serve.profile import (
     SIZE_EDGES,
     Measures,
     Profile,
-    histogram,
 )
 
 HALF_WINDOW = 1000
@@ -24,33 +25,50 @@ LEAST = 50
 _Counts = NDArray[np.int64]
 
 
+class _Histogram:
+    """Counts of values in bins; those outside go into the outermost.
+
+    In plain Python: of the few values of an image, NumPy costs ten times as much.
+    """
+
+    def __init__(self, edges: NDArray[Any]) -> None:
+        self._edges: list[float] = edges.tolist()
+        self.counts = [0] * (len(self._edges) - 1)
+
+    def add(self, value: float) -> None:
+        inside = bisect.bisect_right(self._edges, value) - 1
+        self.counts[min(max(inside, 0), len(self.counts) - 1)] += 1
+
+
 class _Window:
-    """Histograms of some images: of brightness ``[bins]``, and of the rest ``[classes, bins]``."""
+    """Histograms of some images: of their brightness, and the rest by class."""
 
     def __init__(self, classes: int) -> None:
         self.images = 0
-        self.brightness = np.zeros(len(BRIGHTNESS_EDGES) - 1, np.int64)
-        self.scores = np.zeros((classes, len(SCORE_EDGES) - 1), np.int64)
-        self.sizes = np.zeros((classes, len(SIZE_EDGES) - 1), np.int64)
-        self.counts = np.zeros((classes, len(COUNT_EDGES) - 1), np.int64)
+        self.brightness = _Histogram(BRIGHTNESS_EDGES)
+        self.scores = [_Histogram(SCORE_EDGES) for _ in range(classes)]
+        self.sizes = [_Histogram(SIZE_EDGES) for _ in range(classes)]
+        self._present = [_Histogram(COUNT_EDGES) for _ in range(classes)]
 
     def add(self, measured: Measures) -> None:
         self.images += 1
-        self.brightness += histogram([measured.brightness], BRIGHTNESS_EDGES)
-        objects = np.zeros(len(self.counts), np.int64)
+        self.brightness.add(measured.brightness)
         for label, scores in measured.scores.items():
-            objects[label] = len(scores)
-            self.scores[label] += histogram(scores, SCORE_EDGES)
-            self.sizes[label] += histogram(measured.sizes[label], SIZE_EDGES)
-        bins = np.searchsorted(COUNT_EDGES, objects, side="right") - 1
-        self.counts[np.arange(len(objects)), bins] += 1
+            self._present[label].add(len(scores))
+            for score, size in zip(scores, measured.sizes[label], strict=True):
+                self.scores[label].add(score)
+                self.sizes[label].add(size)
 
-    def plus(self, other: _Window) -> Iterator[tuple[str, int | None, _Counts]]:
-        """Each quantity, class and histogram of this window and another."""
-        yield "brightness", None, self.brightness + other.brightness
-        for quantity in ("scores", "sizes", "counts"):
-            for label, counts in enumerate(getattr(self, quantity) + getattr(other, quantity)):
-                yield quantity, label, counts
+    def read(self) -> Iterator[tuple[str, int | None, _Counts]]:
+        """Each quantity, class and histogram."""
+        yield "brightness", None, np.array(self.brightness.counts)
+        for quantity, histograms in (("scores", self.scores), ("sizes", self.sizes)):
+            for label, histogram in enumerate(histograms):
+                yield quantity, label, np.array(histogram.counts)
+        for label, present in enumerate(self._present):
+            counts = np.array(present.counts)
+            counts[0] += self.images - counts.sum()  # an image without this class
+            yield "counts", label, counts
 
 
 class Drift:
@@ -86,8 +104,8 @@ class Drift:
         """Each quantity (``brightness``, ``scores``, ``sizes``, ``counts``), class ("" for none) and distance, 0–1."""
         found = []
         with self._lock:
-            for quantity, label, counts in self._new.plus(self._old):
-                name = "" if label is None else self._classes[label]
+            for (quantity, label, new), (_, _, old) in zip(self._new.read(), self._old.read(), strict=True):
+                counts, name = new + old, "" if label is None else self._classes[label]
                 expected = self._expected(quantity, name)
                 if min(counts.sum(), expected.sum()) >= LEAST:
                     found.append((quantity, name, jensen_shannon(counts, expected)))

@@ -75,11 +75,11 @@ class Model:
         manifest = self.manifest
         threshold = manifest.score_threshold if wanted.score_threshold is None else wanted.score_threshold
         found = decode_answer(*raw, placement, threshold, manifest.max_detections)
-        kept = np.arange(len(found))
         if wanted.classes is not None:
-            kept = np.flatnonzero(np.isin(found.labels, [manifest.classes.index(name) for name in wanted.classes]))
-        kept = kept[: wanted.max_detections]
-        return Detections(found.boxes[kept], found.scores[kept], found.labels[kept])
+            kept = np.isin(found.labels, [manifest.classes.index(name) for name in wanted.classes])
+            found = Detections(found.boxes[kept], found.scores[kept], found.labels[kept])
+        most = wanted.max_detections
+        return Detections(found.boxes[:most], found.scores[:most], found.labels[:most])
 
     def described(self, found: Detections, placement: Placement) -> dict[str, Any]:
         """One image's answer as JSON has it; coordinates to a hundredth of a pixel."""
