@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.background import BackgroundTask
 
 from pindet_serve.api import pictures
@@ -20,6 +21,7 @@ from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.problems import Problem
 from pindet_serve.api.schemas import HEADERS, DetectAnswer, problems
 from pindet_serve.api.uploads import RAW_TYPES, Upload, read_uploads
+from pindet_serve.auth.guard import Guard
 from pindet_serve.auth.principal import Principal
 from pindet_serve.auth.require import require
 from pindet_serve.history.records import DetectionRecord
@@ -27,9 +29,27 @@ from pindet_serve.images import Image
 from pindet_serve.serving.batcher import QueueFull
 from pindet_serve.serving.headers import decode_checked
 from pindet_serve.serving.model import Model
+from pindet_serve.serving.wanted import Wanted
 from pindet_serve.settings import Settings
 
-router = APIRouter(tags=["detect"])
+
+class _QuickRoute(APIRoute):
+    """Calls :func:`detect` at once where a request has no parameters: FastAPI takes 0.3 ms to find that out."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What answers a request."""
+        with_parameters = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            if request.scope["query_string"]:
+                return await with_parameters(request)
+            guard: Guard = request.app.state.auth
+            return await detect(request, await guard.principal(request, "viewer"), Wanted())
+
+        return handle
+
+
+router = APIRouter(tags=["detect"], route_class=_QuickRoute)
 Viewer = Annotated[Principal, Depends(require("viewer"))]
 _BINARY = {"type": "string", "format": "binary"}
 _PARTS = {

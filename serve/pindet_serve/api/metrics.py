@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,6 +14,7 @@ from pindet_serve.serving.service import Service
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Describe = Callable[[], dict[str, Any]]
+M = TypeVar("M", Counter, Histogram)
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SCORES = tuple(step / 10 for step in range(1, 11))
 
@@ -46,13 +47,19 @@ class Metrics:
         self.detections = Counter("pindet_detections", "Objects found", ["label"], registry=self._registry)
         self.scores = Histogram("pindet_scores", "Scores of objects found", buckets=_SCORES, registry=self._registry)
         # To look a child up by its labels takes longer than to use it.
-        self._by_phase: dict[str, Histogram] = {}
-        self._by_label: dict[str, Counter] = {}
+        self._by_request: dict[tuple[str, ...], Counter] = {}
+        self._by_route: dict[tuple[str, ...], Histogram] = {}
+        self._by_phase: dict[tuple[str, ...], Histogram] = {}
+        self._by_label: dict[tuple[str, ...], Counter] = {}
+
+    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request and take its time."""
+        _child(self._by_request, self.requests, method, route, str(status)).inc()
+        _child(self._by_route, self.latency, route).observe(seconds)
 
     def observe_phase(self, phase: str, seconds: float) -> None:
         """Take the time of an image or an answer in one phase."""
-        child = self._by_phase.get(phase) or self._by_phase.setdefault(phase, self.phases.labels(phase))
-        child.observe(seconds)
+        _child(self._by_phase, self.phases, phase).observe(seconds)
 
     def observe_batch(self, images: int, _: float) -> None:
         """Count one inference."""
@@ -61,9 +68,7 @@ class Metrics:
     def observe_answer(self, classes: list[str], found: Detections) -> None:
         """Count the objects of one answer."""
         for score, label in zip(found.scores.tolist(), found.labels.tolist(), strict=True):
-            name = classes[label]
-            child = self._by_label.get(name) or self._by_label.setdefault(name, self.detections.labels(name))
-            child.inc()
+            _child(self._by_label, self.detections, classes[label]).inc()
             self.scores.observe(score)
 
     def watch(self, service: Service, bus: Describe, history: Describe) -> None:
@@ -73,6 +78,10 @@ class Metrics:
     def text(self) -> bytes:
         """The figures in Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+def _child(known: dict[tuple[str, ...], M], metric: M, *labels: str) -> M:
+    return known.get(labels) or known.setdefault(labels, metric.labels(*labels))
 
 
 class _State(Collector):

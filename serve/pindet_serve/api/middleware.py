@@ -92,8 +92,7 @@ class RequestMiddleware:
     def _account(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
         path = getattr(route, "path", "unknown")
-        self._metrics.requests.labels(scope["method"] if route else "other", path, str(status)).inc()
-        self._metrics.latency.labels(path).observe(seconds)
+        self._metrics.observe_request(scope["method"] if route else "other", path, status, seconds)
         logged = scope["path"][:_LONGEST_LOGGED_PATH]
         fields: dict[str, Any] = {"method": scope["method"], "path": logged, "status": status}
         _log.info("request", extra={"fields": fields | {"ms": round(1000 * seconds, 2)}})
