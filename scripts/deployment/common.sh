@@ -25,6 +25,8 @@ setting() {
     printf '%s' "${value:-${2:-}}"
 }
 
+case ",$(setting COMPOSE_PROFILES)," in *,monitoring,*) SERVICES+=(prometheus grafana) ;; esac
+
 # project_git ARGUMENT...: git in the project's repository. It may belong to the containers' user, and git as another
 # user, such as root, refuses what is not its own unless told that it is meant.
 project_git() {
@@ -51,6 +53,8 @@ server_files() {
 
 compose() {
     local files
+    PINDET_REVISION=${PINDET_REVISION:-$(git -c safe.directory='*' -C "$ROOT" rev-parse --short HEAD 2>/dev/null || echo unknown)}
+    export PINDET_REVISION
     mapfile -t files < <(server_files)
     docker compose --project-directory "$ROOT" --env-file "$ENV_FILE" "${files[@]}" -f "$MLOPS_FILE" "$@"
 }

@@ -12,14 +12,16 @@ names=
 for name in "$@"; do
     case $name in
         *[!A-Za-z0-9.:-]*) die "$name is no name or address" ;;
+        *:*) names+=${names:+,}IP:$name ;;
         *[!0-9.]*) names+=${names:+,}DNS:$name ;;
         *) names+=${names:+,}IP:$name ;;
     esac
 done
 mkdir -p "$folder"
 umask 077
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 -subj "/CN=$1" \
-    -addext "subjectAltName=$names" -keyout "$folder/.privkey.pem.tmp" -out "$folder/.fullchain.pem.tmp" 2>/dev/null
+said=$(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 -subj "/CN=$1" \
+    -addext "subjectAltName=$names" -keyout "$folder/.privkey.pem.tmp" -out "$folder/.fullchain.pem.tmp" 2>&1) ||
+    die "openssl made no certificate: $said"
 mv "$folder/.privkey.pem.tmp" "$folder/privkey.pem"
 mv "$folder/.fullchain.pem.tmp" "$folder/fullchain.pem"
 chmod 644 "$folder/fullchain.pem"

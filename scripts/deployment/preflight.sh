@@ -71,6 +71,10 @@ check_secrets() {
 }
 
 check_settings() {
+    local quoted
+    # Compose takes quotes and comments off, these scripts do not: both would read something else.
+    quoted=$(grep -Eo "^[A-Z][A-Z0-9_]*=(['\"].*|.*[[:space:]]#.*)" "$ENV_FILE" 2>/dev/null | cut -d= -f1 | tr '\n' ' ') || quoted=
+    [ -z "$quoted" ] || fail "settings: ${quoted% }: write values without quotes, and comments on lines of their own"
     docker compose version >/dev/null 2>&1 && [ -r "$ENV_FILE" ] || return 0
     local said
     if said=$(compose config --quiet 2>&1); then pass "settings: the compose files are complete"; else
@@ -96,8 +100,8 @@ listens() {
 }
 
 check_ports() {
-    local name port service bind address other seen=()
-    while read -r name port service bind; do
+    local name port service inside bind address other seen=()
+    while read -r name port service inside bind; do
         port=$(setting "$name" "$port")
         address=$(setting "${bind%=*}" "${bind#*=}")
         if [[ ! $port =~ ^[0-9]{1,5}$ ]]; then
@@ -113,7 +117,7 @@ check_ports() {
         seen+=("$port $address $name")
         if ! listens "$address" "$port"; then
             pass "port: $name $port is free"
-        elif is_running "$service"; then
+        elif [[ $(compose port "$service" "$inside" 2>/dev/null) = *:"$port" ]]; then
             pass "port: $name $port is $service's, which runs"
         else
             fail "port: $name $port is taken by another program; change it in $(basename "$ENV_FILE")"
@@ -121,16 +125,16 @@ check_ports() {
     done <<<"$(ports)"
 }
 
-# Name, default, service and bind address of each port.
+# Name, default, service, port in its container and bind address of each port.
 ports() {
     printf '%s\n' \
-        'FRONTEND_PORT 8080 frontend FRONTEND_BIND=0.0.0.0' 'API_PORT 8000 frontend BIND_ADDRESS=127.0.0.1' \
-        'MLFLOW_PORT 5000 mlflow BIND_ADDRESS=127.0.0.1' 'POSTGRES_PORT 5432 database BIND_ADDRESS=127.0.0.1' \
-        'REDIS_PORT 6379 redis BIND_ADDRESS=127.0.0.1'
+        'FRONTEND_PORT 8080 frontend 8080 FRONTEND_BIND=0.0.0.0' 'API_PORT 8000 frontend 8000 BIND_ADDRESS=127.0.0.1' \
+        "MLFLOW_PORT 5000 mlflow 5000 MLFLOW_BIND=$(setting BIND_ADDRESS 127.0.0.1)" 'POSTGRES_PORT 5432 database 5432 BIND_ADDRESS=127.0.0.1' \
+        'REDIS_PORT 6379 redis 6379 BIND_ADDRESS=127.0.0.1'
     case ",$(setting COMPOSE_PROFILES)," in
         *,monitoring,*)
-            printf '%s\n' 'PROMETHEUS_PORT 9090 prometheus BIND_ADDRESS=127.0.0.1' \
-                'GRAFANA_PORT 3000 grafana BIND_ADDRESS=127.0.0.1'
+            printf '%s\n' 'PROMETHEUS_PORT 9090 prometheus 9090 BIND_ADDRESS=127.0.0.1' \
+                'GRAFANA_PORT 3000 grafana 3000 BIND_ADDRESS=127.0.0.1'
             ;;
     esac
 }

@@ -49,8 +49,7 @@ build_images() {
     missing=$(missing_images)
     [ -n "$build$missing" ] || return 0
     printf 'building images%s\n' "${missing:+: $missing}"
-    PINDET_REVISION=$(git -C "$ROOT" rev-parse --short HEAD 2>/dev/null || echo unknown) \
-        PINDET_OFFLINE=${PINDET_OFFLINE:-0} compose build
+    PINDET_OFFLINE=${PINDET_OFFLINE:-0} compose build
 }
 
 # wait_for SERVICE...: until each is healthy, or one can not become so.
@@ -85,6 +84,8 @@ api       $scheme://$host:$(setting FRONTEND_PORT 8080)/docs
 mlflow    $scheme://$host:$(setting FRONTEND_PORT 8080)/mlflow/   sign in as $(setting MLFLOW_ADMIN_USER admin), password: MLFLOW_ADMIN_PASSWORD
 on this host only: api http://127.0.0.1:$(setting API_PORT 8000), mlflow http://127.0.0.1:$(setting MLFLOW_PORT 5000), PostgreSQL $(setting POSTGRES_PORT 5432), Redis $(setting REDIS_PORT 6379)
 TEXT
+    [ "${SERVICES[-1]}" != grafana ] || printf '%s\n' \
+        "monitoring: Grafana http://127.0.0.1:$(setting GRAFANA_PORT 3000) (user admin, password: GRAFANA_PASSWORD), Prometheus http://127.0.0.1:$(setting PROMETHEUS_PORT 9090)"
 }
 
 start() {
@@ -96,7 +97,7 @@ start() {
     compose_server up --detach --remove-orphans=false
     wait_for database redis api frontend || die "the stack is not up; see docs/deployment.md, Troubleshooting"
     compose_mlops up --detach --remove-orphans=false
-    wait_for mlflow dvc || die "the stack is not up; see docs/deployment.md, Troubleshooting"
+    wait_for "${SERVICES[@]:4}" || die "the stack is not up; see docs/deployment.md, Troubleshooting"
     if [ -n "$check" ]; then "$HERE/post_deploy_check.sh" || die "it runs, and a check failed"; fi
     addresses
 }

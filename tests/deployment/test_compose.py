@@ -45,7 +45,7 @@ def test_service_is_watched_restarted_and_limited(name):
 def test_only_the_page_is_published_beyond_this_host():
     for name, service in SERVICES.items():
         for port in service.get("ports", []):
-            loopback = port.startswith("${BIND_ADDRESS:-127.0.0.1}:")
+            loopback = port.startswith(("${BIND_ADDRESS:-127.0.0.1}:", "${MLFLOW_BIND:-${BIND_ADDRESS:-127.0.0.1}}:"))
             assert loopback or (name == "frontend" and port.startswith("${FRONTEND_BIND:-0.0.0.0}:")), (name, port)
 
 

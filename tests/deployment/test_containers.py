@@ -4,8 +4,8 @@ Needs a Docker engine, the base images, and a bundle: models/bundle of this proj
 PINDET_TEST_WORKSPACE names. It refuses to run where a stack lives, as the names of volumes are fixed.
 """
 
-import base64
 import collections
+import hashlib
 import json
 import os
 import re
@@ -15,6 +15,7 @@ import socket
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,8 +63,9 @@ class Stack:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def setting(self, name):
-        return next(line.split("=", 1)[1] for line in self.settings().splitlines() if line.startswith(f"{name}="))
+    def setting(self, name, *default):
+        found = (line.split("=", 1)[1] for line in self.settings().splitlines() if line.startswith(f"{name}="))
+        return next(found, *default)
 
     def settings(self):
         return (self.root / ".env.prod").read_text()
@@ -100,6 +102,14 @@ class Stack:
             answer = client.post("/v1/auth/token", data=form)
             assert answer.status_code == 200, answer.text
             client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+            yield client
+
+    @contextmanager
+    def mlflow(self):
+        """A client of MLflow's own port, signed in as its administrator."""
+        signed = self.setting("MLFLOW_ADMIN_USER"), self.setting("MLFLOW_ADMIN_PASSWORD")
+        address = f"http://127.0.0.1:{self.setting('MLFLOW_PORT')}"
+        with httpx.Client(base_url=address, auth=signed, timeout=60) as client:
             yield client
 
     def give_away(self):
@@ -221,19 +231,34 @@ def marks(stack, images=20):
     """What must be there again: users, history, the model, an answer, runs."""
     with stack.client() as client:
         answer = client.post("/v1/detect?record=false", content=stack.image(), headers={"Content-Type": "image/png"})
-        user, password = stack.setting("MLFLOW_ADMIN_USER"), stack.setting("MLFLOW_ADMIN_PASSWORD")
-        signed = base64.b64encode(f"{user}:{password}".encode()).decode()
-        runs = httpx.post(
-            f"http://127.0.0.1:{stack.setting('MLFLOW_PORT')}/api/2.0/mlflow/runs/search",
-            headers={"Authorization": f"Basic {signed}"}, json={"experiment_ids": ["1", "2"], "run_view_type": "ALL"},
-        )  # fmt: skip
+        with stack.mlflow() as mlflow:
+            wanted = {"experiment_ids": ["1", "2"], "run_view_type": "ALL"}
+            runs = mlflow.post("/api/2.0/mlflow/runs/search", json=wanted).json()["runs"]
+            artifacts = {run["info"]["run_id"]: artifacts_of(mlflow, run["info"]["run_id"]) for run in runs}
         return {
             "users": [user["name"] for user in client.get("/v1/users").json()],
             "history": [image["id"] for image in client.get(f"/v1/detections?limit={images}").json()["images"]],
             "model": client.get("/v1/model").json()["md5"],
             "detections": answer.json()["images"][0]["detections"],
-            "runs": sorted(run["info"]["run_id"] for run in runs.json()["runs"]),
+            "runs": {
+                run["info"]["run_id"]: sorted((each["key"], each["value"]) for each in run["data"].get("metrics", []))
+                for run in runs
+            },
+            "artifacts": artifacts,
         }
+
+
+def artifacts_of(mlflow, run, folder=""):
+    """The files of a run and what is in them, as its digest."""
+    listed = mlflow.get("/api/2.0/mlflow/artifacts/list", params={"run_id": run, "path": folder}).json()
+    found = {}
+    for each in listed.get("files", []):
+        if each.get("is_dir"):
+            found |= artifacts_of(mlflow, run, each["path"])
+        else:
+            content = mlflow.get("/get-artifact", params={"run_uuid": run, "path": each["path"]}).raise_for_status()
+            found[each["path"]] = hashlib.sha256(content.content).hexdigest()
+    return found
 
 
 def test_from_nothing_to_checked(stack):
@@ -417,6 +442,11 @@ def test_a_day_from_training_to_rollback(stack):
 
 
 def test_cleanup_removes_what_nothing_refers_to_and_no_released_object(stack):
+    with stack.mlflow() as mlflow:
+        versions = mlflow.get("/api/2.0/mlflow/model-versions/search").json()["model_versions"]
+        registered = {version["run_id"] for version in versions}
+        for run in registered:
+            mlflow.post("/api/2.0/mlflow/runs/delete", json={"run_id": run}).raise_for_status()
     remote, unused = "/dvc/remote/files/md5", "ab/" + "c" * 30
     agent = stack.containers("dvc")[0]
     docker("exec", agent, "sh", "-c", f"mkdir -p {remote}/ab && echo unused > {remote}/{unused}")
@@ -430,6 +460,11 @@ def test_cleanup_removes_what_nothing_refers_to_and_no_released_object(stack):
     assert f"{remote}/{unused}" in before - after, said
     for version in ("v1.0.0", "v1.1.0"):
         assert version in stack.release("lineage", version, "--thorough")
+    with stack.mlflow() as mlflow:
+        for run in registered:
+            kept = mlflow.get("/api/2.0/mlflow/runs/get", params={"run_id": run}).raise_for_status().json()["run"]
+            assert kept["info"]["lifecycle_stage"] == "active", said
+    assert registered
 
 
 def test_tls_headers_and_limits(stack):
@@ -447,6 +482,13 @@ def test_tls_headers_and_limits(stack):
         assert client.get("/metrics").status_code == 404
         assert httpx.get(f"https://localhost:{port}/mlflow/", verify=False).status_code == 401
         assert client.get("/mlflow/", headers={"Origin": "https://elsewhere.example"}).status_code == 403
+        large = b"\0" * (int(stack.setting("MAX_BODY_MB", "32")) + 5) * 2**20
+        assert client.post("/v1/detect", content=large, headers={"Content-Type": "image/png"}).status_code == 413
+        job = client.post("/v1/jobs", content=large, headers={"Content-Type": "application/zip"})
+        assert job.status_code in {400, 415}, job.text
+        with ThreadPoolExecutor(16) as pool:
+            burst = collections.Counter(pool.map(lambda _: client.get("/v1/model").status_code, range(400)))
+        assert burst[200] >= 100 and burst[429] > 0 and burst[200] + burst[429] == 400, burst
         guesses = [client.post("/v1/auth/token", data={"username": "nobody", "password": "x"}) for _ in range(20)]
         assert guesses[0].status_code == 401 and guesses[-1].status_code == 429
     time.sleep(60)  # the limit is per minute, and the next test signs in
@@ -459,7 +501,15 @@ def test_backup_is_restored_into_an_empty_stack(stack, tmp_path):
         while not client.get("/v1/detections?limit=1").json()["images"]:
             assert time.monotonic() < until, "what was detected is not in the history"
             time.sleep(1)
-    status, said = stack.script("operations/backup")
+    agent = stack.containers("dvc")[0]
+    # What comes and goes in the remote's folders meanwhile is no reason to have no backup.
+    busy = "while [ ! -e /tmp/enough ]; do touch /dvc/remote/releases/.busy; rm /dvc/remote/releases/.busy; done"
+    writing = subprocess.Popen(["docker", "exec", agent, "sh", "-c", busy])
+    try:
+        status, said = stack.script("operations/backup")
+    finally:
+        docker("exec", agent, "touch", "/tmp/enough")
+        writing.wait(30)
     assert status == 0, said
     before, tags = marks(stack), stack.git("show-ref", "--tags", "--heads")
     backup = next((stack.root / "backups").glob("pindet-*"))
@@ -486,7 +536,8 @@ def test_backup_is_restored_into_an_empty_stack(stack, tmp_path):
     assert status == 0, said
     after = marks(stack)
     assert json.dumps(after, sort_keys=True) == json.dumps(before, sort_keys=True)
-    assert before["history"] and before["runs"] and before["detections"]
+    assert before["history"] and before["detections"]
+    assert any(before["runs"].values()) and any(before["artifacts"].values())
 
 
 def test_stopped_and_started_again_all_is_still_there(stack, tmp_path):
