@@ -93,6 +93,12 @@ own() {
     [ "$(id -u)" -ne 0 ] || chown "$(setting PINDET_UID 10001):$(setting PINDET_GID 10001)" "$1"
 }
 
+# disks: the folders whose disks the stack fills: this one's, and where Docker keeps volumes, images and logs.
+disks() {
+    printf '%s\n' "$ROOT"
+    docker info --format '{{.DockerRootDir}}' 2>/dev/null | grep '^/' || true
+}
+
 # is_running SERVICE
 is_running() {
     [ -n "$(compose ps --quiet --status running "$1" 2>/dev/null)" ]

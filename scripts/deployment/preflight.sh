@@ -28,13 +28,15 @@ check_docker() {
 }
 
 check_host() {
-    local free memory
-    free=$(df -Pk "$ROOT" | awk 'NR == 2 {print int($4 / 1048576)}')
-    if [ "$free" -lt "$MIN_DISK_GB" ]; then
-        fail "disk: $free GB free at $ROOT; $MIN_DISK_GB GB are needed (MIN_DISK_GB)"
-    else
-        pass "disk: $free GB free"
-    fi
+    local folder free memory
+    while read -r folder; do
+        free=$(df -Pk "$folder" 2>/dev/null | awk 'NR == 2 {print int($4 / 1048576)}')
+        if [ "${free:=0}" -lt "$MIN_DISK_GB" ]; then
+            fail "disk: $free GB free at $folder; $MIN_DISK_GB GB are needed (MIN_DISK_GB)"
+        else
+            pass "disk: $free GB free at $folder"
+        fi
+    done < <(disks)
     memory=$(awk '/^MemTotal/ {print int($2 / 1048576 + 0.5)}' /proc/meminfo)
     if [ "$memory" -lt "$MIN_MEMORY_GB" ]; then
         fail "memory: $memory GB; $MIN_MEMORY_GB GB are needed (MIN_MEMORY_GB)"

@@ -335,19 +335,51 @@ def test_a_killed_proxy_returns(stack):
     assert not load.bad
 
 
-def test_mlflows_page_lists_the_experiments(stack):
-    """In a browser, behind the proxy and MLflow's own sign-in: the page asks its API by the proxy's path."""
+@pytest.fixture
+def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements/dev.in)")
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("there is no Chromium")
-    signed = {"username": stack.setting("MLFLOW_ADMIN_USER"), "password": stack.setting("MLFLOW_ADMIN_PASSWORD")}
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=path, args=["--headless", "--no-sandbox"])
-        page = browser.new_context(http_credentials=signed).new_page()
-        page.goto(f"http://localhost:{stack.setting('FRONTEND_PORT')}/mlflow/#/experiments")
-        page.get_by_text(stack.setting("MLFLOW_EXPERIMENT_NAME")).first.wait_for(timeout=90_000)
+        yield browser
         browser.close()
+
+
+def test_mlflows_page_lists_the_experiments(stack, browser):
+    """In a browser, behind the proxy and MLflow's own sign-in: the page asks its API by the proxy's path."""
+    signed = {"username": stack.setting("MLFLOW_ADMIN_USER"), "password": stack.setting("MLFLOW_ADMIN_PASSWORD")}
+    page = browser.new_context(http_credentials=signed).new_page()
+    page.goto(f"http://localhost:{stack.setting('FRONTEND_PORT')}/mlflow/#/experiments")
+    page.get_by_text(stack.setting("MLFLOW_EXPERIMENT_NAME")).first.wait_for(timeout=90_000)
+
+
+def test_the_page_works_behind_the_proxy(stack, browser):
+    """Its policy, its limits, its compression and the socket are those of nginx here."""
+    said = []
+    page = browser.new_context(locale="en-GB").new_page()
+    page.set_default_timeout(90_000)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("console", lambda message: said.append(message.text) if "Content Security Policy" in message.text else None)
+    page.goto(f"http://localhost:{stack.setting('FRONTEND_PORT')}/#/try")
+    page.fill("#name", stack.setting("ADMIN_USER"))
+    page.fill("#password", stack.setting("ADMIN_PASSWORD"))
+    page.press("#password", "Enter")
+    page.locator("#connection", has_text="Live").wait_for()
+    page.set_input_files(
+        "input[type=file]", [{"name": "golden.png", "mimeType": "image/png", "buffer": stack.image()}]
+    )
+    page.locator(".found", has_text="above the least score").wait_for()
+    assert not said
+
+    web, sent = stack.root / "serve" / "pindet_serve" / "web", 0
+    with stack.client() as client:
+        for file in web.rglob("*.*"):
+            if file.suffix in {".js", ".css", ".svg", ".html"}:
+                path = "/" if file.name == "index.html" else f"/web/{file.relative_to(web).as_posix()}"
+                sent += client.get(path, headers={"Accept-Encoding": "gzip"}).raise_for_status().num_bytes_downloaded
+    assert 20_000 < sent < 120_000
 
 
 def test_passwords_are_changed_as_the_guide_says(stack):
