@@ -176,6 +176,33 @@ def test_a_job_shows_its_progress(server, open_page, scene, png, tmp_path):
     expect(page.locator("#events li", has_text="job finished").first).to_be_visible()
 
 
+def test_a_running_job_that_is_not_heard_of_is_stale_and_dropped_when_nobody_knows_it(server, open_page):
+    silent, known, unknown = in_live(open_page(server, "docs"), """
+        const real = Date.now, start = real();
+        const event = (type, id, ms = real()) => ({
+            id: `${ms}-0`, type, ts: ms / 1000, source: "r0", data: { id, done: 1, total: 4 } });
+        const shown = () => [...root.querySelectorAll("#jobs li")].map((one) => [
+            one.querySelector("code").textContent, one.querySelector(".tag").className.trim(),
+            one.querySelector("progress") !== null, one.textContent.includes("heard 2 min 0 s ago")]);
+        for (const id of ["one", "two"]) store.take(event("job.running", id, start));
+        Date.now = () => start + 120_000;
+        await drawn();
+        const all = [shown()];
+        Date.now = real;
+        const snapshot = (...states) => store.take({ id: `${start}-0`, type: "snapshot", ts: start / 1000, source: "r0",
+            data: { reset: true, bus: {}, replicas: [], states } });
+        snapshot();
+        await drawn();
+        all.push(shown().length);
+        snapshot({ ...event("job.running", "two", start), age: 0 });
+        await drawn();
+        return [...all, shown().map(([id]) => id)];
+    """)  # fmt: skip
+    assert silent == [["two", "tag warn", False, True], ["one", "tag warn", False, True]]
+    assert known == 2, "a snapshot without jobs tells nothing of them"
+    assert unknown == ["two"]
+
+
 def test_a_training_of_another_process_shows_with_its_curves(make_server, redis_server, open_page):
     redis = pytest.importorskip("redis")
     from pindet_serve.status.event import encode_body

@@ -57,6 +57,7 @@ export class Store extends EventTarget {
     if (snapshot.reset && this.#started) {
       this.#list({ ...event, id: `gap-${event.id}`, type: "gap", at: now });
     }
+    if (snapshot.reset) this.#dropJobs(snapshot);
     this.#started = true;
     this.agent ??= "";
     for (const { age, curve = [], ...one } of snapshot.states) {
@@ -65,6 +66,14 @@ export class Store extends EventTarget {
       if (training) { for (const [epoch, metrics] of curve) plot(training, epoch, metrics); }
     }
     for (const { age, ...one } of snapshot.replicas) this.#beat({ ...one, at: now - age * 1000 });
+  }
+
+  /** Of a job that runs no more nothing may have told. @param {Snapshot} snapshot */
+  #dropJobs({ states }) {
+    const known = states.filter(({ type }) => type.startsWith("job.")).map(({ data }) => data.id);
+    for (const { id, status } of known.length ? this.jobs.values() : []) {
+      if (status === "running" && !known.includes(id)) this.jobs.delete(id);
+    }
   }
 
   /**

@@ -10,6 +10,8 @@ import { card } from "../table.js";
 
 /** A training that said nothing for so long may be gone, ms. */
 const SILENT_MS = 10 * 60_000;
+/** A running job tells twice a second. */
+const JOB_SILENT_MS = 60_000;
 const EPOCHS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
 
 export function trainings() {
@@ -124,20 +126,25 @@ export function jobs() {
   element.id = "jobs";
   return {
     element,
-    /** @param {Store} store */
-    update(store) {
+    /**
+     * @param {Store} store
+     * @param {number} now
+     * @param {boolean} isLive
+     */
+    update(store, now, isLive) {
       element.hidden = store.jobs.size === 0;
       fill(
         list,
         ...[...store.jobs.values()].reverse().slice(0, 10).map((job) => {
           const share = job.total ? job.done / job.total : 0;
-          const kind = job.status === "failed" ? "bad" : job.status === "finished" ? "good" : "";
+          const running = job.status === "running";
+          const stale = running && (!isLive || now - job.at > JOB_SILENT_MS);
           return h(
             "li",
             { class: "row" },
             h("code", {}, job.id.slice(0, 8)),
-            h("span", { class: `tag ${kind}` }, tOr(`job.${job.status}`, job.status)),
-            job.status === "running"
+            h("span", { class: tagOf(job.status, stale) }, tOr(`job.${job.status}`, job.status)),
+            running && !stale
               ? h("progress", { max: 1, value: share, "aria-label": t("live.job", { id: job.id.slice(0, 8) }) })
               : null,
             h(
@@ -145,6 +152,7 @@ export function jobs() {
               { class: "muted" },
               t("live.frames", { n: job.done }),
               job.total ? ` / ${number(job.total)} (${percent(share, 0)})` : "",
+              stale ? ` · ${t("live.heard", { age: age((now - job.at) / 1000) })}` : "",
               job.error ? ` · ${job.error}` : "",
             ),
           );
@@ -152,4 +160,14 @@ export function jobs() {
       );
     },
   };
+}
+
+/**
+ * How the state of a training or job is marked.
+ *
+ * @param {string} status
+ * @param {boolean} stale whether it may be another by now
+ */
+function tagOf(status, stale) {
+  return `tag ${stale ? "warn" : status === "failed" ? "bad" : status === "finished" ? "good" : ""}`;
 }

@@ -56,7 +56,7 @@ export function mount(root, app) {
     drawCharts(charts, app, now);
     table.update(store, now, isLive);
     training.update(store, now, isLive);
-    work.update(store);
+    work.update(store, now, isLive);
     happened.update();
   };
   // However many events come, it is drawn once a frame, and not at all while nobody can see it.
