@@ -203,6 +203,23 @@ def test_a_running_job_that_is_not_heard_of_is_stale_and_dropped_when_nobody_kno
     assert unknown == ["two"]
 
 
+def test_a_training_that_is_silent_looks_so(server, open_page):
+    heard, silent = in_live(open_page(server, "docs"), """
+        const real = Date.now, start = real();
+        const data = { run: "r1", epoch: 1, epochs: 3 };
+        store.take({ id: `${start}-0`, type: "training.progress", ts: start / 1000, source: "t", data });
+        const shown = () => [root.querySelector("#trainings .tag").className.trim(),
+                             root.querySelector("#trainings progress").hidden];
+        await drawn();
+        const all = [shown()];
+        Date.now = () => start + 700_000;
+        await drawn();
+        Date.now = real;
+        return [...all, shown()];
+    """)  # fmt: skip
+    assert (heard, silent) == (["tag", False], ["tag warn", True])
+
+
 def test_a_training_of_another_process_shows_with_its_curves(make_server, redis_server, open_page):
     redis = pytest.importorskip("redis")
     from pindet_serve.status.event import encode_body

@@ -86,7 +86,7 @@ function curvesOf({ id, data }) {
       const running = training.status === "started" || training.status === "progress";
       const stale = running && (!isLive || now - training.heardAt > SILENT_MS);
       element.classList.toggle("stale", stale);
-      state.className = `tag ${training.status === "failed" ? "bad" : training.status === "finished" ? "good" : ""}`;
+      state.className = tagOf(training.status, stale);
       fill(state, tOr(`training.${training.status}`, training.status));
       const heard = age((now - training.heardAt) / 1000);
       fill(
@@ -95,7 +95,7 @@ function curvesOf({ id, data }) {
         t("live.heard", { age: heard }),
         error ? ` · ${error}` : "",
       );
-      bar.hidden = !running || !epochs;
+      bar.hidden = !running || stale || !epochs;
       bar.value = epochs ? Math.min(1, (epoch ?? 0) / epochs) : 0;
       const epochsSeen = [...training.points.keys()].sort((a, b) => a - b);
       const range =
