@@ -102,6 +102,16 @@ def test_an_image_that_fails_shows_its_own_reason(trying, pictures):
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
+def test_an_image_that_failed_is_removed_with_the_mouse_too(trying):
+    page = trying()
+    put(page, BROKEN)
+    expect(page.get_by_role("alert")).to_contain_text("broken.jpg")
+    expect(page.get_by_role("button", name="Save")).to_have_count(0)
+    page.get_by_role("button", name="Remove broken.jpg").click()
+    expect(page.get_by_text("No image yet.")).to_be_visible()
+    expect(page.get_by_role("button", name="Remove")).to_have_count(0)
+
+
 def test_an_image_that_is_too_large_for_the_server_says_so(trying):
     page = trying()
     put(page, {"name": "large.png", "mimeType": "image/png", "buffer": b"\x89PNG" + bytes(5 * 2**20)})

@@ -85,14 +85,11 @@ class TryView {
     this.list = h("div", region, this.objects.element);
     this.remove = h("button", { class: "small", onclick: () => this.#remove() }, "✕");
     this.clear = h("button", { class: "small", onclick: () => this.#clear() }, t("try.clear"));
-    this.saving = h(
-      "div",
-      { class: "buttons", hidden: true },
+    this.saves = [
       h("button", { class: "small", onclick: () => this.#savePicture() }, t("try.save_picture")),
       h("button", { class: "small", onclick: () => this.#saveCoco() }, t("try.save_coco")),
-      this.remove,
-      this.clear,
-    );
+    ];
+    this.saving = h("div", { class: "buttons", hidden: true }, ...this.saves, this.remove, this.clear);
     fill(
       root,
       h("h1", {}, t("try.title")),
@@ -301,7 +298,8 @@ class TryView {
     this.overlay.describe(t("try.canvas", { name: item?.name ?? "", n: shown.length, summary: counted(shown) }));
     this.list.hidden = shown.length === 0;
     this.objects.show(shown);
-    this.saving.hidden = !item?.answer || camera.running;
+    this.saving.hidden = !item || camera.running;
+    for (const button of this.saves) button.hidden = !item?.answer;
     this.remove.setAttribute("aria-label", t("try.remove", { name: item?.name ?? "" }));
     this.clear.hidden = tray.items.length < 2;
   }
