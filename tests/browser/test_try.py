@@ -265,6 +265,24 @@ def test_a_picture_that_can_not_be_saved_says_why(trying, pictures):
     expect(page.locator("#notices")).to_contain_text("The picture is too large for this browser to save.")
 
 
+def test_a_transparent_picture_does_not_show_the_one_before(open_page, server):
+    page = open_page(server, "docs")
+    seen = page.evaluate("""async () => {
+        const { Overlay } = await import("/web/overlay.js");
+        const overlay = new Overlay(), canvas = new OffscreenCanvas(9, 9), seen = [];
+        document.body.replaceChildren(overlay.element);
+        for (const colour of ["#ff0000", "transparent"]) {
+            canvas.getContext("2d").clearRect(0, 0, 9, 9);
+            canvas.getContext("2d").fillStyle = colour;
+            canvas.getContext("2d").fillRect(0, 0, 9, 9);
+            overlay.show(await createImageBitmap(canvas), 9, 9);
+            seen.push([...overlay.picture.getContext("2d").getImageData(4, 4, 1, 1).data]);
+        }
+        return seen;
+    }""")
+    assert seen == [[255, 0, 0, 255], [0, 0, 0, 0]]
+
+
 def test_labels_can_be_read_on_each_colour(open_page, server):
     page = open_page(server, "docs")
     colours, ink = page.evaluate("import('/web/overlay.js').then(({ COLOURS, INK }) => [COLOURS, INK])")
@@ -370,6 +388,21 @@ def test_two_clicks_open_one_camera(trying):
     page.get_by_role("button", name="Stop the camera").click()
     expect(button).to_be_visible()
     assert page.evaluate(LIVE_TRACKS) == 0
+
+
+def test_a_camera_that_is_unplugged_stops_and_says_so(trying):
+    page = trying()
+    page.evaluate(MEDIA)
+    button = page.get_by_role("button", name="Use the camera")
+    gone = page.get_by_role("alert").filter(has_text="The camera has gone")
+    for shown in (1, 0):  # the second time it is the track of the first that ends
+        button.click()
+        page.wait_for_function("() => globalThis.allow?.length")
+        page.evaluate("allow.pop()()")
+        expect(page.locator(FACTS)).to_contain_text("frames/s")
+        page.evaluate("tracks[0].dispatchEvent(new Event('ended'))")
+        expect(gone).to_have_count(shown)
+    assert page.evaluate("import('/web/camera.js').then(({ camera }) => camera.running)")
 
 
 def test_a_camera_that_is_refused_says_so_beside_the_images_too(trying, pictures):

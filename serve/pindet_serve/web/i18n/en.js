@@ -151,6 +151,7 @@ export default {
   "try.camera_refused": "The camera can not be used: {reason}",
   "try.camera_rate": "{fps} frames/s, {ms} ms each, {dropped} dropped",
   "try.camera_lost": "The stream ended: {reason}",
+  "try.camera_gone": "The camera has gone: unplugged, or taken back.",
   "try.private": "Images are answered by the server and kept nowhere.",
   "try.default": "The model's own is {value}",
   "try.reset": "Use it",

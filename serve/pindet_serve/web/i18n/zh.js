@@ -152,6 +152,7 @@ export default {
   "try.camera_refused": "无法使用摄像头：{reason}",
   "try.camera_rate": "{fps} 帧/秒，每帧 {ms} 毫秒，丢弃 {dropped} 帧",
   "try.camera_lost": "视频流已结束：{reason}",
+  "try.camera_gone": "摄像头已断开或被收回。",
   "try.private": "图片只交给服务器检测，不会被保存。",
   "try.default": "模型默认值为 {value}",
   "try.reset": "使用默认值",
