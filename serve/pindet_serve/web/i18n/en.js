@@ -125,6 +125,8 @@ export default {
   "event.release.withdrawn": "withdrawn",
   "event.service.redis_lost": "Redis lost",
   "event.service.redis_back": "Redis back",
+  "event.service.history_lost": "history lost",
+  "event.service.history_back": "history back",
   "event.training.started": "training started",
   "event.training.finished": "training finished",
   "event.training.failed": "training failed",

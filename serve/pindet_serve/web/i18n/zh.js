@@ -126,6 +126,8 @@ export default {
   "event.release.withdrawn": "已撤回",
   "event.service.redis_lost": "Redis 断开",
   "event.service.redis_back": "Redis 恢复",
+  "event.service.history_lost": "历史记录中断",
+  "event.service.history_back": "历史记录恢复",
   "event.training.started": "训练开始",
   "event.training.finished": "训练完成",
   "event.training.failed": "训练失败",
