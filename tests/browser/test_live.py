@@ -149,6 +149,9 @@ def test_charts_have_axes_and_say_what_they_show(server, open_page, scene):
 
 def test_events_are_listed_and_filtered(server, open_page, scene):
     page = open_page(server)
+    listed = page.get_by_role("list", name="Events")
+    listed.focus()  # with which it is scrolled by keyboard
+    expect(listed).to_be_focused()
     events = page.locator("#events li")
     expect(events.filter(has_text="model loaded")).to_have_count(1)
     expect(events.filter(has_text="detection")).to_have_count(0)
