@@ -85,6 +85,16 @@ def test_every_event_that_is_listed_has_words():
         assert type in said or (type.endswith(".") and any(one.startswith(type) for one in said)), type
 
 
+@pytest.mark.parametrize("language", ["en-US", "zh-CN"])
+def test_the_day_begins_at_hour_0(server, open_page, language):
+    page = open_page(server, "docs", locale=language)
+    midnight = """import("/web/format.js").then(({ clock, minute }) => {
+        const ms = new Date(2026, 0, 1, 0, 5).getTime();
+        return [clock(ms), minute(ms)];
+    })"""
+    assert page.evaluate(midnight) == ["00:05:00", "00:05"]
+
+
 def test_the_types_hold(tmp_path):
     """TypeScript's checker, strict, over the JSDoc: keys of the dictionaries, fields of answers, elements."""
     root = WEB.parents[1]
