@@ -328,6 +328,23 @@ def test_images_can_be_dropped_and_pasted(trying, pictures):
         expect(found(page)).to_contain_text("3 objects of 3")
 
 
+def test_a_file_that_is_dropped_beside_the_view_is_taken_while_it_is_shown(trying, pictures):
+    page = trying()
+    script = """([bytes, place]) => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([new Uint8Array(bytes)], place + ".png", { type: "image/png" }));
+        const options = { dataTransfer, bubbles: true, cancelable: true };
+        return ["dragover", "drop"].map((type) =>
+            document.querySelector(place).dispatchEvent(new DragEvent(type, options)));
+    }"""
+    for place in ("header", "footer"):
+        assert page.evaluate(script, [list(pictures[0]["buffer"]), place]) == [False, False], "the browser opens it"
+        expect(page.locator(FACTS)).to_contain_text(f"{place}.png")
+    page.get_by_role("link", name="Models").click()
+    expect(page.locator(".try")).to_have_count(0)
+    assert page.evaluate(script, [list(pictures[0]["buffer"]), "header"]) == [True, True]
+
+
 def test_what_is_tried_is_no_history(trying, pictures, server):
     before = httpx.get(f"{server.url}/v1/statistics").json()["images"]
     page = trying()

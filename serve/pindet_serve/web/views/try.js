@@ -113,7 +113,7 @@ class TryView {
       ),
       h("p", { class: "muted small" }, t("try.keys")),
     );
-    this.#listen(root);
+    this.#listen();
     void this.#start();
   }
 
@@ -125,15 +125,15 @@ class TryView {
     this.overlay.close();
   }
 
-  /** @param {HTMLElement} root */
-  #listen(root) {
+  #listen() {
     const { signal } = this.leave;
-    root.addEventListener("dragover", (event) => {
+    // A file that is dropped beside the view would be opened instead of the page.
+    document.addEventListener("dragover", (event) => {
       event.preventDefault();
       this.drop.classList.add("over");
     }, { signal });
-    root.addEventListener("dragleave", () => this.drop.classList.remove("over"), { signal });
-    root.addEventListener("drop", (event) => {
+    document.addEventListener("dragleave", () => this.drop.classList.remove("over"), { signal });
+    document.addEventListener("drop", (event) => {
       event.preventDefault();
       this.drop.classList.remove("over");
       this.#add([...(event.dataTransfer?.files ?? [])]);
