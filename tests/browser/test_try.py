@@ -131,6 +131,38 @@ def test_a_full_server_or_proxy_is_asked_again(trying, pictures, status, body):
     expect(found(page)).to_contain_text("3 objects of 3")
 
 
+@pytest.mark.parametrize("all", [True, False])
+def test_what_is_removed_does_not_hold_the_others_up(open_page, server, all):
+    """Neither while it is sent nor while it waits for a full server; the next are sent at once."""
+    page = open_page(server, "docs")
+    seen = page.evaluate("""async (all) => {
+        const { Tray } = await import("/web/tray.js");
+        const real = { fetch, setTimeout }, asked = [];
+        const frame = () => new Promise(requestAnimationFrame);
+        const until = async (done) => { while (!done()) await frame(); };
+        globalThis.setTimeout = () => 0;  // no pause ends by itself
+        globalThis.fetch = (address, { signal }) => new Promise((resolve, reject) => {
+            if (signal.aborted) return reject(signal.reason);
+            asked.push(signal);
+            if (asked.length === 1) resolve(new Response("{}", { status: 503 }));
+            else signal.addEventListener("abort", () => reject(signal.reason));
+        });
+        try {
+            const tray = new Tray(), file = new File([""], "a.png");
+            const items = [tray.add(file), tray.add(file), ...(all ? [] : [tray.add(file), tray.add(file)])];
+            await until(() => items[0].note && asked.length === 2);
+            if (all) tray.clear();
+            else items.slice(0, 2).forEach((item) => tray.remove(item));
+            if (all) for (let n = 0; n < 2; n++) items.push(tray.add(file));
+            await until(() => asked.length === 4);
+            return [asked[1].aborted, ...items.map((item) => item.state)];
+        } finally {
+            Object.assign(globalThis, real);
+        }
+    }""", all)  # fmt: skip
+    assert seen == [True, "working", "working", "working", "working"]
+
+
 def test_thumbs_that_are_not_chosen_have_their_pictures_and_marks(trying, pictures):
     page = trying()
     held = []
