@@ -93,6 +93,46 @@ def test_a_replica_that_is_gone_is_forgotten_whatever_view_is_shown(server, open
     assert left == ["here"]
 
 
+def test_a_replica_whose_clock_was_set_back_goes_on_and_what_comes_again_is_older(server, open_page):
+    page = open_page(server, "docs")
+    seen = page.evaluate("""async () => {
+        const { Store } = await import("/web/store.js");
+        const store = new Store(), now = Date.now(), seen = [];
+        const event = (number, queue, ts) => ({ id: `${now}-${number}`, type: "heartbeat", ts: now / 1000 + ts,
+            source: "r0", data: { throughput: 0, queue, model: {} } });
+        const snapshot = (reset, ...replicas) => ({ id: `${now}-0`, type: "snapshot", ts: now / 1000, source: "r0",
+            data: { reset, bus: {}, states: [], replicas: replicas.map((one) => ({ ...one, age: 0 })) } });
+        for (const one of [event(5, 1, 0), event(6, 2, -3600), snapshot(false, event(8, 4, -3598)),
+                           event(7, 3, -3599), snapshot(true), event(1, 5, -3597)]) {
+            store.take(one);
+            seen.push(store.replicas.get("r0").beat.queue);
+        }
+        return seen;
+    }""")
+    assert seen == [1, 2, 4, 4, 4, 5]
+
+
+def test_a_clock_that_is_set_forward_makes_replicas_silent_for_a_short_time_only(server, open_page):
+    page = open_page(server, "docs")
+    silent = page.evaluate("""async () => {
+        const { Store } = await import("/web/store.js");
+        const { isStale } = await import("/web/views/live-replicas.js");
+        const store = new Store(), real = Date.now, start = real(), silent = [];
+        let ahead = 0;
+        for (let second = 0; second < 300; second += 2) {
+            if (second === 100) ahead = 30_000;
+            const ms = start + second * 1000;
+            Date.now = () => ms + ahead;
+            store.take({ id: `${ms}-0`, type: "heartbeat", ts: ms / 1000, source: "r0",
+                data: { throughput: 0, queue: 0, model: {} } });
+            if (isStale(store.replicas.get("r0"), Date.now(), true)) silent.push(second);
+        }
+        Date.now = real;
+        return silent;
+    }""")
+    assert silent and min(silent) == 100 and max(silent) < 240
+
+
 def test_the_ticks_of_a_chart_are_whole_and_each_is_there_once(server, open_page):
     page = open_page(server, "docs")
     minutes, epochs = in_live(page, """

@@ -1,8 +1,10 @@
 // What the status feed has told so far, in bounded memory.
 
+import { follows } from "./socket.js";
+
 /** @typedef {StatusEvent & { at: number }} Seen `at`: when it happened by this machine's clock, ms since 1970 */
 /** @typedef {{ at: number, throughput: number, p50: number | null, p95: number | null, queue: number }} Sample */
-/** @typedef {{ source: string, heardAt: number, ts: number, beat: Heartbeat, samples: Sample[] }} Replica */
+/** @typedef {{ source: string, heardAt: number, last: string, beat: Heartbeat, samples: Sample[] }} Replica */
 /** @typedef {{ id: string, status: string, heardAt: number, data: Record<string, any>, points: Map<number,
  *   Record<string, number>> }} Training */
 /** @typedef {{ id: string, status: string, done: number, total: number | null, error: string, at: number }} Job */
@@ -15,6 +17,8 @@ const JOBS = 50;
 const REMEMBERED = 2000;
 /** A replica that was silent for so long is gone, ms. */
 const FORGET_MS = 180_000;
+/** The least delay is that of about so long, ms: this machine's clock may be set, or drift. */
+const LEAST_OF_MS = 60_000;
 
 /** Everything that the Live view shows; dispatches `change` after each event. */
 export class Store extends EventTarget {
@@ -30,7 +34,7 @@ export class Store extends EventTarget {
   listed = 0;
   #started = false;
   /** @type {Set<string>} */ #told = new Set();
-  #offsets = { shared: Infinity, own: Infinity };
+  #offsets = { shared: offset(Infinity), own: offset(Infinity) };
 
   /** @param {StatusEvent} event */
   take(event) {
@@ -52,7 +56,10 @@ export class Store extends EventTarget {
   #takeSnapshot(event) {
     const snapshot = /** @type {Snapshot} */ (event.data);
     const now = Date.now();
-    this.#offsets = { shared: now - event.ts * 1000, own: now - event.ts * 1000 };
+    const delay = now - event.ts * 1000;
+    this.#offsets = { shared: offset(delay), own: offset(delay) };
+    // Ids may begin anew.
+    if (snapshot.reset) { for (const replica of this.replicas.values()) replica.last = ""; }
     this.bus = snapshot.bus;
     if (snapshot.reset && this.#started) {
       this.#list({ ...event, id: `gap-${event.id}`, type: "gap", at: now });
@@ -77,7 +84,7 @@ export class Store extends EventTarget {
   }
 
   /**
-   * When it happened by this machine's clock: the least delay ever seen is taken for no delay at all. What a replica
+   * When it happened by this machine's clock: the least delay seen lately is taken for no delay at all. What a replica
    * tells only to its own clients has no time of its own in its id.
    *
    * @param {StatusEvent} event
@@ -87,8 +94,11 @@ export class Store extends EventTarget {
     const kind = local === undefined ? "shared" : "own";
     const stamp = kind === "shared" ? ms : event.ts * 1000;
     const now = Date.now();
-    this.#offsets[kind] = Math.min(this.#offsets[kind], now - stamp);
-    return Math.min(now, stamp + this.#offsets[kind]);
+    const known = this.#offsets[kind];
+    if (now > known.until) this.#offsets[kind] = { ...offset(Infinity), before: known.least };
+    const { before, least } = this.#offsets[kind];
+    this.#offsets[kind].least = Math.min(least, now - stamp);
+    return Math.min(now, stamp + Math.min(before, least, now - stamp));
   }
 
   /** @param {Seen} event */
@@ -127,9 +137,10 @@ export class Store extends EventTarget {
   #beat(event) {
     const beat = /** @type {Heartbeat} */ (event.data);
     const known = this.replicas.get(event.source);
-    const replica = known ?? { source: event.source, heardAt: 0, ts: 0, beat, samples: [] };
+    const replica = known ?? { source: event.source, heardAt: 0, last: "", beat, samples: [] };
     if (!known) this.replicas.set(event.source, replica);
-    if (event.ts > replica.ts) Object.assign(replica, { ts: event.ts, beat });
+    // By place, as a replica's clock may be set; what comes again after a snapshot is older than what that told.
+    if (!replica.last || follows(event.id, replica.last)) Object.assign(replica, { last: event.id, beat });
     replica.heardAt = Math.max(replica.heardAt, event.at);
     const { samples } = replica;
     const place = samples.findLastIndex((other) => other.at <= event.at);
@@ -163,6 +174,11 @@ export class Store extends EventTarget {
     if (status === "deleted") this.jobs.delete(id);
     else keep(this.jobs, id, { id, status, done, total, error, at: event.at }, JOBS);
   }
+}
+
+/** The least delay in the present time and the one before. @param {number} least ms */
+function offset(least) {
+  return { before: least, least, until: Date.now() + LEAST_OF_MS };
 }
 
 /** @param {StatusEvent} event of a training */
