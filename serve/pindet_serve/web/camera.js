@@ -43,7 +43,7 @@ class Camera extends EventTarget {
       // While the person was asked, the view was left, or the button pressed again.
       if (attempt !== this.#attempt) return release(media);
       this.#media = media;
-      // Of an unplugged camera the video keeps the last frame.
+      // The video would keep the last frame.
       const ended = () => media === this.#media && this.#fail(t("try.camera_gone"));
       for (const track of media.getTracks()) track.addEventListener("ended", ended);
       this.#video.srcObject = media;

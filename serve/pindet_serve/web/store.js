@@ -2,13 +2,6 @@
 
 import { follows } from "./socket.js";
 
-/** @typedef {StatusEvent & { at: number }} Seen `at`: when it happened by this machine's clock, ms since 1970 */
-/** @typedef {{ at: number, throughput: number, p50: number | null, p95: number | null, queue: number }} Sample */
-/** @typedef {{ source: string, heardAt: number, last: string, beat: Heartbeat, samples: Sample[] }} Replica */
-/** @typedef {{ id: string, status: string, heardAt: number, data: Record<string, any>, points: Map<number,
- *   Record<string, number>> }} Training */
-/** @typedef {{ id: string, status: string, done: number, total: number | null, error: string, at: number }} Job */
-
 const SAMPLES = 480;
 const EVENTS = 400;
 const DETECTIONS = 100;
@@ -25,7 +18,7 @@ export class Store extends EventTarget {
   /** @type {Map<string, Replica>} */ replicas = new Map();
   /** @type {Map<string, Training>} */ trainings = new Map();
   /** @type {Map<string, Job>} */ jobs = new Map();
-  /** @type {{ backend: string, state: string, dropped: number } | null} */ bus = null;
+  /** @type {Snapshot["bus"] | null} */ bus = null;
   /** @type {Seen[]} newest last */ events = [];
   /** @type {Seen[]} newest last */ detections = [];
   /** What the release agent said last, as JSON; empty if none was heard of, null before the first snapshot. */
@@ -95,10 +88,9 @@ export class Store extends EventTarget {
     const stamp = kind === "shared" ? ms : event.ts * 1000;
     const now = Date.now();
     const known = this.#offsets[kind];
-    if (now > known.until) this.#offsets[kind] = { ...offset(Infinity), before: known.least };
-    const { before, least } = this.#offsets[kind];
-    this.#offsets[kind].least = Math.min(least, now - stamp);
-    return Math.min(now, stamp + Math.min(before, least, now - stamp));
+    if (now > known.until) Object.assign(known, offset(Infinity), { before: known.least });
+    known.least = Math.min(known.least, now - stamp);
+    return Math.min(now, stamp + Math.min(known.before, known.least));
   }
 
   /** @param {Seen} event */
@@ -189,7 +181,7 @@ function runOf({ data, source }) {
 /**
  * @param {Training} training
  * @param {number} epoch
- * @param {Record<string, number>} metrics
+ * @param {Metrics} metrics
  */
 function plot({ points }, epoch, metrics) {
   points.set(epoch, { ...points.get(epoch), ...metrics });

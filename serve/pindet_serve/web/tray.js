@@ -3,11 +3,6 @@
 import { ApiError, send } from "./api.js";
 import { t } from "./i18n.js";
 
-/** @typedef {{ name: string, file: Blob, state: "waiting" | "working" | "done" | "failed", note: string,
- *   version: number, bitmap?: ImageBitmap | null, preview?: ImageBitmap | null, answer: ImageAnswer | null,
- *   model: ModelName | null, error: unknown }} Item
- *   `version` counts its changes; `bitmap` and `preview` are undefined until they are read, null if they can not be */
-
 /** Objects with a lower score are not asked for; the slider has everything above at hand. */
 export const LEAST = 0.02;
 const AT_ONCE = 2;

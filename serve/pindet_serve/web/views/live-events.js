@@ -4,8 +4,6 @@ import { fill, h } from "../dom.js";
 import { clock, moment, number } from "../format.js";
 import { t, tOr } from "../i18n.js";
 
-/** @typedef {import("../store.js").Seen} Seen */
-
 const FAMILIES = /** @type {const} */ (["model", "release", "training", "pipeline", "job", "service", "detection"]);
 const SHOWN = 150;
 const BAD = /refused|failed|lost|damaged|^gap$/;

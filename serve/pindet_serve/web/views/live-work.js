@@ -6,8 +6,6 @@ import { age, number, percent } from "../format.js";
 import { t, tOr } from "../i18n.js";
 import { card } from "../table.js";
 
-/** @typedef {import("../store.js").Training} Training */
-
 /** A training that said nothing for so long may be gone, ms. */
 const SILENT_MS = 10 * 60_000;
 /** A running job tells twice a second. */
@@ -22,11 +20,7 @@ export function trainings() {
   const cards = new Map();
   return {
     element,
-    /**
-     * @param {Store} store
-     * @param {number} now
-     * @param {boolean} isLive
-     */
+    /** @type {Update} */
     update(store, now, isLive) {
       element.hidden = store.trainings.size === 0;
       for (const [id, shown] of cards) {
@@ -126,11 +120,7 @@ export function jobs() {
   element.id = "jobs";
   return {
     element,
-    /**
-     * @param {Store} store
-     * @param {number} now
-     * @param {boolean} isLive
-     */
+    /** @type {Update} */
     update(store, now, isLive) {
       element.hidden = store.jobs.size === 0;
       fill(
@@ -162,12 +152,7 @@ export function jobs() {
   };
 }
 
-/**
- * How the state of a training or job is marked.
- *
- * @param {string} status
- * @param {boolean} stale whether it may be another by now
- */
+/** How the state of a training or job is marked. @param {string} status @param {boolean} stale */
 function tagOf(status, stale) {
   return `tag ${stale ? "warn" : status === "failed" ? "bad" : status === "finished" ? "good" : ""}`;
 }

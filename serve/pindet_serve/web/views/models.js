@@ -48,7 +48,7 @@ function changes(type) {
  * @param {App} app
  * @param {Model} model
  * @param {Release[]} releases
- * @param {() => Promise<void>} load
+ * @param {Load} load
  */
 function draw(app, model, releases, load) {
   const buttons = releases.some((release) => mayChange(app, release))
@@ -132,7 +132,7 @@ function split(key) {
 /**
  * @param {App} app
  * @param {Model} model
- * @param {() => Promise<void>} load
+ * @param {Load} load
  */
 function actions(app, model, load) {
   if (!app.session.may("operator")) return h("small", { class: "muted" }, t("models.need_operator"));
@@ -152,7 +152,7 @@ function actions(app, model, load) {
 
 /**
  * @param {Model} model
- * @param {() => Promise<void>} load
+ * @param {Load} load
  */
 async function rollBack(model, load) {
   const run = async () => {
@@ -165,7 +165,7 @@ async function rollBack(model, load) {
   ) await load();
 }
 
-/** @param {() => Promise<void>} load */
+/** @param {Load} load */
 async function reload(load) {
   const accept = h("input", { type: "checkbox", id: "accept" });
   const run = async () => {
