@@ -85,6 +85,16 @@ def test_every_event_that_is_listed_has_words():
         assert type in said or (type.endswith(".") and any(one.startswith(type) for one in said)), type
 
 
+def test_every_deed_that_is_recorded_has_words():
+    said = [key.removeprefix("users.did.") for key in dictionary("en") if key.startswith("users.did.")]
+    recorded = re.compile(r'(?:\baction=|_entry\(request, admin, )f?"([a-z_]+(?:\.[a-z_]+|\.(?=\{))?)"?')
+    deeds = {deed for path in WEB.parent.rglob("*.py") for deed in recorded.findall(path.read_text("utf-8"))}
+    assert {"sign_in", "user.create", "user.remove", "release."} <= deeds
+    deeds |= {"model.reload", "model.rollback"}  # taken from the addresses that were asked
+    for deed in deeds:
+        assert deed in said or (deed.endswith(".") and any(one.startswith(deed) for one in said)), deed
+
+
 @pytest.mark.parametrize("language", ["en-US", "zh-CN"])
 def test_the_day_begins_at_hour_0(server, open_page, language):
     page = open_page(server, "docs", locale=language)

@@ -80,7 +80,7 @@ def test_an_administrator_manages_users(guarded, open_page, sign_in):
     expect(row).to_have_count(0)
     deeds = page.locator("#deeds tbody tr")
     page.reload()
-    expect(deeds.filter(has_text="user.remove").filter(has_text="chen").first).to_contain_text("admin")
+    expect(deeds.filter(has_text="user removed").filter(has_text="chen").first).to_contain_text("admin")
 
 
 def test_the_last_administrator_can_not_be_lost(guarded, open_page, sign_in):

@@ -43,7 +43,7 @@ export function mount(root, app) {
 /**
  * @param {User[]} users
  * @param {App} app
- * @param {() => Promise<void>} load
+ * @param {Load} load
  */
 function table(users, app, load) {
   const head = [t("common.name"), t("users.role"), t("users.state"), t("users.created"), t("users.actions")];
@@ -54,7 +54,7 @@ function table(users, app, load) {
 /**
  * @param {User} user
  * @param {App} app
- * @param {() => Promise<void>} load
+ * @param {Load} load
  */
 function row(user, app, load) {
   const own = user.name === app.session.me?.name;
@@ -104,7 +104,7 @@ function row(user, app, load) {
  *
  * @param {User} user
  * @param {Record<string, unknown>} json
- * @param {() => Promise<void>} load
+ * @param {Load} load
  * @param {HTMLElement} control
  * @param {string} title of the question whether to; empty where none is needed
  * @returns {Promise<boolean>} whether it was carried out
@@ -115,15 +115,15 @@ async function change(user, json, load, control, title) {
     notify(t("users.changed", { name: user.name }));
   };
   if (title) {
-    const act = { action: t("users.confirm"), danger: true, run };
-    if (!(await confirm(title, [h("p", {}, t("users.ends"))], act))) return false;
+    const act = { action: t("stage.change"), danger: true, run };
+    if (!(await confirm(title, [h("p", {}, t("users.remove_text"))], act))) return false;
   } else await run().catch((error) => notify(told(error), "bad"));
   await load();
   if (document.activeElement === document.body) document.getElementById(control.id)?.focus();
   return true;
 }
 
-/** @param {() => Promise<void>} load */
+/** @param {Load} load */
 async function add(load) {
   const name = h("input", { id: "new-name", required: true, maxLength: 64, autocomplete: "off" });
   const password = passwordInput("new-password");
@@ -145,7 +145,7 @@ async function add(load) {
 
 /**
  * @param {User} user
- * @param {() => Promise<void>} load
+ * @param {Load} load
  */
 async function reset(user, load) {
   const password = passwordInput("new-password");
@@ -161,7 +161,7 @@ async function reset(user, load) {
 
 /**
  * @param {User} user
- * @param {() => Promise<void>} load
+ * @param {Load} load
  */
 async function remove(user, load) {
   const run = async () => {
@@ -199,7 +199,7 @@ function deed(one) {
     {},
     h("td", { class: "nowrap" }, moment(one.at_ms)),
     h("td", {}, one.actor),
-    h("td", {}, one.action),
+    h("td", {}, tOr(`users.did.${one.action}`, one.action)),
     h(
       "td",
       {},
