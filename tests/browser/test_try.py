@@ -507,6 +507,20 @@ def test_another_release_brings_its_own_threshold(make_server, make_release, mak
     expect(page.locator("aside")).to_contain_text("own is 0.70")
 
 
+def test_a_server_that_returns_with_another_release_brings_its_threshold_too(
+    make_server, make_release, make_bundle, open_page, tmp_path
+):
+    remote = tmp_path / "remote"
+    server = make_server(make_release(remote, make_bundle(tmp_path / "one"), "v1.0.0"))
+    page = open_page(server, "try", ready=".chips .chip")
+    expect(page.locator("#connection")).to_have_text("Live")
+    expect(page.locator("output")).to_have_text("0.50")
+    server.stop()
+    make_release(remote, make_bundle(tmp_path / "other", score=0.8, score_threshold=0.7), "v1.1.0")
+    server.start()
+    expect(page.locator("output")).to_have_text("0.70")  # when the process before is silent
+
+
 def test_the_rate_of_a_camera_begins_anew_with_it(trying):
     page = trying()
     page.evaluate("""async () => {
