@@ -109,6 +109,30 @@ def test_a_sign_in_that_ends_is_asked_for_again_and_nothing_is_lost(
     expect(page.get_by_label("Detections")).to_be_checked()
 
 
+def test_a_language_that_is_chosen_in_the_sign_in_is_that_of_the_page_behind_it(guarded, open_page, token_of, sign_in):
+    page = open_page(guarded, token=token_of(guarded, "operator"))
+    expect(page.locator("#connection")).to_have_text("Live")
+    over = {"status": 401, "json": {"title": "Sign-in needed", "status": 401, "detail": "no valid token"}}
+    page.route("**/v1/releases", lambda route: route.fulfill(**over))
+    page.get_by_role("link", name="Models").click()
+    expect(page.locator("#sign-in h1")).to_have_text("Sign in again")
+    page.unroute_all()
+    page.get_by_role("dialog").get_by_role("button", name="中文").click()
+    expect(page.locator("#sign-in h1")).to_have_text("请重新登录")
+    sign_in(page, "operator")
+    expect(page.get_by_role("link", name="实时")).to_be_visible()
+    expect(page.get_by_role("heading", name="发布版本")).to_be_visible()
+    # Drawn in it already: to be signed in once more changes nothing.
+    page.get_by_role("link", name="历史").click()
+    page.evaluate("document.querySelector('main').firstChild.id = 'kept'")
+    page.route("**/v1/statistics*", lambda route: route.fulfill(**over))
+    page.get_by_role("button", name="刷新").click()
+    expect(page.locator("#sign-in h1")).to_have_text("请重新登录")
+    page.unroute_all()
+    sign_in(page, "operator")
+    expect(page.locator("#kept")).to_have_count(1)
+
+
 def test_a_sign_in_is_renewed_in_time(guarded, open_page, token_of):
     token = token_of(guarded, "operator")
     page = open_page(guarded, token=token, renew_at=0)

@@ -29,6 +29,14 @@ def asked():
     return whole, begun
 
 
+def published():
+    """The types of events that the Python sources publish; of those that are put together, the beginning."""
+    call = re.compile(r'(?:\b_?publish|append_local|announce)\(\s*f?"([a-z_]+(?:\.[a-z_]+|\.(?=\{))?)')
+    folders = (WEB.parent, WEB.parents[2] / "src/pindet")
+    texts = [path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py")]
+    return {type for text in texts for type in call.findall(text)}
+
+
 def test_both_languages_have_the_same_keys():
     english, chinese = dictionary("en"), dictionary("zh")
 
@@ -66,6 +74,35 @@ def test_every_key_that_is_asked_for_is_there_and_every_one_there_is_asked_for()
         assert any(key.startswith(start) for key in english), start
     unused = {key for key in english if key not in whole and not any(key.startswith(start) for start in begun)}
     assert unused == set()
+
+
+def test_every_event_that_is_listed_has_words():
+    said = [key.removeprefix("event.") for key in dictionary("en") if key.startswith("event.")]
+    unlisted = {"heartbeat", "snapshot", "ping", "training.progress"}  # the page shows what they tell, not them
+    types = published() - unlisted
+    assert {"model.loaded", "service.redis_lost", "service.history_lost", "training.started", "job."} <= types
+    for type in types:
+        assert type in said or (type.endswith(".") and any(one.startswith(type) for one in said)), type
+
+
+def test_every_deed_that_is_recorded_has_words():
+    said = [key.removeprefix("users.did.") for key in dictionary("en") if key.startswith("users.did.")]
+    recorded = re.compile(r'(?:\baction=|_entry\(request, admin, )f?"([a-z_]+(?:\.[a-z_]+|\.(?=\{))?)"?')
+    deeds = {deed for path in WEB.parent.rglob("*.py") for deed in recorded.findall(path.read_text("utf-8"))}
+    assert {"sign_in", "user.create", "user.remove", "release."} <= deeds
+    deeds |= {"model.reload", "model.rollback"}  # taken from the addresses that were asked
+    for deed in deeds:
+        assert deed in said or (deed.endswith(".") and any(one.startswith(deed) for one in said)), deed
+
+
+@pytest.mark.parametrize("language", ["en-US", "zh-CN"])
+def test_the_day_begins_at_hour_0(server, open_page, language):
+    page = open_page(server, "docs", locale=language)
+    midnight = """import("/web/format.js").then(({ clock, minute }) => {
+        const ms = new Date(2026, 0, 1, 0, 5).getTime();
+        return [clock(ms), minute(ms)];
+    })"""
+    assert page.evaluate(midnight) == ["00:05:00", "00:05"]
 
 
 def test_the_types_hold(tmp_path):

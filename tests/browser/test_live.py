@@ -93,6 +93,46 @@ def test_a_replica_that_is_gone_is_forgotten_whatever_view_is_shown(server, open
     assert left == ["here"]
 
 
+def test_a_replica_whose_clock_was_set_back_goes_on_and_what_comes_again_is_older(server, open_page):
+    page = open_page(server, "docs")
+    seen = page.evaluate("""async () => {
+        const { Store } = await import("/web/store.js");
+        const store = new Store(), now = Date.now(), seen = [];
+        const event = (number, queue, ts) => ({ id: `${now}-${number}`, type: "heartbeat", ts: now / 1000 + ts,
+            source: "r0", data: { throughput: 0, queue, model: {} } });
+        const snapshot = (reset, ...replicas) => ({ id: `${now}-0`, type: "snapshot", ts: now / 1000, source: "r0",
+            data: { reset, bus: {}, states: [], replicas: replicas.map((one) => ({ ...one, age: 0 })) } });
+        for (const one of [event(5, 1, 0), event(6, 2, -3600), snapshot(false, event(8, 4, -3598)),
+                           event(7, 3, -3599), snapshot(true), event(1, 5, -3597)]) {
+            store.take(one);
+            seen.push(store.replicas.get("r0").beat.queue);
+        }
+        return seen;
+    }""")
+    assert seen == [1, 2, 4, 4, 4, 5]
+
+
+def test_a_clock_that_is_set_forward_makes_replicas_silent_for_a_short_time_only(server, open_page):
+    page = open_page(server, "docs")
+    silent = page.evaluate("""async () => {
+        const { Store } = await import("/web/store.js");
+        const { isStale } = await import("/web/views/live-replicas.js");
+        const store = new Store(), real = Date.now, start = real(), silent = [];
+        let ahead = 0;
+        for (let second = 0; second < 300; second += 2) {
+            if (second === 100) ahead = 30_000;
+            const ms = start + second * 1000;
+            Date.now = () => ms + ahead;
+            store.take({ id: `${ms}-0`, type: "heartbeat", ts: ms / 1000, source: "r0",
+                data: { throughput: 0, queue: 0, model: {} } });
+            if (isStale(store.replicas.get("r0"), Date.now(), true)) silent.push(second);
+        }
+        Date.now = real;
+        return silent;
+    }""")
+    assert silent and min(silent) == 100 and max(silent) < 240
+
+
 def test_the_ticks_of_a_chart_are_whole_and_each_is_there_once(server, open_page):
     page = open_page(server, "docs")
     minutes, epochs = in_live(page, """
@@ -149,6 +189,9 @@ def test_charts_have_axes_and_say_what_they_show(server, open_page, scene):
 
 def test_events_are_listed_and_filtered(server, open_page, scene):
     page = open_page(server)
+    listed = page.get_by_role("list", name="Events")
+    listed.focus()  # with which it is scrolled by keyboard
+    expect(listed).to_be_focused()
     events = page.locator("#events li")
     expect(events.filter(has_text="model loaded")).to_have_count(1)
     expect(events.filter(has_text="detection")).to_have_count(0)
@@ -174,6 +217,50 @@ def test_a_job_shows_its_progress(server, open_page, scene, png, tmp_path):
     expect(page.locator("#jobs li", has_text=job["id"][:8])).to_contain_text("finished")
     expect(page.locator("#jobs li", has_text=job["id"][:8])).to_contain_text("2 frames / 2 (100%)")
     expect(page.locator("#events li", has_text="job finished").first).to_be_visible()
+
+
+def test_a_running_job_that_is_not_heard_of_is_stale_and_dropped_when_nobody_knows_it(server, open_page):
+    silent, known, unknown = in_live(open_page(server, "docs"), """
+        const real = Date.now, start = real();
+        const event = (type, id, ms = real()) => ({
+            id: `${ms}-0`, type, ts: ms / 1000, source: "r0", data: { id, done: 1, total: 4 } });
+        const shown = () => [...root.querySelectorAll("#jobs li")].map((one) => [
+            one.querySelector("code").textContent, one.querySelector(".tag").className.trim(),
+            one.querySelector("progress") !== null, one.textContent.includes("heard 2 min 0 s ago")]);
+        for (const id of ["one", "two"]) store.take(event("job.running", id, start));
+        Date.now = () => start + 120_000;
+        await drawn();
+        const all = [shown()];
+        Date.now = real;
+        const snapshot = (...states) => store.take({ id: `${start}-0`, type: "snapshot", ts: start / 1000, source: "r0",
+            data: { reset: true, bus: {}, replicas: [], states } });
+        snapshot();
+        await drawn();
+        all.push(shown().length);
+        snapshot({ ...event("job.running", "two", start), age: 0 });
+        await drawn();
+        return [...all, shown().map(([id]) => id)];
+    """)  # fmt: skip
+    assert silent == [["two", "tag warn", False, True], ["one", "tag warn", False, True]]
+    assert known == 2, "a snapshot without jobs tells nothing of them"
+    assert unknown == ["two"]
+
+
+def test_a_training_that_is_silent_looks_so(server, open_page):
+    heard, silent = in_live(open_page(server, "docs"), """
+        const real = Date.now, start = real();
+        const data = { run: "r1", epoch: 1, epochs: 3 };
+        store.take({ id: `${start}-0`, type: "training.progress", ts: start / 1000, source: "t", data });
+        const shown = () => [root.querySelector("#trainings .tag").className.trim(),
+                             root.querySelector("#trainings progress").hidden];
+        await drawn();
+        const all = [shown()];
+        Date.now = () => start + 700_000;
+        await drawn();
+        Date.now = real;
+        return [...all, shown()];
+    """)  # fmt: skip
+    assert (heard, silent) == (["tag", False], ["tag warn", True])
 
 
 def test_a_training_of_another_process_shows_with_its_curves(make_server, redis_server, open_page):

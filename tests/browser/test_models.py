@@ -95,6 +95,39 @@ def test_releases_are_loaded_and_rolled_back_by_who_may(make_server, released, o
     expect(rows.nth(0)).to_contain_text("can not be read")
 
 
+def test_a_server_that_returns_with_another_release_is_shown_with_it(make_server, released, open_page):
+    server = make_server(released("v1.0.0", 0.9))
+    page = open_page(server, "models", ready=".pairs")
+    served = page.locator(".pairs").first
+    expect(page.locator("#connection")).to_have_text("Live")
+    expect(served).to_contain_text("detector v1.0.0")
+    server.stop()
+    expect(page.locator("#connection")).to_have_text("Not connected")
+    released("v1.1.0", 0.8)
+    server.start()
+    expect(served).to_contain_text("detector v1.1.0")
+
+
+def test_what_changed_while_others_were_told_is_asked_for(server, open_page):
+    page = open_page(server, "docs")
+    asked = page.evaluate("""async () => {
+        const { Store } = await import("/web/store.js");
+        const { mount } = await import("/web/views/models.js");
+        const store = new Store();
+        let asked = 0;
+        const model = () => new Promise(() => asked++);
+        mount(document.createElement("main"), { store, model, forgetModel() {} });
+        const tell = (ms, type) => store.take({ id: `${ms}-0`, type, ts: ms / 1000, source: "r0", data: {} });
+        const now = Date.now(), all = [asked];
+        tell(now, "service.redis_back");
+        all.push(asked);
+        tell(now - 5000, "model.loaded");
+        all.push(asked);
+        return all;
+    }""")
+    assert asked == [1, 1, 2], "the late one, behind the newest"
+
+
 @pytest.mark.parametrize(("url", "leads_to"), [("/mlflow/", "{server}/mlflow/"), ("", "http://mlflow:5000/")])
 def test_a_run_is_linked_where_browsers_find_mlflow(make_server, released, open_page, url, leads_to):
     source = released("v1.0.0", 0.9)

@@ -102,6 +102,16 @@ def test_an_image_that_fails_shows_its_own_reason(trying, pictures):
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
+def test_an_image_that_failed_is_removed_with_the_mouse_too(trying):
+    page = trying()
+    put(page, BROKEN)
+    expect(page.get_by_role("alert")).to_contain_text("broken.jpg")
+    expect(page.get_by_role("button", name="Save")).to_have_count(0)
+    page.get_by_role("button", name="Remove broken.jpg").click()
+    expect(page.get_by_text("No image yet.")).to_be_visible()
+    expect(page.get_by_role("button", name="Remove")).to_have_count(0)
+
+
 def test_an_image_that_is_too_large_for_the_server_says_so(trying):
     page = trying()
     put(page, {"name": "large.png", "mimeType": "image/png", "buffer": b"\x89PNG" + bytes(5 * 2**20)})
@@ -119,6 +129,38 @@ def test_a_full_server_or_proxy_is_asked_again(trying, pictures, status, body):
     put(page, pictures[0])
     expect(page.get_by_text("The server is full; trying again in 1 s.")).to_be_visible()
     expect(found(page)).to_contain_text("3 objects of 3")
+
+
+@pytest.mark.parametrize("all", [True, False])
+def test_what_is_removed_does_not_hold_the_others_up(open_page, server, all):
+    """Neither while it is sent nor while it waits for a full server; the next are sent at once."""
+    page = open_page(server, "docs")
+    seen = page.evaluate("""async (all) => {
+        const { Tray } = await import("/web/tray.js");
+        const real = { fetch, setTimeout }, asked = [];
+        const frame = () => new Promise(requestAnimationFrame);
+        const until = async (done) => { while (!done()) await frame(); };
+        globalThis.setTimeout = () => 0;  // no pause ends by itself
+        globalThis.fetch = (address, { signal }) => new Promise((resolve, reject) => {
+            if (signal.aborted) return reject(signal.reason);
+            asked.push(signal);
+            if (asked.length === 1) resolve(new Response("{}", { status: 503 }));
+            else signal.addEventListener("abort", () => reject(signal.reason));
+        });
+        try {
+            const tray = new Tray(), file = new File([""], "a.png");
+            const items = [tray.add(file), tray.add(file), ...(all ? [] : [tray.add(file), tray.add(file)])];
+            await until(() => items[0].note && asked.length === 2);
+            if (all) tray.clear();
+            else items.slice(0, 2).forEach((item) => tray.remove(item));
+            if (all) for (let n = 0; n < 2; n++) items.push(tray.add(file));
+            await until(() => asked.length === 4);
+            return [asked[1].aborted, ...items.map((item) => item.state)];
+        } finally {
+            Object.assign(globalThis, real);
+        }
+    }""", all)  # fmt: skip
+    assert seen == [True, "working", "working", "working", "working"]
 
 
 def test_thumbs_that_are_not_chosen_have_their_pictures_and_marks(trying, pictures):
@@ -255,6 +297,24 @@ def test_a_picture_that_can_not_be_saved_says_why(trying, pictures):
     expect(page.locator("#notices")).to_contain_text("The picture is too large for this browser to save.")
 
 
+def test_a_transparent_picture_does_not_show_the_one_before(open_page, server):
+    page = open_page(server, "docs")
+    seen = page.evaluate("""async () => {
+        const { Overlay } = await import("/web/overlay.js");
+        const overlay = new Overlay(), canvas = new OffscreenCanvas(9, 9), seen = [];
+        document.body.replaceChildren(overlay.element);
+        for (const colour of ["#ff0000", "transparent"]) {
+            canvas.getContext("2d").clearRect(0, 0, 9, 9);
+            canvas.getContext("2d").fillStyle = colour;
+            canvas.getContext("2d").fillRect(0, 0, 9, 9);
+            overlay.show(await createImageBitmap(canvas), 9, 9);
+            seen.push([...overlay.picture.getContext("2d").getImageData(4, 4, 1, 1).data]);
+        }
+        return seen;
+    }""")
+    assert seen == [[255, 0, 0, 255], [0, 0, 0, 0]]
+
+
 def test_labels_can_be_read_on_each_colour(open_page, server):
     page = open_page(server, "docs")
     colours, ink = page.evaluate("import('/web/overlay.js').then(({ COLOURS, INK }) => [COLOURS, INK])")
@@ -298,6 +358,23 @@ def test_images_can_be_dropped_and_pasted(trying, pictures):
         page.evaluate(script, [list(pictures[0]["buffer"]), kind])
         expect(page.locator(FACTS)).to_contain_text(f"{kind}.png")
         expect(found(page)).to_contain_text("3 objects of 3")
+
+
+def test_a_file_that_is_dropped_beside_the_view_is_taken_while_it_is_shown(trying, pictures):
+    page = trying()
+    script = """([bytes, place]) => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([new Uint8Array(bytes)], place + ".png", { type: "image/png" }));
+        const options = { dataTransfer, bubbles: true, cancelable: true };
+        return ["dragover", "drop"].map((type) =>
+            document.querySelector(place).dispatchEvent(new DragEvent(type, options)));
+    }"""
+    for place in ("header", "footer"):
+        assert page.evaluate(script, [list(pictures[0]["buffer"]), place]) == [False, False], "the browser opens it"
+        expect(page.locator(FACTS)).to_contain_text(f"{place}.png")
+    page.get_by_role("link", name="Models").click()
+    expect(page.locator(".try")).to_have_count(0)
+    assert page.evaluate(script, [list(pictures[0]["buffer"]), "header"]) == [True, True]
 
 
 def test_what_is_tried_is_no_history(trying, pictures, server):
@@ -362,6 +439,21 @@ def test_two_clicks_open_one_camera(trying):
     assert page.evaluate(LIVE_TRACKS) == 0
 
 
+def test_a_camera_that_is_unplugged_stops_and_says_so(trying):
+    page = trying()
+    page.evaluate(MEDIA)
+    button = page.get_by_role("button", name="Use the camera")
+    gone = page.get_by_role("alert").filter(has_text="The camera has gone")
+    for shown in (1, 0):  # the second time it is the track of the first that ends
+        button.click()
+        page.wait_for_function("() => globalThis.allow?.length")
+        page.evaluate("allow.pop()()")
+        expect(page.locator(FACTS)).to_contain_text("frames/s")
+        page.evaluate("tracks[0].dispatchEvent(new Event('ended'))")
+        expect(gone).to_have_count(shown)
+    assert page.evaluate("import('/web/camera.js').then(({ camera }) => camera.running)")
+
+
 def test_a_camera_that_is_refused_says_so_beside_the_images_too(trying, pictures):
     page = trying()
     put(page, pictures[0])
@@ -413,6 +505,20 @@ def test_another_release_brings_its_own_threshold(make_server, make_release, mak
     httpx.post(f"{server.url}/v1/model/reload", timeout=60).raise_for_status()
     expect(page.locator("output")).to_have_text("0.70")
     expect(page.locator("aside")).to_contain_text("own is 0.70")
+
+
+def test_a_server_that_returns_with_another_release_brings_its_threshold_too(
+    make_server, make_release, make_bundle, open_page, tmp_path
+):
+    remote = tmp_path / "remote"
+    server = make_server(make_release(remote, make_bundle(tmp_path / "one"), "v1.0.0"))
+    page = open_page(server, "try", ready=".chips .chip")
+    expect(page.locator("#connection")).to_have_text("Live")
+    expect(page.locator("output")).to_have_text("0.50")
+    server.stop()
+    make_release(remote, make_bundle(tmp_path / "other", score=0.8, score_threshold=0.7), "v1.1.0")
+    server.start()
+    expect(page.locator("output")).to_have_text("0.70")  # when the process before is silent
 
 
 def test_the_rate_of_a_camera_begins_anew_with_it(trying):

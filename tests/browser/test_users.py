@@ -48,23 +48,39 @@ def test_an_administrator_manages_users(guarded, open_page, sign_in):
         return answer.json().get("role")
 
     assert may("chen-chen-chen") == "operator"
-    row.get_by_label("Role of chen").select_option("viewer")
+    role, block = row.get_by_label("Role of chen"), row.get_by_role("button", name="Block: chen")
+    role.focus()
+    role.select_option("viewer")
+    expect(page.get_by_role("dialog", name="Make chen viewer?")).to_contain_text("Every sign-in of this user ends")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(role).to_have_value("operator")
+    expect(role).to_be_focused()
+    role.select_option("viewer")
+    dialog.get_by_role("button", name="Change").click()
     expect(page.get_by_text("chen was changed; earlier sign-ins have ended.").first).to_be_visible()
+    expect(role).to_be_focused()
     assert may("chen-chen-chen") == "viewer"
     row.get_by_role("button", name="New password: chen").click()
     dialog.get_by_label("Password").fill("another-long-one")
     dialog.get_by_role("button", name="New password").click()
     expect(dialog).to_have_count(0)
     assert may("another-long-one") == "viewer"
-    row.get_by_role("button", name="Block: chen").click()
+    block.click()
+    expect(page.get_by_role("dialog", name="Block chen?")).to_be_visible()
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(block).to_be_focused()
+    assert may("another-long-one") == "viewer"
+    block.click()
+    dialog.get_by_role("button", name="Change").click()
     expect(row).to_contain_text("blocked")
+    expect(row.get_by_role("button", name="Allow: chen")).to_be_focused()
     assert may("another-long-one") is None
     row.get_by_role("button", name="Remove: chen").click()
     dialog.get_by_role("button", name="Remove").click()
     expect(row).to_have_count(0)
     deeds = page.locator("#deeds tbody tr")
     page.reload()
-    expect(deeds.filter(has_text="user.remove").filter(has_text="chen").first).to_contain_text("admin")
+    expect(deeds.filter(has_text="user removed").filter(has_text="chen").first).to_contain_text("admin")
 
 
 def test_the_last_administrator_can_not_be_lost(guarded, open_page, sign_in):
@@ -72,7 +88,10 @@ def test_the_last_administrator_can_not_be_lost(guarded, open_page, sign_in):
     sign_in(page, "admin")
     row = page.locator("#users tbody tr", has_text="admin")
     row.get_by_label("Role of admin").select_option("viewer")
-    expect(page.locator(".notice.bad")).to_contain_text("no enabled administrator would be left")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Change").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("no enabled administrator would be left")
+    dialog.get_by_role("button", name="Cancel").click()
     expect(row.get_by_label("Role of admin")).to_have_value("admin")
 
 

@@ -28,14 +28,11 @@ export const credentials = {
   /** @type {(token: string | null) => void} */ refused: () => {},
 };
 
-/** @typedef {{ method?: string, query?: Record<string, unknown>, json?: unknown, body?: BodyInit, signal?: AbortSignal,
- *   patience?: number, quiet?: boolean }} Options `quiet`: a 401 is only this request's own */
-
 /**
  * Ask for JSON. A query value that is an array is repeated; one that is undefined or null is left out.
  *
  * @param {string} path
- * @param {Options} [options]
+ * @param {AskOptions} [options]
  * @returns {Promise<any>} what was answered; null without content
  */
 export async function ask(path, options = {}) {
@@ -45,7 +42,7 @@ export async function ask(path, options = {}) {
 
 /**
  * @param {string} path
- * @param {Options} [options]
+ * @param {AskOptions} [options]
  * @returns {Promise<Response>} a success
  */
 export async function send(

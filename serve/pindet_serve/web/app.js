@@ -9,6 +9,7 @@ import { Shell } from "./shell.js";
 import { askToSignIn } from "./sign-in.js";
 import { StatusSocket } from "./socket.js";
 import { Store } from "./store.js";
+import { isStale } from "./views/live-replicas.js";
 
 /** What every view is given. */
 export class App {
@@ -63,7 +64,10 @@ export class App {
   }
 
   #forgetModel() {
-    const served = [...this.store.replicas.values()].map((replica) => replica.beat.model?.md5);
+    const now = Date.now();
+    // One that is silent may be the process before a restart.
+    const heard = [...this.store.replicas.values()].filter((replica) => !isStale(replica, now, true));
+    const served = heard.map((replica) => replica.beat.model?.md5);
     if (this.#md5 && served.length && !served.includes(this.#md5)) this.forgetModel();
   }
 

@@ -43,6 +43,9 @@ class Camera extends EventTarget {
       // While the person was asked, the view was left, or the button pressed again.
       if (attempt !== this.#attempt) return release(media);
       this.#media = media;
+      // The video would keep the last frame.
+      const ended = () => media === this.#media && this.#fail(t("try.camera_gone"));
+      for (const track of media.getTracks()) track.addEventListener("ended", ended);
       this.#video.srcObject = media;
       await this.#video.play();
       const ticket = await app.session.ticket();

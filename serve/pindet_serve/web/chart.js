@@ -4,14 +4,6 @@ import { fill, h, s } from "./dom.js";
 import { number } from "./format.js";
 import { t } from "./i18n.js";
 
-/** @typedef {{ x: number, y: number | null }} Point */
-/** @typedef {{ name: string, colour: number, dashed?: boolean, points: Point[] }} Line */
-/** @typedef {{ title: string, unit: string, describeX: (x: number) => string, tickX: (x: number) => string,
- *   stepsX: number[], heading?: "h2" | "h3", format?: (y: number | null) => string, bars?: boolean, gap?: number, least?: number,
- *   most?: number }} Options
- *   `stepsX`: how far ticks of x may be apart, none closer than `tickX` tells them apart; `gap`: no line is drawn over a
- *   longer step; `least`, `most`: what the y axis shows at least */
-
 const HEIGHT = 168;
 const LEFT = 46;
 const RIGHT = 10;
@@ -27,7 +19,7 @@ export class Chart {
   /** @type {number | null} */ #cursor = null;
   #width = 0;
 
-  /** @param {Options} options */
+  /** @param {ChartOptions} options */
   constructor(options) {
     this.options = options;
     this.format = options.format ?? ((y) => number(y));
@@ -213,7 +205,7 @@ function path({ points, colour, dashed }, x, y, gap = Infinity) {
 /**
  * @param {Point[]} points
  * @param {number} cursor
- * @param {Options} options
+ * @param {ChartOptions} options
  */
 function nearest(points, cursor, { gap = Infinity, bars }) {
   if (bars) return points.findLast((point) => point.x <= cursor && cursor < point.x + gap);

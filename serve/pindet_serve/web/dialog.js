@@ -9,8 +9,7 @@ import { t } from "./i18n.js";
  *
  * @param {string} title
  * @param {Child[]} content
- * @param {{ action: string, danger?: boolean, run: (underway: (text: string) => void) => Promise<unknown> }} act when it
- *   fails, the dialog stays and says why. Closing the dialog does not stop what is begun
+ * @param {Act} act
  * @returns {Promise<boolean>} whether it was carried out; of what is begun, when it has ended
  */
 export function confirm(title, content, act) {

@@ -8,13 +8,6 @@ import { schemaView } from "./schema.js";
 import { mark } from "./sign-in.js";
 import { switches } from "./switches.js";
 
-/** @typedef {import("./schema.js").Schema} Schema */
-/** @typedef {import("./schema.js").Document} Document */
-/** @typedef {{ name: string, in: string, required?: boolean, description?: string, schema: Schema }} Parameter */
-/** @typedef {{ description?: string, content?: Record<string, { schema?: Schema }> }} Content */
-/** @typedef {{ summary?: string, description?: string, tags?: string[], parameters?: Parameter[],
- *   requestBody?: Content, responses: Record<string, Content>, security?: unknown[] }} Operation */
-
 const SOCKETS = /** @type {const} */ ([["/ws/status", "docs.status"], ["/v1/stream", "docs.stream"]]);
 
 function show() {
@@ -44,7 +37,7 @@ function show() {
     ),
   );
   void loading(routes, async () => {
-    /** @type {Document & { paths: Record<string, Record<string, Operation>> }} */
+    /** @type {OpenApi & { paths: Record<string, Record<string, Operation>> }} */
     const openapi = await ask("/openapi.json");
     const cards = Object.entries(openapi.paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, operation]) => ({
@@ -94,7 +87,7 @@ function filter(text, groups, none) {
  * @param {string} path
  * @param {string} method
  * @param {Operation} operation
- * @param {Document} openapi
+ * @param {OpenApi} openapi
  */
 function route(path, method, operation, openapi) {
   const parameters = (operation.parameters ?? []).map((one) =>
@@ -160,7 +153,7 @@ function route(path, method, operation, openapi) {
 
 /**
  * @param {Content} content
- * @param {Document} openapi
+ * @param {OpenApi} openapi
  */
 function bodies({ content = {} }, openapi) {
   /** @type {Map<string, string[]>} */

@@ -1,8 +1,5 @@
 // Builds the page's elements; text always stays text.
 
-/** @typedef {Node | string | number | null | undefined | false} Child */
-/** @typedef {Record<string, any>} Props */
-
 const SVG = "http://www.w3.org/2000/svg";
 
 /**

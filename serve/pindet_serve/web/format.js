@@ -41,7 +41,7 @@ export function clock(ms) {
     hour: "2-digit",
     minute: "2-digit",
     second: "2-digit",
-    hour12: false,
+    hourCycle: "h23",
   });
 }
 
@@ -52,7 +52,7 @@ export const DAYS = [1, 2, 7, 14, 30, 90, 365].map((days) => days * 86_400_000);
 
 /** @param {number} ms since 1970 */
 export function minute(ms) {
-  return new Date(ms).toLocaleTimeString(locale(), { hour: "2-digit", minute: "2-digit", hour12: false });
+  return new Date(ms).toLocaleTimeString(locale(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }
 
 /** @param {number} ms since 1970 */

@@ -4,7 +4,6 @@ import en from "./i18n/en.js";
 import zh from "./i18n/zh.js";
 
 /** @typedef {keyof typeof en} Key */
-/** @typedef {"en" | "zh"} Language */
 
 const DICTIONARIES = { en, zh };
 const STORED = "pindet.language";

@@ -85,8 +85,9 @@ export class Overlay {
     }
     this.#scale = width / this.#size.width;
     const context = /** @type {CanvasRenderingContext2D} */ (this.picture.getContext("2d"));
+    // What is transparent would show the picture before it.
+    context.clearRect(0, 0, width, height);
     if (this.#bitmap) context.drawImage(this.#bitmap, 0, 0, width, height);
-    else context.clearRect(0, 0, width, height);
     this.#drawBoxes();
   }
 

@@ -3,17 +3,11 @@
 import { h } from "./dom.js";
 import { t } from "./i18n.js";
 
-/** @typedef {{ $ref?: string, type?: string, format?: string, enum?: unknown[], anyOf?: Schema[], allOf?: Schema[],
- *   items?: Schema, properties?: Record<string, Schema>, required?: string[], description?: string, default?: unknown,
- *   minimum?: number, maximum?: number, minLength?: number, maxLength?: number, minItems?: number,
- *   const?: unknown }} Schema */
-/** @typedef {{ components: { schemas: Record<string, Schema> } }} Document */
-
 const DEEPEST = 4;
 
 /**
  * @param {Schema | undefined} schema
- * @param {Document} openapi
+ * @param {OpenApi} openapi
  * @param {number} [depth]
  * @returns {HTMLElement}
  */
@@ -44,7 +38,7 @@ export function schemaView(schema, openapi, depth = 0) {
 
 /**
  * @param {Schema} schema
- * @param {Document} openapi
+ * @param {OpenApi} openapi
  */
 function typeView(schema, openapi) {
   return h("span", {}, h("span", { class: "mono" }, typeName(schema, openapi)), limits(schema));
@@ -54,7 +48,7 @@ function typeView(schema, openapi) {
  * The schema behind references and lists, and the object in it if there is one.
  *
  * @param {Schema | undefined} schema
- * @param {Document} openapi
+ * @param {OpenApi} openapi
  * @returns {{ whole: Schema, object: Schema | null }}
  */
 function resolved(schema = {}, openapi) {
@@ -69,7 +63,7 @@ function resolved(schema = {}, openapi) {
 
 /**
  * @param {Schema | undefined} schema
- * @param {Document} openapi
+ * @param {OpenApi} openapi
  * @returns {string}
  */
 function typeName(schema = {}, openapi) {
@@ -98,7 +92,7 @@ function limits(schema) {
 
 /**
  * @param {string} reference
- * @param {Document} openapi
+ * @param {OpenApi} openapi
  */
 function referred(reference, openapi) {
   return openapi.components.schemas[/** @type {string} */ (reference.split("/").pop())];

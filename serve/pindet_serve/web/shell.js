@@ -2,7 +2,7 @@
 
 import { fill, h, say } from "./dom.js";
 import { age, clock } from "./format.js";
-import { t } from "./i18n.js";
+import { current, t } from "./i18n.js";
 import { mark } from "./sign-in.js";
 import { switches } from "./switches.js";
 import * as historyView from "./views/history.js";
@@ -39,10 +39,11 @@ export class Shell {
 
   /** Draw everything, after a sign-in or in another language. */
   show() {
-    const who = `${this.app.session.me?.name} ${this.app.session.me?.role}`;
+    const { me } = this.app.session;
+    const what = `${me?.name} ${me?.role} ${current()}`;
     // The same person signed in again: what is on the screen stays as it is.
-    if (who === this.#shown) return;
-    this.#shown = who;
+    if (what === this.#shown) return;
+    this.#shown = what;
     this.#draw();
   }
 
@@ -81,7 +82,7 @@ export class Shell {
           "div",
           { class: "tools" },
           this.pill,
-          switches(() => this.#draw()),
+          switches(() => this.show()),
           person,
         ),
       ),

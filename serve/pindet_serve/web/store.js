@@ -1,11 +1,6 @@
 // What the status feed has told so far, in bounded memory.
 
-/** @typedef {StatusEvent & { at: number }} Seen `at`: when it happened by this machine's clock, ms since 1970 */
-/** @typedef {{ at: number, throughput: number, p50: number | null, p95: number | null, queue: number }} Sample */
-/** @typedef {{ source: string, heardAt: number, ts: number, beat: Heartbeat, samples: Sample[] }} Replica */
-/** @typedef {{ id: string, status: string, heardAt: number, data: Record<string, any>, points: Map<number,
- *   Record<string, number>> }} Training */
-/** @typedef {{ id: string, status: string, done: number, total: number | null, error: string, at: number }} Job */
+import { follows } from "./socket.js";
 
 const SAMPLES = 480;
 const EVENTS = 400;
@@ -15,13 +10,15 @@ const JOBS = 50;
 const REMEMBERED = 2000;
 /** A replica that was silent for so long is gone, ms. */
 const FORGET_MS = 180_000;
+/** The least delay is that of about so long, ms: this machine's clock may be set, or drift. */
+const LEAST_OF_MS = 60_000;
 
 /** Everything that the Live view shows; dispatches `change` after each event. */
 export class Store extends EventTarget {
   /** @type {Map<string, Replica>} */ replicas = new Map();
   /** @type {Map<string, Training>} */ trainings = new Map();
   /** @type {Map<string, Job>} */ jobs = new Map();
-  /** @type {{ backend: string, state: string, dropped: number } | null} */ bus = null;
+  /** @type {Snapshot["bus"] | null} */ bus = null;
   /** @type {Seen[]} newest last */ events = [];
   /** @type {Seen[]} newest last */ detections = [];
   /** What the release agent said last, as JSON; empty if none was heard of, null before the first snapshot. */
@@ -30,7 +27,7 @@ export class Store extends EventTarget {
   listed = 0;
   #started = false;
   /** @type {Set<string>} */ #told = new Set();
-  #offsets = { shared: Infinity, own: Infinity };
+  #offsets = { shared: offset(Infinity), own: offset(Infinity) };
 
   /** @param {StatusEvent} event */
   take(event) {
@@ -52,11 +49,15 @@ export class Store extends EventTarget {
   #takeSnapshot(event) {
     const snapshot = /** @type {Snapshot} */ (event.data);
     const now = Date.now();
-    this.#offsets = { shared: now - event.ts * 1000, own: now - event.ts * 1000 };
+    const delay = now - event.ts * 1000;
+    this.#offsets = { shared: offset(delay), own: offset(delay) };
+    // Ids may begin anew.
+    if (snapshot.reset) { for (const replica of this.replicas.values()) replica.last = ""; }
     this.bus = snapshot.bus;
     if (snapshot.reset && this.#started) {
       this.#list({ ...event, id: `gap-${event.id}`, type: "gap", at: now });
     }
+    if (snapshot.reset) this.#dropJobs(snapshot);
     this.#started = true;
     this.agent ??= "";
     for (const { age, curve = [], ...one } of snapshot.states) {
@@ -67,8 +68,16 @@ export class Store extends EventTarget {
     for (const { age, ...one } of snapshot.replicas) this.#beat({ ...one, at: now - age * 1000 });
   }
 
+  /** Of a job that runs no more nothing may have told. @param {Snapshot} snapshot */
+  #dropJobs({ states }) {
+    const known = states.filter(({ type }) => type.startsWith("job.")).map(({ data }) => data.id);
+    for (const { id, status } of known.length ? this.jobs.values() : []) {
+      if (status === "running" && !known.includes(id)) this.jobs.delete(id);
+    }
+  }
+
   /**
-   * When it happened by this machine's clock: the least delay ever seen is taken for no delay at all. What a replica
+   * When it happened by this machine's clock: the least delay seen lately is taken for no delay at all. What a replica
    * tells only to its own clients has no time of its own in its id.
    *
    * @param {StatusEvent} event
@@ -78,8 +87,10 @@ export class Store extends EventTarget {
     const kind = local === undefined ? "shared" : "own";
     const stamp = kind === "shared" ? ms : event.ts * 1000;
     const now = Date.now();
-    this.#offsets[kind] = Math.min(this.#offsets[kind], now - stamp);
-    return Math.min(now, stamp + this.#offsets[kind]);
+    const known = this.#offsets[kind];
+    if (now > known.until) Object.assign(known, offset(Infinity), { before: known.least });
+    known.least = Math.min(known.least, now - stamp);
+    return Math.min(now, stamp + Math.min(known.before, known.least));
   }
 
   /** @param {Seen} event */
@@ -118,9 +129,10 @@ export class Store extends EventTarget {
   #beat(event) {
     const beat = /** @type {Heartbeat} */ (event.data);
     const known = this.replicas.get(event.source);
-    const replica = known ?? { source: event.source, heardAt: 0, ts: 0, beat, samples: [] };
+    const replica = known ?? { source: event.source, heardAt: 0, last: "", beat, samples: [] };
     if (!known) this.replicas.set(event.source, replica);
-    if (event.ts > replica.ts) Object.assign(replica, { ts: event.ts, beat });
+    // By place, as a replica's clock may be set; what comes again after a snapshot is older than what that told.
+    if (!replica.last || follows(event.id, replica.last)) Object.assign(replica, { last: event.id, beat });
     replica.heardAt = Math.max(replica.heardAt, event.at);
     const { samples } = replica;
     const place = samples.findLastIndex((other) => other.at <= event.at);
@@ -156,6 +168,11 @@ export class Store extends EventTarget {
   }
 }
 
+/** The least delay in the present time and the one before. @param {number} least ms */
+function offset(least) {
+  return { before: least, least, until: Date.now() + LEAST_OF_MS };
+}
+
 /** @param {StatusEvent} event of a training */
 function runOf({ data, source }) {
   return String(data.run ?? data.id ?? source);
@@ -164,7 +181,7 @@ function runOf({ data, source }) {
 /**
  * @param {Training} training
  * @param {number} epoch
- * @param {Record<string, number>} metrics
+ * @param {Metrics} metrics
  */
 function plot({ points }, epoch, metrics) {
   points.set(epoch, { ...points.get(epoch), ...metrics });

@@ -3,8 +3,6 @@
 import { h } from "./dom.js";
 import { choose, current, t } from "./i18n.js";
 
-/** @typedef {"auto" | "light" | "dark"} Theme */
-
 const STORED = "pindet.theme";
 /** @type {Theme[]} */
 const THEMES = ["auto", "light", "dark"];

@@ -15,8 +15,6 @@ export function card(title, ...children) {
   return h("section", { class: "card" }, h("h2", {}, title), ...children);
 }
 
-/** @typedef {[name: string, value: string, unit: string, warn?: boolean]} Figure */
-
 /** @param {Figure[]} all */
 export function figures(all) {
   return all.map(([name, value, unit, warn]) =>

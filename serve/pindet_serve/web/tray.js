@@ -3,11 +3,6 @@
 import { ApiError, send } from "./api.js";
 import { t } from "./i18n.js";
 
-/** @typedef {{ name: string, file: Blob, state: "waiting" | "working" | "done" | "failed", note: string,
- *   version: number, bitmap?: ImageBitmap | null, preview?: ImageBitmap | null, answer: ImageAnswer | null,
- *   model: ModelName | null, error: unknown }} Item
- *   `version` counts its changes; `bitmap` and `preview` are undefined until they are read, null if they can not be */
-
 /** Objects with a lower score are not asked for; the slider has everything above at hand. */
 export const LEAST = 0.02;
 const AT_ONCE = 2;
@@ -21,8 +16,7 @@ const PREVIEW = 256;
 
 export class Tray extends EventTarget {
   /** @type {Item[]} */ items = [];
-  #working = 0;
-  #leave = new AbortController();
+  /** @type {Map<Item, AbortController>} what is on its way */ #underway = new Map();
   /** @type {Item | null} */ #shown = null;
   /** @type {Set<Item>} whose pictures are being read */ #reading = new Set();
 
@@ -38,6 +32,7 @@ export class Tray extends EventTarget {
 
   /** @param {Item} item */
   remove(item) {
+    this.#underway.get(item)?.abort();
     this.items = this.items.filter((other) => other !== item);
     forget(item);
     this.#changed(item);
@@ -45,8 +40,7 @@ export class Tray extends EventTarget {
 
   /** Remove all, and take back what is on its way. */
   clear() {
-    this.#leave.abort();
-    this.#leave = new AbortController();
+    for (const one of this.#underway.values()) one.abort();
     for (const item of this.items) forget(item);
     this.items = [];
     this.dispatchEvent(new Event("change"));
@@ -91,22 +85,25 @@ export class Tray extends EventTarget {
   }
 
   #next() {
-    while (this.#working < AT_ONCE) {
+    while (this.#underway.size < AT_ONCE) {
       const item = this.items.find((one) => one.state === "waiting");
       if (!item) return;
-      this.#working++;
-      void this.#detect(item).finally(() => {
-        this.#working--;
+      const leave = new AbortController();
+      this.#underway.set(item, leave);
+      void this.#detect(item, leave.signal).finally(() => {
+        this.#underway.delete(item);
         this.#next();
       });
     }
   }
 
-  /** @param {Item} item */
-  async #detect(item) {
+  /**
+   * @param {Item} item
+   * @param {AbortSignal} signal
+   */
+  async #detect(item, signal) {
     item.state = "working";
     this.#changed(item);
-    const { signal } = this.#leave;
     try {
       const answer = await this.#ask(item, signal);
       const [image] = answer.images;
@@ -137,7 +134,10 @@ export class Tray extends EventTarget {
         const seconds = Math.min(30, error.retryAfter || tries);
         item.note = t("try.full", { n: seconds });
         this.#changed(item);
-        await new Promise((resolve) => setTimeout(resolve, 1000 * seconds * (0.8 + Math.random() * 0.4)));
+        await new Promise((resolve) => {
+          setTimeout(resolve, 1000 * seconds * (0.8 + Math.random() * 0.4));
+          signal.addEventListener("abort", resolve);
+        });
         item.note = "";
       }
     }

@@ -2,11 +2,126 @@
 // browser loads this file.
 
 type App = import("./app.js").App;
-type Child = import("./dom.js").Child;
-type Item = import("./tray.js").Item;
+type Child = Node | string | number | null | undefined | false;
+type Key = import("./i18n.js").Key;
+type Props = Record<string, any>;
+type Language = "en" | "zh";
+type Theme = "auto" | "light" | "dark";
+type ChangeKind = "promote" | "rollback";
+type Metrics = Record<string, number>;
+interface Span { since_ms: number; until_ms: number }
 type Store = import("./store.js").Store;
 /** What a view leaves behind is cleaned up by what `mount` returns. */
 type Mount = (root: HTMLElement, app: App) => () => void;
+
+/** Fetches anew what a view shows. */
+type Load = () => Promise<void>;
+/** When `run` fails, the dialog stays and says why. Closing the dialog does not stop what is begun. */
+interface Act { action: string; danger?: boolean; run: (underway: (text: string) => void) => Promise<unknown> }
+type Figure = [name: string, value: string, unit: string, warn?: boolean];
+type Lineage = Record<string, unknown>;
+/** Draws what is known; whether the feed is live says whether it is of now. */
+type Update = (store: Store, now: number, isLive: boolean) => void;
+
+/** `at`: when it happened by this machine's clock, ms since 1970. */
+type Seen = StatusEvent & { at: number };
+interface Sample { at: number; throughput: number; p50: number | null; p95: number | null; queue: number }
+/** `last`: the id of the newest heartbeat. */
+interface Replica { source: string; heardAt: number; last: string; beat: Heartbeat; samples: Sample[] }
+interface Training {
+  id: string;
+  status: string;
+  heardAt: number;
+  data: Record<string, any>;
+  points: Map<number, Record<string, number>>;
+}
+interface Job { id: string; status: string; done: number; total: number | null; error: string; at: number }
+
+/** An image that is tried. */
+interface Item {
+  name: string;
+  file: Blob;
+  state: "waiting" | "working" | "done" | "failed";
+  note: string;
+  /** Counts its changes. */
+  version: number;
+  /** As `preview`: undefined until it is read, null if it can not be. */
+  bitmap?: ImageBitmap | null;
+  preview?: ImageBitmap | null;
+  answer: ImageAnswer | null;
+  model: ModelName | null;
+  error: unknown;
+}
+
+interface Thumb {
+  element: HTMLElement;
+  button: HTMLElement;
+  picture: HTMLCanvasElement;
+  count: HTMLElement;
+  version: number;
+}
+
+interface AskOptions {
+  method?: string;
+  query?: Record<string, unknown>;
+  json?: unknown;
+  body?: BodyInit;
+  signal?: AbortSignal;
+  patience?: number;
+  /** A 401 is only this request's own. */
+  quiet?: boolean;
+}
+
+interface Point { x: number; y: number | null }
+interface Line { name: string; colour: number; dashed?: boolean; points: Point[] }
+interface ChartOptions {
+  title: string;
+  unit: string;
+  describeX: (x: number) => string;
+  tickX: (x: number) => string;
+  /** How far ticks of x may be apart, none closer than `tickX` tells them apart. */
+  stepsX: number[];
+  heading?: "h2" | "h3";
+  format?: (y: number | null) => string;
+  bars?: boolean;
+  /** No line is drawn over a longer step. */
+  gap?: number;
+  /** As `most`: what the y axis shows at least. */
+  least?: number;
+  most?: number;
+}
+
+interface Schema {
+  $ref?: string;
+  type?: string;
+  format?: string;
+  enum?: unknown[];
+  anyOf?: Schema[];
+  allOf?: Schema[];
+  items?: Schema;
+  properties?: Record<string, Schema>;
+  required?: string[];
+  description?: string;
+  default?: unknown;
+  minimum?: number;
+  maximum?: number;
+  minLength?: number;
+  maxLength?: number;
+  minItems?: number;
+  const?: unknown;
+}
+interface OpenApi { components: { schemas: Record<string, Schema> } }
+interface Parameter { name: string; in: string; required?: boolean; description?: string; schema: Schema }
+interface Content { description?: string; content?: Record<string, { schema?: Schema }> }
+interface Operation {
+  summary?: string;
+  description?: string;
+  tags?: string[];
+  parameters?: Parameter[];
+  requestBody?: Content;
+  responses: Record<string, Content>;
+  security?: unknown[];
+}
 
 type Role = "viewer" | "operator" | "admin";
 

@@ -1,6 +1,6 @@
 // 简体中文。
 
-/** @type {Record<import("../i18n.js").Key, string>} */
+/** @type {Record<Key, string>} */
 export default {
   "app.title": "pindet",
   "app.tagline": "从数据到线上预测，每一步都可追溯的目标检测",
@@ -126,6 +126,8 @@ export default {
   "event.release.withdrawn": "已撤回",
   "event.service.redis_lost": "Redis 断开",
   "event.service.redis_back": "Redis 恢复",
+  "event.service.history_lost": "历史记录中断",
+  "event.service.history_back": "历史记录恢复",
   "event.training.started": "训练开始",
   "event.training.finished": "训练完成",
   "event.training.failed": "训练失败",
@@ -152,6 +154,7 @@ export default {
   "try.camera_refused": "无法使用摄像头：{reason}",
   "try.camera_rate": "{fps} 帧/秒，每帧 {ms} 毫秒，丢弃 {dropped} 帧",
   "try.camera_lost": "视频流已结束：{reason}",
+  "try.camera_gone": "摄像头已断开。",
   "try.private": "图片只交给服务器检测，不会被保存。",
   "try.default": "模型默认值为 {value}",
   "try.reset": "使用默认值",
@@ -274,6 +277,8 @@ export default {
   "users.disabled": "已禁用",
   "users.enable": "允许",
   "users.disable": "禁用",
+  "users.disable_title": "禁用 {name}？",
+  "users.role_title": "把 {name} 改为{role}？",
   "users.actions": "操作",
   "users.reset": "重设密码",
   "users.reset_title": "为 {name} 设置新密码",
@@ -288,6 +293,14 @@ export default {
   "users.off": "此服务器未启用登录，因此没有用户。",
   "users.audit": "操作记录",
   "users.did": "操作",
+  "users.did.sign_in": "登录",
+  "users.did.user.create": "添加用户",
+  "users.did.user.change": "修改用户",
+  "users.did.user.remove": "删除用户",
+  "users.did.model.reload": "加载模型",
+  "users.did.model.rollback": "回滚模型",
+  "users.did.release.promote": "请求发布",
+  "users.did.release.rollback": "请求回滚阶段",
   "users.target": "对象",
   "users.outcome": "结果",
   "users.address": "来自",

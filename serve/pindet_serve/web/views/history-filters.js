@@ -10,7 +10,7 @@ const SPANS = /** @type {const} */ ({ hour: HOUR, day: 24 * HOUR, week: 7 * 24 *
 /** Kept while the page is open, whatever view is shown. */
 const chosen = { span: /** @type {keyof typeof SPANS | "custom"} */ ("day"), since: 0, until: 0, label: "", model: "" };
 
-/** @returns {{ since_ms: number, until_ms: number }} the chosen time */
+/** @returns {Span} the chosen time */
 export function range() {
   const until = chosen.span === "custom" && chosen.until ? chosen.until : Date.now();
   const since = chosen.span === "custom" ? chosen.since : until - SPANS[chosen.span];

@@ -6,11 +6,9 @@ import { day, DAYS, milliseconds, minute, MINUTES, moment, number, percent, shor
 import { t } from "../i18n.js";
 import { card, dataTable, figures, numberCell } from "../table.js";
 
-/** @typedef {{ since_ms: number, until_ms: number }} Range */
-
 /**
  * @param {Statistics} statistics
- * @param {Range} range
+ * @param {Span} range
  * @param {number} step ms
  */
 export function summary(statistics, range, step) {
@@ -28,7 +26,7 @@ export function summary(statistics, range, step) {
 
 /**
  * @param {Statistics} statistics
- * @param {Range} range
+ * @param {Span} range
  * @param {number} step ms
  */
 function overTime({ series }, { since_ms, until_ms }, step) {

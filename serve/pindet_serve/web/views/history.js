@@ -99,7 +99,7 @@ class HistoryView {
   }
 
   /**
-   * @param {{ since_ms: number, until_ms: number }} span
+   * @param {Span} span
    * @param {AbortSignal} signal
    */
   async #table(span, signal) {

@@ -5,8 +5,6 @@ import { h } from "../dom.js";
 import { moment } from "../format.js";
 import { t } from "../i18n.js";
 
-/** @typedef {Record<string, unknown>} Lineage */
-
 const KNOWN = /** @type {const} */ ({
   git_commit: "models.commit",
   run_id: "models.run",

@@ -4,12 +4,10 @@ import { fill, h } from "../dom.js";
 import { clock, moment, number } from "../format.js";
 import { t, tOr } from "../i18n.js";
 
-/** @typedef {import("../store.js").Seen} Seen */
-
 const FAMILIES = /** @type {const} */ (["model", "release", "training", "pipeline", "job", "service", "detection"]);
 const SHOWN = 150;
 const BAD = /refused|failed|lost|damaged|^gap$/;
-const GOOD = /loaded|finished|redis_back$|started$|promoted|done$|verified/;
+const GOOD = /loaded|finished|(redis|history)_back$|started$|promoted|done$|verified/;
 /** Kept while the page is open, whatever view is shown. */
 const wanted = {
   families: new Set(/** @type {string[]} */ (FAMILIES.filter((name) => name !== "detection"))),
@@ -18,7 +16,7 @@ const wanted = {
 
 /** @param {Store} store */
 export function events(store) {
-  const list = h("ol", { class: "events", id: "events" });
+  const list = h("ol", { class: "events", id: "events", tabIndex: 0, "aria-label": t("live.events") });
   const boxes = FAMILIES.map((family) => {
     const box = h("input", { type: "checkbox", checked: wanted.families.has(family) });
     box.addEventListener("change", () => {

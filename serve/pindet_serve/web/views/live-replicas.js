@@ -5,8 +5,6 @@ import { age, milliseconds, number, short } from "../format.js";
 import { t } from "../i18n.js";
 import { card, dataTable, numberCell } from "../table.js";
 
-/** @typedef {import("../store.js").Replica} Replica */
-
 /** Three heartbeats that did not come, ms. */
 const SILENT_MS = 7000;
 
@@ -36,11 +34,7 @@ export function replicaTable() {
   const element = card(t("live.replicas"), table);
   return {
     element,
-    /**
-     * @param {Store} store
-     * @param {number} now
-     * @param {boolean} isLive
-     */
+    /** @type {Update} */
     update(store, now, isLive) {
       const replicas = [...store.replicas.values()].sort((a, b) => a.source.localeCompare(b.source));
       const none = h("tr", {}, h("td", { colSpan: columns.length, class: "muted" }, t("live.no_replicas")));

@@ -6,10 +6,10 @@ import { age, number, percent } from "../format.js";
 import { t, tOr } from "../i18n.js";
 import { card } from "../table.js";
 
-/** @typedef {import("../store.js").Training} Training */
-
 /** A training that said nothing for so long may be gone, ms. */
 const SILENT_MS = 10 * 60_000;
+/** A running job tells twice a second. */
+const JOB_SILENT_MS = 60_000;
 const EPOCHS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
 
 export function trainings() {
@@ -20,11 +20,7 @@ export function trainings() {
   const cards = new Map();
   return {
     element,
-    /**
-     * @param {Store} store
-     * @param {number} now
-     * @param {boolean} isLive
-     */
+    /** @type {Update} */
     update(store, now, isLive) {
       element.hidden = store.trainings.size === 0;
       for (const [id, shown] of cards) {
@@ -84,7 +80,7 @@ function curvesOf({ id, data }) {
       const running = training.status === "started" || training.status === "progress";
       const stale = running && (!isLive || now - training.heardAt > SILENT_MS);
       element.classList.toggle("stale", stale);
-      state.className = `tag ${training.status === "failed" ? "bad" : training.status === "finished" ? "good" : ""}`;
+      state.className = tagOf(training.status, stale);
       fill(state, tOr(`training.${training.status}`, training.status));
       const heard = age((now - training.heardAt) / 1000);
       fill(
@@ -93,7 +89,7 @@ function curvesOf({ id, data }) {
         t("live.heard", { age: heard }),
         error ? ` · ${error}` : "",
       );
-      bar.hidden = !running || !epochs;
+      bar.hidden = !running || stale || !epochs;
       bar.value = epochs ? Math.min(1, (epoch ?? 0) / epochs) : 0;
       const epochsSeen = [...training.points.keys()].sort((a, b) => a - b);
       const range =
@@ -124,20 +120,21 @@ export function jobs() {
   element.id = "jobs";
   return {
     element,
-    /** @param {Store} store */
-    update(store) {
+    /** @type {Update} */
+    update(store, now, isLive) {
       element.hidden = store.jobs.size === 0;
       fill(
         list,
         ...[...store.jobs.values()].reverse().slice(0, 10).map((job) => {
           const share = job.total ? job.done / job.total : 0;
-          const kind = job.status === "failed" ? "bad" : job.status === "finished" ? "good" : "";
+          const running = job.status === "running";
+          const stale = running && (!isLive || now - job.at > JOB_SILENT_MS);
           return h(
             "li",
             { class: "row" },
             h("code", {}, job.id.slice(0, 8)),
-            h("span", { class: `tag ${kind}` }, tOr(`job.${job.status}`, job.status)),
-            job.status === "running"
+            h("span", { class: tagOf(job.status, stale) }, tOr(`job.${job.status}`, job.status)),
+            running && !stale
               ? h("progress", { max: 1, value: share, "aria-label": t("live.job", { id: job.id.slice(0, 8) }) })
               : null,
             h(
@@ -145,6 +142,7 @@ export function jobs() {
               { class: "muted" },
               t("live.frames", { n: job.done }),
               job.total ? ` / ${number(job.total)} (${percent(share, 0)})` : "",
+              stale ? ` · ${t("live.heard", { age: age((now - job.at) / 1000) })}` : "",
               job.error ? ` · ${job.error}` : "",
             ),
           );
@@ -152,4 +150,9 @@ export function jobs() {
       );
     },
   };
+}
+
+/** How the state of a training or job is marked. @param {string} status @param {boolean} stale */
+function tagOf(status, stale) {
+  return `tag ${stale ? "warn" : status === "failed" ? "bad" : status === "finished" ? "good" : ""}`;
 }

@@ -9,9 +9,6 @@ import { events } from "./live-events.js";
 import { jobs, trainings } from "./live-work.js";
 import { isStale, replicaTable } from "./live-replicas.js";
 
-/** @typedef {import("../chart.js").Line} Line */
-/** @typedef {import("../store.js").Sample} Sample */
-
 const SPAN_MS = 15 * 60_000;
 /** While less is known, less is shown, but not less than this. */
 const LEAST_MS = 3 * 60_000;
@@ -56,7 +53,7 @@ export function mount(root, app) {
     drawCharts(charts, app, now);
     table.update(store, now, isLive);
     training.update(store, now, isLive);
-    work.update(store);
+    work.update(store, now, isLive);
     happened.update();
   };
   // However many events come, it is drawn once a frame, and not at all while nobody can see it.
@@ -88,7 +85,7 @@ function drawFigures(list, app, now, isLive) {
   const bus = app.store.bus;
   /** @param {"throughput" | "queue"} key */
   const total = (key) => number(beats.length ? beats.reduce((sum, beat) => sum + beat[key], 0) : null);
-  const values = /** @type {import("../table.js").Figure[]} */ ([
+  const values = /** @type {Figure[]} */ ([
     [
       t("live.replicas"),
       all.length > fresh.length && isLive ? `${fresh.length}/${all.length}` : number(all.length),

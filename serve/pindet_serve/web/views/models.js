@@ -25,14 +25,14 @@ export function mount(root, app) {
       return draw(app, model, releases, load);
     });
   void load();
-  let last = app.store.events.at(-1)?.id;
+  let seen = new Set(app.store.events);
   let agent = app.store.agent;
   // Someone else's promotion or rollback shows at once, and so does a release agent that begins to listen.
   const follow = () => {
-    const event = app.store.events.at(-1);
     const heard = agent !== null && app.store.agent !== agent;
-    if (heard || (event && event.id !== last && changes(event.type))) void load();
-    last = event?.id;
+    // An event that comes late is listed behind the newest.
+    if (heard || app.store.events.some((event) => !seen.has(event) && changes(event.type))) void load();
+    seen = new Set(app.store.events);
     agent = app.store.agent;
   };
   app.store.addEventListener("change", follow);
@@ -41,14 +41,14 @@ export function mount(root, app) {
 
 /** Whether what is served or released may be another after an event. @param {string} type */
 function changes(type) {
-  return RELOADS.includes(type) || (type.startsWith("release.") && !UNCHANGED.includes(type));
+  return type === "gap" || RELOADS.includes(type) || (type.startsWith("release.") && !UNCHANGED.includes(type));
 }
 
 /**
  * @param {App} app
  * @param {Model} model
  * @param {Release[]} releases
- * @param {() => Promise<void>} load
+ * @param {Load} load
  */
 function draw(app, model, releases, load) {
   const buttons = releases.some((release) => mayChange(app, release))
@@ -132,7 +132,7 @@ function split(key) {
 /**
  * @param {App} app
  * @param {Model} model
- * @param {() => Promise<void>} load
+ * @param {Load} load
  */
 function actions(app, model, load) {
   if (!app.session.may("operator")) return h("small", { class: "muted" }, t("models.need_operator"));
@@ -152,7 +152,7 @@ function actions(app, model, load) {
 
 /**
  * @param {Model} model
- * @param {() => Promise<void>} load
+ * @param {Load} load
  */
 async function rollBack(model, load) {
   const run = async () => {
@@ -165,7 +165,7 @@ async function rollBack(model, load) {
   ) await load();
 }
 
-/** @param {() => Promise<void>} load */
+/** @param {Load} load */
 async function reload(load) {
   const accept = h("input", { type: "checkbox", id: "accept" });
   const run = async () => {

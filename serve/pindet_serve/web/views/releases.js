@@ -81,7 +81,7 @@ function row(release, metrics, model, buttons) {
   );
 }
 
-/** Test metrics of all classes together. @param {Release} release @returns {Record<string, number>} */
+/** Test metrics of all classes together. @param {Release} release @returns {Metrics} */
 export function metricsOf({ lineage }) {
   const { metrics } = lineage;
   const entries = metrics && typeof metrics === "object" ? Object.entries(metrics) : [];

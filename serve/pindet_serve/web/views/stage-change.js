@@ -9,8 +9,6 @@ import { dataTable, field, numberCell, select } from "../table.js";
 import { difference, metricsOf } from "./releases.js";
 import { outcome } from "./wish-outcome.js";
 
-/** @typedef {"promote" | "rollback"} Kind */
-
 const SHOWN = 6;
 
 /**
@@ -37,7 +35,7 @@ export function mayChange(app, release) {
 }
 
 /**
- * @param {Kind} kind
+ * @param {ChangeKind} kind
  * @param {Release} release
  */
 function words(kind, { stage }) {
@@ -47,7 +45,7 @@ function words(kind, { stage }) {
 /**
  * @param {App} app
  * @param {Release} release
- * @param {Kind} kind
+ * @param {ChangeKind} kind
  */
 async function change(app, release, kind) {
   const known = new Map(release.choices.map((choice) => [choice.version, choice]));
@@ -92,9 +90,9 @@ async function change(app, release, kind) {
  * From → to, with the metrics that either has.
  *
  * @param {string} from
- * @param {Record<string, number>} before
+ * @param {Metrics} before
  * @param {string} to
- * @param {Record<string, number>} after
+ * @param {Metrics} after
  */
 function comparison(from, before, to, after) {
   const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort().slice(0, SHOWN);

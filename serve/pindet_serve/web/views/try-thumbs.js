@@ -7,9 +7,6 @@ import { t } from "../i18n.js";
 const WIDTH = 96;
 const HEIGHT = 72;
 
-/** @typedef {{ element: HTMLElement, button: HTMLElement, picture: HTMLCanvasElement, count: HTMLElement,
- *   version: number }} Thumb */
-
 export class Thumbs {
   /** @type {Map<Item, Thumb>} */ #thumbs = new Map();
   /** @type {Item | null} */ #chosen = null;

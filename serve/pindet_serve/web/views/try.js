@@ -85,14 +85,11 @@ class TryView {
     this.list = h("div", region, this.objects.element);
     this.remove = h("button", { class: "small", onclick: () => this.#remove() }, "✕");
     this.clear = h("button", { class: "small", onclick: () => this.#clear() }, t("try.clear"));
-    this.saving = h(
-      "div",
-      { class: "buttons", hidden: true },
+    this.saves = [
       h("button", { class: "small", onclick: () => this.#savePicture() }, t("try.save_picture")),
       h("button", { class: "small", onclick: () => this.#saveCoco() }, t("try.save_coco")),
-      this.remove,
-      this.clear,
-    );
+    ];
+    this.saving = h("div", { class: "buttons", hidden: true }, ...this.saves, this.remove, this.clear);
     fill(
       root,
       h("h1", {}, t("try.title")),
@@ -116,7 +113,7 @@ class TryView {
       ),
       h("p", { class: "muted small" }, t("try.keys")),
     );
-    this.#listen(root);
+    this.#listen();
     void this.#start();
   }
 
@@ -128,15 +125,15 @@ class TryView {
     this.overlay.close();
   }
 
-  /** @param {HTMLElement} root */
-  #listen(root) {
+  #listen() {
     const { signal } = this.leave;
-    root.addEventListener("dragover", (event) => {
+    // A file that is dropped beside the view would be opened instead of the page.
+    document.addEventListener("dragover", (event) => {
       event.preventDefault();
       this.drop.classList.add("over");
     }, { signal });
-    root.addEventListener("dragleave", () => this.drop.classList.remove("over"), { signal });
-    root.addEventListener("drop", (event) => {
+    document.addEventListener("dragleave", () => this.drop.classList.remove("over"), { signal });
+    document.addEventListener("drop", (event) => {
       event.preventDefault();
       this.drop.classList.remove("over");
       this.#add([...(event.dataTransfer?.files ?? [])]);
@@ -301,7 +298,8 @@ class TryView {
     this.overlay.describe(t("try.canvas", { name: item?.name ?? "", n: shown.length, summary: counted(shown) }));
     this.list.hidden = shown.length === 0;
     this.objects.show(shown);
-    this.saving.hidden = !item?.answer || camera.running;
+    this.saving.hidden = !item || camera.running;
+    for (const button of this.saves) button.hidden = !item?.answer;
     this.remove.setAttribute("aria-label", t("try.remove", { name: item?.name ?? "" }));
     this.clear.hidden = tray.items.length < 2;
   }

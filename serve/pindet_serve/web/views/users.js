@@ -43,7 +43,7 @@ export function mount(root, app) {
 /**
  * @param {User[]} users
  * @param {App} app
- * @param {() => Promise<void>} load
+ * @param {Load} load
  */
 function table(users, app, load) {
   const head = [t("common.name"), t("users.role"), t("users.state"), t("users.created"), t("users.actions")];
@@ -54,15 +54,22 @@ function table(users, app, load) {
 /**
  * @param {User} user
  * @param {App} app
- * @param {() => Promise<void>} load
+ * @param {Load} load
  */
 function row(user, app, load) {
   const own = user.name === app.session.me?.name;
   const role = roles(undefined, user.role);
   role.setAttribute("aria-label", t("users.role_of", { name: user.name }));
-  role.addEventListener("change", () => change(user, { role: role.value }, load));
+  role.id = `role-of-${user.name}`;
+  role.addEventListener("change", async () => {
+    const title = t("users.role_title", { name: user.name, role: t(`role.${/** @type {Role} */ (role.value)}`) });
+    if (!(await change(user, { role: role.value }, load, role, title))) role.value = user.role;
+  });
   const named = (/** @type {string} */ action) => ({ class: "small", "aria-label": `${action}: ${user.name}` });
-  const toggle = t(user.enabled ? "users.disable" : "users.enable");
+  const text = t(user.enabled ? "users.disable" : "users.enable");
+  const toggle = h("button", { ...named(text), id: `sign-in-of-${user.name}` }, text);
+  const title = user.enabled ? t("users.disable_title", { name: user.name }) : "";
+  toggle.addEventListener("click", () => change(user, { enabled: !user.enabled }, load, toggle, title));
   return h(
     "tr",
     {},
@@ -81,7 +88,7 @@ function row(user, app, load) {
         "div",
         { class: "buttons" },
         h("button", { ...named(t("users.reset")), onclick: () => reset(user, load) }, t("users.reset")),
-        h("button", { ...named(toggle), onclick: () => change(user, { enabled: !user.enabled }, load) }, toggle),
+        toggle,
         h("button", {
           ...named(t("users.remove")),
           class: "small danger",
@@ -93,21 +100,30 @@ function row(user, app, load) {
 }
 
 /**
+ * Change a user; afterwards the control, drawn anew, has the focus again.
+ *
  * @param {User} user
  * @param {Record<string, unknown>} json
- * @param {() => Promise<void>} load
+ * @param {Load} load
+ * @param {HTMLElement} control
+ * @param {string} title of the question whether to; empty where none is needed
+ * @returns {Promise<boolean>} whether it was carried out
  */
-async function change(user, json, load) {
-  try {
+async function change(user, json, load, control, title) {
+  const run = async () => {
     await ask(`/v1/users/${encodeURIComponent(user.name)}`, { method: "PATCH", json });
     notify(t("users.changed", { name: user.name }));
-  } catch (error) {
-    notify(told(error), "bad");
-  }
+  };
+  if (title) {
+    const act = { action: t("stage.change"), danger: true, run };
+    if (!(await confirm(title, [h("p", {}, t("users.remove_text"))], act))) return false;
+  } else await run().catch((error) => notify(told(error), "bad"));
   await load();
+  if (document.activeElement === document.body) document.getElementById(control.id)?.focus();
+  return true;
 }
 
-/** @param {() => Promise<void>} load */
+/** @param {Load} load */
 async function add(load) {
   const name = h("input", { id: "new-name", required: true, maxLength: 64, autocomplete: "off" });
   const password = passwordInput("new-password");
@@ -129,7 +145,7 @@ async function add(load) {
 
 /**
  * @param {User} user
- * @param {() => Promise<void>} load
+ * @param {Load} load
  */
 async function reset(user, load) {
   const password = passwordInput("new-password");
@@ -145,7 +161,7 @@ async function reset(user, load) {
 
 /**
  * @param {User} user
- * @param {() => Promise<void>} load
+ * @param {Load} load
  */
 async function remove(user, load) {
   const run = async () => {
@@ -183,7 +199,7 @@ function deed(one) {
     {},
     h("td", { class: "nowrap" }, moment(one.at_ms)),
     h("td", {}, one.actor),
-    h("td", {}, one.action),
+    h("td", {}, tOr(`users.did.${one.action}`, one.action)),
     h(
       "td",
       {},
