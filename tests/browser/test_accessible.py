@@ -42,18 +42,20 @@ def violations(page):
 @pytest.mark.parametrize("view", VIEWS)
 def test_axe_finds_nothing_and_nothing_sticks_out(ready_page, view):
     page = ready_page(view, bypass_csp=True)  # axe adds a style of its own
-    assert violations(page) == []
-    page.get_by_role("button", name="中文").click()
-    page.get_by_label("主题").select_option("dark")
-    page.wait_for_selector(VIEWS[view], state="attached")
-    if view == "docs":
-        page.locator("#post-v1-detect > summary").click()
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 800})
-        page.wait_for_timeout(150)
-        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, width
-    page.set_viewport_size(PHONE["viewport"])
-    assert violations(page) == []
+    for theme_label in ("Theme", "主题"):
+        if theme_label == "主题":
+            page.get_by_role("button", name="中文").click()
+            page.wait_for_selector(VIEWS[view], state="attached")
+            if view == "docs":
+                page.locator("#post-v1-detect > summary").click()
+        for theme, axe_at in (("light", WIDTHS[-2]), ("dark", WIDTHS[0])):
+            page.get_by_label(theme_label).select_option(theme)
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": 800})
+                page.wait_for_timeout(150)
+                assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (theme_label, width)
+                if width == axe_at:
+                    assert violations(page) == [], (theme_label, theme)
 
 
 def test_the_sign_in_and_the_dialogs_too(guarded, open_page, sign_in):
@@ -74,7 +76,27 @@ def test_a_lost_connection_too(make_server, open_page):
     assert violations(page) == []
 
 
-def test_everything_is_reached_by_keyboard(server, open_page):
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_control_is_reached_by_tab(ready_page, view):
+    page = ready_page(view)
+    controls = page.evaluate(
+        """() => {
+            const some = "a[href], button, input, select, textarea, summary, [tabindex='0']";
+            window.controls = [...document.querySelectorAll(some)].filter((one) =>
+                !one.disabled && one.tabIndex >= 0 && one.checkVisibility({ visibilityProperty: true }));
+            window.reached = new Set([document.activeElement]);
+            document.addEventListener("focusin", (event) => window.reached.add(event.target));
+            return window.controls.length;
+        }"""
+    )
+    assert controls > 8
+    for _ in range(controls + 3):
+        page.keyboard.press("Tab")
+    missed = "window.controls.filter((one) => one.isConnected && !window.reached.has(one)).map((one) => one.outerHTML)"
+    assert page.evaluate(missed) == []
+
+
+def test_the_skip_link_and_the_views_work_by_keyboard(server, open_page):
     page = open_page(server)
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
