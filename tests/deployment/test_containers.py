@@ -609,6 +609,8 @@ def test_a_dvc_remote_on_s3(stack, run_s3, tmp_path):
         with (stack.root / ".env.prod").open("a") as settings:
             settings.writelines(f"{name}={value}\n" for name, value in added.items())
         stack.compose("up", "--detach", "--wait", "dvc")
+        # As the guide says: first the objects, then the release files.
+        docker("exec", stack.containers("dvc")[0], "sh", "-c", "cd /dvc/work/project && dvc push --quiet --all-tags")
         said = stack.release("reconcile")
         status, told = stack.script("deployment/start_production_with_mlops.sh")
         assert status == 0 and "check: all passed" in told, said + told
