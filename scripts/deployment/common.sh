@@ -11,6 +11,8 @@ WRITABLE=(config config/tls logs logs/metrics output mlruns dvc_cache)
 SECRETS=(POSTGRES_PASSWORD MLFLOW_DB_PASSWORD REDIS_PASSWORD JWT_SECRET ADMIN_PASSWORD MLFLOW_ADMIN_PASSWORD SECRET_KEY GRAFANA_PASSWORD)
 SERVICES=(database redis api frontend mlflow dvc)
 DATED='pindet-[0-9]{8}T[0-9]{6}Z'   # what a backup's folder is called, as a regular expression
+# What images are labelled with: that of the files they are built of.
+export PINDET_REVISION=${PINDET_REVISION:-$(git -c safe.directory='*' -C "$ROOT" rev-parse --short HEAD 2>/dev/null || echo unknown)}
 failures=0
 
 pass() { printf 'pass  %s\n' "$*"; }
@@ -53,8 +55,6 @@ server_files() {
 
 compose() {
     local files
-    PINDET_REVISION=${PINDET_REVISION:-$(git -c safe.directory='*' -C "$ROOT" rev-parse --short HEAD 2>/dev/null || echo unknown)}
-    export PINDET_REVISION
     mapfile -t files < <(server_files)
     docker compose --project-directory "$ROOT" --env-file "$ENV_FILE" "${files[@]}" -f "$MLOPS_FILE" "$@"
 }
