@@ -199,6 +199,25 @@ def open_page(chromium):
 
 
 @pytest.fixture
+def in_live():
+    """Run a script beside Live, which is shown by itself with the script's ``store``."""
+
+    def run(page, text):
+        return page.evaluate("""async () => {
+            const { Store } = await import("/web/store.js");
+            const { mount } = await import("/web/views/live.js");
+            const store = new Store(), root = document.createElement("main");
+            document.body.replaceChildren(root);
+            mount(root, { store, socket: Object.assign(new EventTarget(), { state: "live" }) });
+            const frame = () => new Promise(requestAnimationFrame);
+            const drawn = async () => { store.dispatchEvent(new Event("change")); await frame(); await frame(); };
+            TEXT
+        }""".replace("TEXT", text))  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
 def sign_in():
     """Fill in the sign-in."""
 

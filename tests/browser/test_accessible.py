@@ -76,6 +76,43 @@ def test_a_lost_connection_too(make_server, open_page):
     assert violations(page) == []
 
 
+@pytest.mark.parametrize(("locale", "theme"), [("en-GB", "light"), ("zh-CN", "dark")])
+def test_live_with_all_that_it_can_show_too(server, open_page, in_live, locale, theme):
+    page = open_page(server, "docs", bypass_csp=True, locale=locale, color_scheme=theme)
+    in_live(page, """
+        const now = Date.now() / 1000;
+        let n = 0;
+        const tell = (type, data, source = "r0") =>
+            store.take({ id: `${Date.now()}-${n++}`, ts: now + n / 1000, type, source, data });
+        const model = { version: "v1.2.0", md5: "0123456789abcdef0123456789abcdef" };
+        const beat = { throughput: 5, p50_ms: 4, p95_ms: 9, queue: 2, uptime_s: 5, model };
+        for (const replica of ["r0", "r1"]) tell("heartbeat", beat, replica);
+        for (const [status, run] of [["started", "a"], ["progress", "b"], ["finished", "c"], ["failed", "d"]]) {
+            for (const epoch of [1, 2]) {
+                const metrics = { "train/loss": 2 / epoch, "val/map": epoch / 3 };
+                tell("training.progress", { run, name: `run ${run}`, epoch, epochs: 3, metrics });
+            }
+            tell(`training.${status}`, { run, name: `run ${run}`, epochs: 3, seconds: 9 });
+        }
+        for (const status of ["queued", "running", "finished", "failed"]) {
+            const error = status === "failed" ? "no" : "";
+            tell(`job.${status}`, { id: `0f3a9b2c-${status}`, done: 5, total: 10, error });
+        }
+        for (const type of ["service.redis_lost", "service.redis_back", "model.refused", "release.promoted"]) {
+            tell(type, { reason: "a reason", ...model });
+        }
+        for (let n = 0; n < 200; n++) tell("model.loaded", model);
+        await drawn();
+    """)
+    assert page.locator("progress").count() >= 2
+    assert page.locator("#events time").count() == 150
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_timeout(150)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, width
+        assert violations(page) == [], width
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_control_is_reached_by_tab(ready_page, view):
     page = ready_page(view)

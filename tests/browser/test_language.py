@@ -1,5 +1,6 @@
 """Both languages say everything, and the scripts ask for nothing that they can not say."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -74,6 +75,24 @@ def test_every_key_that_is_asked_for_is_there_and_every_one_there_is_asked_for()
         assert any(key.startswith(start) for key in english), start
     unused = {key for key in english if key not in whole and not any(key.startswith(start) for start in begun)}
     assert unused == set()
+
+
+def titles():
+    """What the server calls its errors, read from the calls that raise them."""
+    for path in WEB.parent.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Problem":
+                yield from (one.value for one in ast.walk(call.args[1]) if isinstance(one, ast.Constant))
+
+
+def test_every_error_of_the_server_has_a_chinese_title():
+    text = (WEB / "i18n/problems-zh.js").read_text("utf-8")
+    said = dict(ENTRY.findall(text))
+    named = set(titles()) | {"Busy", "Release refused"}  # chosen before the call
+
+    assert len(named) > 30
+    assert said.keys() == named
+    assert all(re.search(r"[\u4e00-\u9fff]", words) for words in said.values())
 
 
 def test_every_event_that_is_listed_has_words():

@@ -14,20 +14,6 @@ PUBLISHED = [
 ]
 
 
-def in_live(page, text):
-    """Run a script beside Live, which is shown by itself with the script's ``store``."""
-    return page.evaluate("""async () => {
-        const { Store } = await import("/web/store.js");
-        const { mount } = await import("/web/views/live.js");
-        const store = new Store(), root = document.createElement("main");
-        document.body.replaceChildren(root);
-        mount(root, { store, socket: Object.assign(new EventTarget(), { state: "live" }) });
-        const frame = () => new Promise(requestAnimationFrame);
-        const drawn = async () => { store.dispatchEvent(new Event("change")); await frame(); await frame(); };
-        TEXT
-    }""".replace("TEXT", text))  # fmt: skip
-
-
 def test_the_numbers_of_a_replica_appear_and_are_live(server, open_page, scene):
     page = open_page(server)
     expect(page.locator("#connection")).to_have_text("Live")
@@ -53,7 +39,7 @@ def test_a_number_is_of_now_only_while_the_feed_is_live_and_the_replica_heard(se
     assert seen == [False, True, True]
 
 
-def test_without_a_replica_that_is_heard_no_number_is_said(server, open_page):
+def test_without_a_replica_that_is_heard_no_number_is_said(server, open_page, in_live):
     shown = in_live(open_page(server, "docs"), """
         const beat = { throughput: 5, p50_ms: 4, p95_ms: 9, queue: 2, model: { version: "v1", md5: "0" } };
         store.replicas.set("r0", { source: "r0", heardAt: Date.now() - 60_000, ts: 1, beat, samples: [] });
@@ -65,7 +51,7 @@ def test_without_a_replica_that_is_heard_no_number_is_said(server, open_page):
     ]  # fmt: skip
 
 
-def test_an_older_event_that_comes_late_is_listed_in_its_place(server, open_page):
+def test_an_older_event_that_comes_late_is_listed_in_its_place(server, open_page, in_live):
     shown = in_live(open_page(server, "docs"), """
         const tell = (ms, reason) => store.take({
             id: `${ms}-0`, type: "model.refused", ts: ms / 1000, source: "r0", data: { reason } });
@@ -133,7 +119,7 @@ def test_a_clock_that_is_set_forward_makes_replicas_silent_for_a_short_time_only
     assert silent and min(silent) == 100 and max(silent) < 240
 
 
-def test_the_ticks_of_a_chart_are_whole_and_each_is_there_once(server, open_page):
+def test_the_ticks_of_a_chart_are_whole_and_each_is_there_once(server, open_page, in_live):
     page = open_page(server, "docs")
     minutes, epochs = in_live(page, """
         const event = (type, data) => store.take({
@@ -156,7 +142,7 @@ def test_the_ticks_of_a_chart_are_whole_and_each_is_there_once(server, open_page
     assert seen == [[20, 40, 60, 80, 100], [7], [120, 240, 360]]
 
 
-def test_a_page_that_comes_in_the_middle_of_a_training_shows_all_of_its_curve(server, open_page):
+def test_a_page_that_comes_in_the_middle_of_a_training_shows_all_of_its_curve(server, open_page, in_live):
     summary = in_live(open_page(server, "docs"), """
         const curve = [1, 2, 3].map((epoch) => [epoch, { "train/loss": 4 - epoch }]);
         const data = { run: "r1", epoch: 3, epochs: 9, metrics: { "train/loss": 1 } };
@@ -205,6 +191,26 @@ def test_events_are_listed_and_filtered(server, open_page, scene):
     expect(events).to_have_count(1)
 
 
+def test_what_is_not_listed_is_counted(server, open_page, in_live):
+    said = in_live(open_page(server, "docs"), """
+        const told = (n) => ({ id: `${n}-0`, ts: n, type: "model.loaded", source: "r0", data: { version: `v${n}` } });
+        const last = () => document.querySelector("#events").lastElementChild.textContent;
+        const said = [];
+        for (const [from, until] of [[0, 150], [150, 151], [151, 160]]) {
+            for (let n = from; n < until; n++) store.take(told(n));
+            await drawn();
+            said.push([document.querySelectorAll("#events time").length, last()]);
+        }
+        return said;
+    """)
+    assert said[0][0] == said[1][0] == said[2][0] == 150
+    assert "v0" in said[0][1]
+    assert [text for _, text in said[1:]] == [
+        "1 older event is not listed; filter or search.",
+        "10 older events are not listed; filter or search.",
+    ]
+
+
 def test_a_job_shows_its_progress(server, open_page, scene, png, tmp_path):
     archive = tmp_path / "images.zip"
     with zipfile.ZipFile(archive, "w") as file:
@@ -219,7 +225,7 @@ def test_a_job_shows_its_progress(server, open_page, scene, png, tmp_path):
     expect(page.locator("#events li", has_text="job finished").first).to_be_visible()
 
 
-def test_a_running_job_that_is_not_heard_of_is_stale_and_dropped_when_nobody_knows_it(server, open_page):
+def test_a_running_job_that_is_not_heard_of_is_stale_and_dropped_when_nobody_knows_it(server, open_page, in_live):
     silent, known, unknown = in_live(open_page(server, "docs"), """
         const real = Date.now, start = real();
         const event = (type, id, ms = real()) => ({
@@ -246,7 +252,7 @@ def test_a_running_job_that_is_not_heard_of_is_stale_and_dropped_when_nobody_kno
     assert unknown == ["two"]
 
 
-def test_a_training_that_is_silent_looks_so(server, open_page):
+def test_a_training_that_is_silent_looks_so(server, open_page, in_live):
     heard, silent = in_live(open_page(server, "docs"), """
         const real = Date.now, start = real();
         const data = { run: "r1", epoch: 1, epochs: 3 };

@@ -108,6 +108,21 @@ def test_a_server_that_returns_with_another_release_is_shown_with_it(make_server
     expect(served).to_contain_text("detector v1.1.0")
 
 
+def test_what_is_typed_stays_when_someone_else_changes_the_release(make_server, released, open_page):
+    server = make_server(released("v1.0.0", 0.9))
+    released("v1.1.0", 0.8)
+    page = open_page(server, "models", ready="#promote-rev")
+    expect(page.locator("#connection")).to_have_text("Live")
+    page.get_by_label("To stage").select_option("staging")
+    page.get_by_label("Revision").fill("wise-owl")
+    assert httpx.post(f"{server.url}/v1/model/reload", timeout=60).json()["changed"]
+    expect(page.locator(".pairs").first).to_contain_text("detector v1.1.0")
+
+    expect(page.locator(".command")).to_have_text("pindet promote --stage staging --rev wise-owl")
+    expect(page.get_by_label("Revision")).to_be_focused()
+    expect(page.get_by_label("Revision")).to_have_value("wise-owl")
+
+
 def test_what_changed_while_others_were_told_is_asked_for(server, open_page):
     page = open_page(server, "docs")
     asked = page.evaluate("""async () => {

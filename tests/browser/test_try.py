@@ -102,6 +102,12 @@ def test_an_image_that_fails_shows_its_own_reason(trying, pictures):
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
+def test_an_image_that_fails_says_so_in_chinese(open_page, server):
+    page = open_page(server, "try", locale="zh-CN")
+    page.set_input_files("input[type=file]", {"name": "坏.png", "mimeType": "image/png", "buffer": b"none"})
+    expect(page.locator(".problem:visible")).to_contain_text("坏.png: 不是图片：4 bytes starting with 6e 6f")
+
+
 def test_an_image_that_failed_is_removed_with_the_mouse_too(trying):
     page = trying()
     put(page, BROKEN)
@@ -285,6 +291,24 @@ def test_coco_names_what_each_image_was_found_by(open_page, server):
     assert said == [
         "Found by detector old, bundle old; detector new, bundle new",
         "Found by detector old, bundle old",
+    ]
+
+
+def test_objects_that_are_not_listed_are_counted(server, open_page):
+    said = open_page(server, "docs").evaluate("""async () => {
+        const { ObjectTable } = await import("/web/views/try-objects.js");
+        const table = new ObjectTable(() => {});
+        const box = { x1: 0, y1: 0, x2: 9, y2: 9 };
+        const all = [...Array(230).keys()].map(() => ({ label: "red", label_id: 0, score: 0.5, box }));
+        document.querySelector("main").replaceChildren(table.element);
+        return [all, all.slice(30)].map((shown) => {
+            table.show(shown);
+            return [document.querySelectorAll("main tbody tr").length, document.querySelector("caption").innerText];
+        });
+    }""")
+    assert said == [
+        [200, "The 200 of the highest score are listed, 30 more are in the picture and in COCO JSON."],
+        [200, ""],
     ]
 
 

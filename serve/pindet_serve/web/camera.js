@@ -1,5 +1,6 @@
 // The camera through /v1/stream: one frame is on its way at a time, and boxes are shown on the very frame they are of.
 
+import { ApiError } from "./api.js";
 import { told } from "./dialog.js";
 import { h } from "./dom.js";
 import { t } from "./i18n.js";
@@ -135,7 +136,8 @@ class Camera extends EventTarget {
     this.#sent = null;
     before?.close();
     if (answer.error) {
-      const error = new Error(`${answer.error.title}: ${answer.error.detail}`);
+      const { status, title, detail } = answer.error;
+      const error = new ApiError(status, title, detail);
       Object.assign(item, { answer: null, error, state: "failed" });
     } else Object.assign(item, { answer, error: null, state: "done" });
     this.dispatchEvent(new Event("change"));

@@ -2,7 +2,7 @@
 
 import { ApiError } from "./api.js";
 import { fill, h, say } from "./dom.js";
-import { t } from "./i18n.js";
+import { problem, t } from "./i18n.js";
 
 /**
  * Show a dialog until it is closed.
@@ -81,7 +81,7 @@ export function notify(text, kind = "good") {
  * @param {unknown} error
  */
 export function told(error) {
-  if (error instanceof ApiError) return error.title && error.status ? `${error.title}: ${error.detail}` : error.detail;
+  if (error instanceof ApiError) return error.title && error.status ? problem(error.title, error.detail) : error.detail;
   return error instanceof Error ? error.message : String(error);
 }
 
@@ -102,7 +102,10 @@ export async function loading(element, load) {
   if (!element.hasChildNodes()) fill(element, h("p", { class: "muted" }, t("state.loading")));
   try {
     const content = await load();
-    if (latest.get(element) === own) fill(element, ...content);
+    if (latest.get(element) !== own) return;
+    const focused = element.contains(document.activeElement) && document.activeElement?.id;
+    fill(element, ...content);
+    if (focused) document.getElementById(focused)?.focus();
   } catch (error) {
     if (latest.get(element) !== own || (error instanceof DOMException && error.name === "AbortError")) return;
     const again = h("button", { onclick: () => loading(element, load) }, t("action.again"));

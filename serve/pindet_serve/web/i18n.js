@@ -1,6 +1,7 @@
 // The page's languages: which one, and how it says things.
 
 import en from "./i18n/en.js";
+import problems from "./i18n/problems-zh.js";
 import zh from "./i18n/zh.js";
 
 /** @typedef {keyof typeof en} Key */
@@ -57,6 +58,16 @@ export function t(key, values = {}) {
     if (many === undefined) return typeof value === "number" ? value.toLocaleString(locale()) : value;
     return Number(value) === 1 ? one : many;
   });
+}
+
+/**
+ * What the server calls an error, in the chosen language, and its own words on it, which are English.
+ *
+ * @param {string} title
+ * @param {string} detail
+ */
+export function problem(title, detail) {
+  return language === "zh" ? `${problems[title] ?? title}：${detail}` : `${title}: ${detail}`;
 }
 
 /**

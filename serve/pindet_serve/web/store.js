@@ -55,7 +55,7 @@ export class Store extends EventTarget {
     if (snapshot.reset) { for (const replica of this.replicas.values()) replica.last = ""; }
     this.bus = snapshot.bus;
     if (snapshot.reset && this.#started) {
-      this.#list({ ...event, id: `gap-${event.id}`, type: "gap", at: now });
+      this.#list({ ...event, id: `gap-${event.id}`, type: "gap", at: now, data: {} });
     }
     if (snapshot.reset) this.#dropJobs(snapshot);
     this.#started = true;

@@ -53,10 +53,11 @@ export function events(store) {
       .filter((event) =>
         !wanted.text || `${event.type} ${event.source} ${says(event)}`.toLowerCase().includes(wanted.text)
       )
-      .sort((a, b) => b.at - a.at)
-      .slice(0, SHOWN);
-    const none = h("li", { class: "muted" }, t("live.no_events"));
-    fill(list, ...(shown.length ? shown.map((event) => row(event)) : [none]));
+      .reverse()
+      .sort((a, b) => b.at - a.at);
+    const older = shown.length - SHOWN;
+    const rest = shown.length ? older > 0 && t("live.older", { n: older }) : t("live.no_events");
+    fill(list, ...shown.slice(0, SHOWN).map((event) => row(event)), rest && h("li", { class: "muted" }, rest));
   }
   return { element, update };
 }

@@ -13,6 +13,8 @@ import { changeButtons, mayChange } from "./stage-change.js";
 const RELOADS = ["model.loaded", "model.refused", "model.rolled_back"];
 /** What becomes of a wish is told where it was made; only what is done changes a release. */
 const UNCHANGED = ["release.wanted", "release.accepted", "release.refused"];
+/** Kept while the page is open: someone else's release draws the view anew. */
+const typed = { stage: "production", rev: "" };
 
 /** @type {Mount} */
 export function mount(root, app) {
@@ -185,15 +187,15 @@ async function reload(load) {
  * @param {boolean} byButton whether what has a version already can be promoted on the page
  */
 function promotion(releases, byButton) {
-  const stages = [...new Set(["production", "staging", ...releases.map((release) => release.stage)])];
-  const stage = select("promote-stage", stages.map((name) => [name, name]), stages[0]);
-  const rev = h("input", { id: "promote-rev", autocomplete: "off", spellcheck: false });
+  const stages = [...new Set(["production", "staging", typed.stage, ...releases.map((release) => release.stage)])];
+  const stage = select("promote-stage", stages.map((name) => [name, name]), typed.stage);
+  const rev = h("input", { id: "promote-rev", autocomplete: "off", spellcheck: false, value: typed.rev });
   const command = h("code", { class: "command" });
   const copy = h("span");
   const say = () => {
-    const text = `pindet promote --stage ${quoted(stage.value)}${
-      rev.value.trim() ? ` --rev ${quoted(rev.value.trim())}` : ""
-    }`;
+    Object.assign(typed, { stage: stage.value, rev: rev.value });
+    const wanted = rev.value.trim();
+    const text = `pindet promote --stage ${quoted(stage.value)}${wanted && ` --rev ${quoted(wanted)}`}`;
     command.textContent = text;
     fill(copy, copyButton(text, t("models.command")));
   };

@@ -1,7 +1,7 @@
 // The objects of one image as a list, and the facts of its answer.
 
 import { camera } from "../camera.js";
-import { h } from "../dom.js";
+import { h, say } from "../dom.js";
 import { number, percent, short, size } from "../format.js";
 import { t } from "../i18n.js";
 import { COLOURS } from "../overlay.js";
@@ -19,7 +19,8 @@ export class ObjectTable {
       h("th", { scope: "col", class: index ? "number" : "" }, name)
     );
     this.body = h("tbody");
-    this.element = h("table", {}, h("thead", {}, h("tr", {}, ...head)), this.body);
+    this.rest = h("caption", { class: "muted" });
+    this.element = h("table", {}, this.rest, h("thead", {}, h("tr", {}, ...head)), this.body);
   }
 
   /** @param {Detection[]} shown best first */
@@ -29,6 +30,8 @@ export class ObjectTable {
     while (same < rows.length && this.body.children[same] === rows[same]) same += 1;
     while (this.body.children.length > same) this.body.lastElementChild?.remove();
     this.body.append(...rows.slice(same));
+    const more = shown.length - rows.length;
+    say(this.rest, more ? t("try.listed", { n: rows.length, more }) : "");
   }
 
   /** @param {Detection} detection */
