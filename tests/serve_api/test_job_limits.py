@@ -32,31 +32,31 @@ def archive():
 
 
 def submit(runner):
-    folder = runner.reserve()
-    (folder / INPUT).write_bytes(archive())
-    return runner.submit(folder, "zip", Wanted())
+    upload = runner.reserve()
+    (upload.folder / INPUT).write_bytes(archive())
+    try:
+        return runner.submit(upload, "zip", Wanted())
+    finally:
+        runner.give_back(upload)
 
 
 def test_places_are_held_from_before_the_upload_until_it_is_given_up(runner):
     runner.start()
-    folders = [runner.reserve() for _ in range(MOST_WAITING)]
+    uploads = [runner.reserve() for _ in range(MOST_WAITING)]
     with pytest.raises(TooManyJobs):
         runner.reserve()
-    runner.abandon(folders[0])
-    assert not folders[0].exists()
+    runner.give_back(uploads[0])
+    assert not uploads[0].folder.exists()
     runner.reserve()
 
 
 def test_a_job_that_can_not_even_be_said_to_have_failed_keeps_no_other_waiting(runner, monkeypatch):
     runner.start()
-    write = jobs.write_job
     written = []
 
-    def full(folder, job):
+    def full(_, job):
         written.append(job.status)
-        if job.status != "queued":
-            raise OSError(28, "No space left on device")
-        write(folder, job)
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(jobs, "write_job", full)
     for job in (submit(runner), submit(runner)):

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -69,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.tracing = open_tracing(os.environ)
     app.state.detecting = Detecting(service, settings, metrics, app.state.tracing)
     app.state.by_url = ByUrl(settings) if settings.url_hosts.strip() else None
-    app.state.jobs = JobRunner(settings.state / "jobs", service, settings)
+    app.state.jobs = JobRunner(Path(settings.jobs) if settings.jobs else settings.state / "jobs", service, settings)
     app.state.activity = Activity(service, bus.publish_soon)
     metrics.watch(service, bus.describe, history.describe)
     problems.install(app)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
@@ -40,7 +40,7 @@ async def create(
 ) -> JobAnswer:
     """Detect in every frame of a video, or every image of a zip archive, sent as the body.
 
-    Progress is told on the status feed as ``job.running``; the job survives a restart of the server.
+    Progress is told on the status feed as ``job.running``; the job survives the end of the server.
     """
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
         raise Problem(415, "Unsupported type", f"the body is a multipart form; {_HOW}")
@@ -49,30 +49,30 @@ async def create(
     runner: JobRunner = request.app.state.jobs
     wanted = checked(limits, request.app.state.service.model)
     try:
-        folder = runner.reserve()
+        upload = runner.reserve()
     except TooManyJobs as error:
         raise Problem(503, "Too many jobs", str(error), headers={"Retry-After": "60"}) from None
     except OSError as error:
         raise _no_room(error) from error
     try:
-        kind = await _receive(request, folder / INPUT)
-        return _described(await run_in_threadpool(runner.submit, folder, kind, wanted))
+        kind = await _receive(request, upload.folder / INPUT)
+        return _described(await run_in_threadpool(runner.submit, upload, kind, wanted))
     except UnreadableInputError as error:
         raise Problem(400, "Unreadable input", str(error)) from None
     except OSError as error:
         raise _no_room(error) from error
     finally:
-        runner.abandon(folder)
+        runner.give_back(upload)
 
 
 @router.get(PATH, responses=answers(200, "The jobs") | problems(401, 403, 500))
-async def every(request: Request) -> list[JobAnswer]:
+def every(request: Request) -> list[JobAnswer]:
     """All jobs, the newest first."""
     return [_described(job) for job in request.app.state.jobs.every()]
 
 
 @router.get(PATH + "/{job_id}", responses=answers(200, "The job") | problems(401, 403, 404, 422, 500))
-async def one(request: Request, job_id: JobId) -> JobAnswer:
+def one(request: Request, job_id: JobId) -> JobAnswer:
     """How far a job is."""
     return _described(_job(request, job_id))
 
@@ -82,7 +82,7 @@ async def one(request: Request, job_id: JobId) -> JobAnswer:
     response_class=FileResponse,
     responses=answers(200, "One JSON object a line", "application/x-ndjson") | problems(401, 403, 404, 409, 422, 500),
 )
-async def result(request: Request, job_id: JobId) -> FileResponse:
+def result(request: Request, job_id: JobId) -> FileResponse:
     """The result of a finished job: one JSON object a line, for each frame, in order."""
     job = _job(request, job_id)
     if job.status != "finished":
@@ -97,9 +97,9 @@ async def result(request: Request, job_id: JobId) -> FileResponse:
     response_class=Response,
     responses=answers(204, "It is gone") | problems(401, 403, 404, 422, 500),
 )
-async def remove(request: Request, job_id: JobId) -> None:
+def remove(request: Request, job_id: JobId) -> None:
     """Cancel a job if it still runs, and delete its input and result."""
-    await run_in_threadpool(request.app.state.jobs.remove, _job(request, job_id))
+    request.app.state.jobs.remove(_job(request, job_id))
 
 
 async def _receive(request: Request, path: pathlib.Path) -> str:
@@ -136,9 +136,7 @@ def _job(request: Request, job_id: str) -> Job:
 
 
 def _described(job: Job) -> JobAnswer:
-    fields: dict[str, Any] = job.to_dict()
-    del fields["wanted"]
-    return JobAnswer(**fields)
+    return JobAnswer(**{name: getattr(job, name) for name in JobAnswer.model_fields})
 
 
 def _no_room(error: OSError) -> Problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,8 @@ class Job:
         total: frames there are, as far as the input tells.
         error: why it failed.
         wanted: limits of the answers.
+        attempts: how often in a row it was begun where the server then ended without a word.
+        begun_at: frames that were done when it was begun last.
     """
 
     id: str
@@ -37,6 +39,13 @@ class Job:
     total: int | None = None
     error: str = ""
     wanted: Wanted = field(default_factory=Wanted)
+    attempts: int = 0
+    begun_at: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is finished or has failed."""
+        return self.status in ("finished", "failed")
 
     def changed(self, **changes: Any) -> Job:
         """A copy with some attributes changed."""
@@ -65,8 +74,10 @@ def read_job(folder: Path) -> Job:
         content = json.loads((folder / DESCRIPTION).read_text("utf-8"))
         wanted = content.pop("wanted")
         classes = None if wanted["classes"] is None else tuple(wanted["classes"])
+        known = {one.name for one in fields(Job)}  # a later version of the server may have written more
+        content = {name: value for name, value in content.items() if name in known}
         return Job(**content, wanted=Wanted(wanted["score_threshold"], wanted["max_detections"], classes))
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{folder / DESCRIPTION} is damaged: {error!r}") from error
 
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import math
-import shutil
 import threading
 import time
 import uuid
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from pindet_serve.jobs.frames import Frame, UnreadableInputError, count_frames, read_frames
-from pindet_serve.jobs.job import INPUT, RESULT, Job, complete_lines, read_job, write_job
+from pindet_serve.jobs.job import INPUT, RESULT, Job, complete_lines, write_job
+from pindet_serve.jobs.store import Held, JobStore
 from pindet_serve.letterbox import Placement
 from pindet_serve.serving.batcher import Inferred, QueueFull
 from pindet_serve.serving.model import Model
@@ -28,7 +28,10 @@ from pindet_serve.settings import Settings
 
 _log = logging.getLogger(__name__)
 MOST_WAITING, MOST_KEPT = 20, 200
+MOST_ATTEMPTS = 3
 PROGRESS_EVERY_S = 0.5
+LOOK_EVERY_S = 2.0
+"""Between looks for what other servers were given, or left."""
 
 
 class TooManyJobs(Exception):  # noqa: N818 - a state of the server, no error
@@ -49,42 +52,36 @@ class _Pending:
 
 
 class JobRunner:
-    """Keeps jobs under ``root``, a folder each, and runs them in the order they came.
+    """Runs the jobs under ``root``, the oldest first, beside the servers that share the folder.
 
-    A job that was running when the server ended goes on at its next frame. A job takes enough places of the queue
-    for every stream, never more than half of it, and waits while requests fill it.
+    A job that was running when its server ended goes on at its next frame: on another server at once, else when this
+    one is back. A job takes enough places of the queue for every stream, never more than half of it, and waits while
+    requests fill it.
     """
 
     def __init__(self, root: Path, service: Service, settings: Settings) -> None:
-        self._root, self._service, self._settings = root, service, settings
-        self._jobs: dict[str, Job] = {}
+        self._store, self._service, self._settings = JobStore(root), service, settings
+        self._known: dict[str, Job] = {}
+        """What the disk does not tell, or tells late: how far the present job is, and what could not be written."""
         self._changed = threading.Condition(threading.RLock())
-        self._reserved: set[str] = set()
+        self._uploads = 0
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
         self._next_progress = 0.0
 
     def start(self) -> None:
-        """Read what is on disk, then begin to work."""
-        folders = [path for path in self._root.glob("*") if path.is_dir()] if self._root.is_dir() else []
-        for folder in folders:
-            try:
-                job = read_job(folder)
-            except (OSError, ValueError) as error:
-                _log.warning("a job was never whole, or is damaged, and is removed: %s", error)
-                shutil.rmtree(folder, ignore_errors=True)
-                continue
-            self._jobs[job.id] = job.changed(status="queued") if job.status == "running" else job
+        """Tidy up what is on disk, then begin to work."""
+        self._store.tidy()
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop at the next frame; the job goes on when the server is started again."""
+        """Stop at the next frame; the job goes on elsewhere, or when the server is started again."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
         self._thread.join(self._settings.drain_s)  # an engine that hangs is left behind
 
-    def reserve(self) -> Path:
+    def reserve(self) -> Held:
         """Make the folder of a new job; its input is to be written there.
 
         Raises:
@@ -92,119 +89,129 @@ class JobRunner:
             OSError: it can not be made.
         """
         with self._changed:
-            unfinished = sum(job.status in ("queued", "running") for job in self._jobs.values())
-            waiting = unfinished + len(self._reserved)
+            waiting = sum(not job.ended for job in self.every()) + self._uploads
             if waiting >= MOST_WAITING:
                 raise TooManyJobs(f"{waiting} jobs wait already; try again later, or delete one")
-            folder = self._root / uuid.uuid4().hex
-            self._reserved.add(folder.name)
+            self._uploads += 1
         try:
-            folder.mkdir(parents=True)
+            return self._store.new()
         except OSError:
-            self.abandon(folder)
+            with self._changed:
+                self._uploads -= 1
             raise
-        return folder
 
-    def abandon(self, folder: Path) -> None:
-        """Give up what :meth:`reserve` made, unless it became a job."""
+    def give_back(self, upload: Held) -> None:
+        """End what :meth:`reserve` began; of a job that did not come to be nothing is left."""
+        self._store.abandon(upload)
         with self._changed:
-            self._reserved.discard(folder.name)
-            if folder.name in self._jobs:
-                return
-        shutil.rmtree(folder, ignore_errors=True)
+            self._uploads -= 1
 
-    def submit(self, folder: Path, kind: str, wanted: Wanted) -> Job:
-        """Queue the job whose input lies in ``folder``.
+    def submit(self, upload: Held, kind: str, wanted: Wanted) -> Job:
+        """Queue the job whose input lies in the folder.
 
         Raises:
             UnreadableInputError: the input can not be read.
+            OSError: it can not be kept.
         """
-        total = count_frames(folder / INPUT, kind)
-        job = Job(folder.name, kind, time.time(), total=total, wanted=wanted)
-        write_job(folder, job)
+        total = count_frames(upload.folder / INPUT, kind)
+        job = Job(uuid.uuid4().hex, kind, time.time(), total=total, wanted=wanted)
+        self._tell(job)  # before anyone can begin with it
+        try:
+            self._store.add(upload, job)
+        except OSError:
+            self._service.publish("job.deleted", {"id": job.id})
+            raise
+        for old in [other for other in self.every() if other.ended][MOST_KEPT:]:
+            self._store.remove(old.id)
         with self._changed:
-            self._jobs[job.id] = job
-            self._reserved.discard(job.id)
-            self._forget_old()
             self._changed.notify()
-        self._tell(job)
         return job
 
     def every(self) -> list[Job]:
         """All jobs, the newest first."""
-        with self._changed:
-            jobs = [*self._jobs.values()]
-        return sorted(jobs, key=lambda job: job.created, reverse=True)
+        return [self._known.get(job.id, job) for job in reversed(self._store.every())]
 
     def get(self, job_id: str) -> Job | None:
         """One job, if there is one of that id."""
-        return self._jobs.get(job_id)
+        job = self._store.get(job_id)
+        return job and self._known.get(job_id, job)
 
     def result(self, job: Job) -> Path:
         """Where the result of a job is, one JSON object a line."""
-        return self._root / job.id / RESULT
+        return self._store.folder(job.id) / RESULT
 
     def remove(self, job: Job) -> None:
         """Cancel a job that is not finished, and delete all of it."""
-        with self._changed:
-            self._jobs.pop(job.id, None)
-        shutil.rmtree(self._root / job.id, ignore_errors=True)
+        self._store.remove(job.id)
         self._service.publish("job.deleted", {"id": job.id})
-
-    def _forget_old(self) -> None:
-        old = [job for job in self.every() if job.status in ("finished", "failed")][MOST_KEPT:]
-        for job in old:
-            self._jobs.pop(job.id, None)
-            shutil.rmtree(self._root / job.id, ignore_errors=True)
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                while not self._stopping and self._next() is None:
-                    self._changed.wait()
-                job = self._next()
-            if self._stopping or job is None:
+            taken = self._next()
+            if taken is None:
                 return
+            held, job = taken
             try:
-                self._work(job)
+                self._work(held.folder, job)
             except _Left:
                 continue
             except Exception as error:  # it has failed, and the next job must not wait for ever
                 _log.error("job %s can not even be said to have failed", job.id, exc_info=error)
+            finally:
+                held.release()
 
-    def _next(self) -> Job | None:
-        queued = [job for job in self._jobs.values() if job.status == "queued"]
-        return min(queued, key=lambda job: job.created, default=None)
+    def _next(self) -> tuple[Held, Job] | None:
+        """Take the oldest job that waits, as soon as there is one; ``None`` when the server stops."""
+        with self._changed:
+            while not self._stopping:
+                for job in reversed(self.every()):
+                    if not job.ended and (taken := self._store.claim(job)) is not None:
+                        return taken
+                self._changed.wait(LOOK_EVERY_S)
+        return None
 
-    def _work(self, job: Job) -> None:
-        folder = self._root / job.id
+    def _work(self, folder: Path, job: Job) -> None:
         try:
             done = complete_lines(folder / RESULT)
-            job = self._update(job.changed(status="running", done=done))
+            attempts = job.attempts + 1 if job.status == "running" and done == job.begun_at else 1
+            job = job.changed(status="running", done=done, attempts=attempts, begun_at=done)
+            if attempts > MOST_ATTEMPTS:
+                raise UnreadableInputError(f"{MOST_ATTEMPTS} times the server ended at frame {done} of the input")
+            self._update(folder, job)
             with (folder / RESULT).open("a", encoding="utf-8") as output:
-                job = self._detect(job, folder / INPUT, output)
-            self._update(job.changed(status="finished", total=job.done))
+                job = self._detect(folder, job, output)
+            self._update(folder, job.changed(status="finished", total=job.done))
             (folder / INPUT).unlink(missing_ok=True)
         except _Left:
+            self._lay_down(folder, job)
             raise
         except Exception as error:  # whatever a video sets off must not end the thread
+            if not folder.exists():
+                self._lay_down(folder, job)
+                raise _Left from error
             if not isinstance(error, UnreadableInputError):
                 _log.error("job %s failed", job.id, exc_info=error)
-            self._update(job.changed(status="failed", error=str(error) or repr(error)))
+            self._update(folder, job.changed(status="failed", error=str(error) or repr(error)))
 
-    def _detect(self, job: Job, path: Path, output: IO[str]) -> Job:
+    def _lay_down(self, folder: Path, job: Job) -> None:
+        """Leave a job to whoever takes it next: that this server stops is not the job's fault."""
+        job = self._known.pop(job.id, job)
+        with contextlib.suppress(OSError):  # it was removed, or is begun again as if the server had been killed
+            write_job(folder, job.changed(status="queued"))
+
+    def _detect(self, folder: Path, job: Job, output: IO[str]) -> Job:
         settings = self._settings
         pending: deque[_Pending] = deque()
         try:
             for frame in read_frames(
-                path, job.kind, job.done, max_bytes=settings.max_body_bytes, max_pixels=settings.max_pixels,
-                check=partial(self._check, job),
+                folder / INPUT, job.kind, job.done, max_bytes=settings.max_body_bytes, max_pixels=settings.max_pixels,
+                check=partial(self._check, folder),
             ):  # fmt: skip
                 if len(pending) >= self._places():
-                    job = self._write(job, pending.popleft(), output)
-                pending.append(self._submitted(frame, job))
+                    job = self._write(folder, job, pending.popleft(), output)
+                pending.append(self._submitted(folder, frame, job))
             while pending:
-                job = self._write(job, pending.popleft(), output)
+                job = self._write(folder, job, pending.popleft(), output)
         finally:
             for left in pending:
                 left.room.close()
@@ -215,8 +222,8 @@ class JobRunner:
         enough = max(self._settings.max_batch, 2 * self._service.model.streams)
         return min(enough, max(1, self._service.batcher.capacity // 2))
 
-    def _submitted(self, frame: Frame, job: Job) -> _Pending:
-        self._check(job)
+    def _submitted(self, folder: Path, frame: Frame, job: Job) -> _Pending:
+        self._check(folder)
         model = self._service.model
         job.wanted.check(model.manifest)
         room = contextlib.ExitStack()
@@ -228,11 +235,11 @@ class JobRunner:
                 break
             except QueueFull:
                 time.sleep(0.05)
-                self._check(job)
+                self._check(folder)
         canvas, placement = model.letterboxed(frame.image)
         return _Pending(frame, model, room, placement, self._service.batcher.submit(model, canvas, math.inf))
 
-    def _write(self, job: Job, pending: _Pending, output: IO[str]) -> Job:
+    def _write(self, folder: Path, job: Job, pending: _Pending, output: IO[str]) -> Job:
         model = pending.model
         line: dict[str, Any] = {"index": job.done, **pending.frame.name, "model_md5": model.release.bundle_md5}
         with pending.room:
@@ -243,26 +250,25 @@ class JobRunner:
                 line |= model.described(found, pending.placement)
         output.write(json.dumps(line, ensure_ascii=False) + "\n")
         output.flush()
-        job = job.changed(done=job.done + 1)
-        with self._changed:
-            if job.id in self._jobs:
-                self._jobs[job.id] = job
+        job = self._known[job.id] = job.changed(done=job.done + 1)
         if time.monotonic() >= self._next_progress:
-            self._tell(job)
+            self._update(folder, job)
         return job
 
-    def _check(self, job: Job) -> None:
-        if self._stopping or job.id not in self._jobs:
+    def _check(self, folder: Path) -> None:
+        if self._stopping or not folder.exists():
             raise _Left
 
-    def _update(self, job: Job) -> Job:
-        with self._changed:
-            if job.id not in self._jobs:
-                raise _Left
-            self._jobs[job.id] = job
-        write_job(self._root / job.id, job)
+    def _update(self, folder: Path, job: Job) -> None:
+        self._known[job.id] = job
+        try:
+            write_job(folder, job)
+        except FileNotFoundError:
+            self._check(folder)
+            raise
+        if job.ended:
+            del self._known[job.id]
         self._tell(job)
-        return job
 
     def _tell(self, job: Job) -> None:
         self._next_progress = time.monotonic() + PROGRESS_EVERY_S
