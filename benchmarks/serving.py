@@ -38,7 +38,11 @@ from rich.table import Table
 
 CLIENTS = 16
 TURNS = 8
-OTHERS = {"a plain handler": "plain_handler.py", "LitServe": "litserve_handler.py"}
+OTHERS = {
+    "a plain handler": ("plain_handler.py", "session"),
+    "a plain handler with our engine": ("plain_handler.py", "streams"),
+    "LitServe with our engine": ("litserve_handler.py", "streams"),
+}
 Figures = dict[str, float]
 FOLDER = Path(__file__).parent
 
@@ -174,7 +178,7 @@ def measure(settings: Settings, seconds: float) -> Figures:
     figures = {"batcher over bare engine": batcher_share(model, settings, seconds)}
     bare = bare_rate(model, settings, files, seconds)
     figures["bare loop, images/s"] = bare
-    port, *others = free_ports(3)
+    port, *others = free_ports(1 + len(OTHERS))
     options = [f"--source={settings.source}", f"--state={settings.state}-server", f"--threads={settings.threads}"]
     with serving([sys.executable, "-m", "pindet_serve", f"--port={port}", *options], port) as running:
         figures["start-up until it answers, s"] = running.start_s
@@ -185,11 +189,11 @@ def measure(settings: Settings, seconds: float) -> Figures:
         figures["idle: p50 over decode and engine, ms"] = idle_overhead_ms(port, model, files, seconds)
         figures |= overload(port, files, running.process, saturated.rate(), seconds)
         bundle = str(settings.state / "store" / "bundles" / model.release.bundle_md5.removesuffix(".dir"))
-        for (name, script), other in zip(OTHERS.items(), others, strict=True):
-            if name == "LitServe" and importlib.util.find_spec("litserve") is None:
+        for (name, (script, engine)), other in zip(OTHERS.items(), others, strict=True):
+            if script.startswith("litserve") and importlib.util.find_spec("litserve") is None:
                 sys.stderr.write("LitServe is not installed and not compared; pip install litserve\n")
                 continue
-            arguments = [bundle, str(other), str(settings.threads), str(settings.max_batch)]
+            arguments = [bundle, str(other), str(settings.threads), str(settings.max_batch), engine]
             command = [sys.executable, str(FOLDER / script), *arguments]
             figures |= compared(name, command, other, port, files, 4 * seconds)
     service.stop()

@@ -1,7 +1,8 @@
 """Start the server with a state folder of its own, whichever of the replicas this one is.
 
 Replicas share the host's folder ``output/``; each takes the first of ``api-1``, ``api-2``, … that none of the others
-holds. A replica that comes back finds its fetched bundles, its jobs and the release before the present one again.
+holds. A replica that comes back finds its fetched bundles and the release before the present one again. Jobs are of all
+replicas, in ``jobs``.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ def take_slot(output: Path) -> Path:
 def main() -> None:
     """Become the server."""
     if "PINDET_STATE" not in os.environ:
+        output = Path(os.environ["PINDET_OUTPUT"])
+        os.environ.setdefault("PINDET_JOBS", str(output / "jobs"))
         try:
-            os.environ["PINDET_STATE"] = str(take_slot(Path(os.environ["PINDET_OUTPUT"])))
+            os.environ["PINDET_STATE"] = str(take_slot(output))
         except OSError as error:
             sys.exit(f"api: {error}; the host's folder output/ must be writable for user {os.getuid()}")
     os.execvp("pindet-serve", ["pindet-serve", *sys.argv[1:]])

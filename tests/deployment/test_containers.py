@@ -6,6 +6,7 @@ PINDET_TEST_WORKSPACE names. It refuses to run where a stack lives, as the names
 
 import collections
 import hashlib
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,6 +157,31 @@ class Stack:
             while missing := requests - recorded(client, since_ms):
                 assert time.monotonic() < until, f"{len(missing)} of {len(requests)} answers are not in the history"
                 time.sleep(1)
+
+    def begin_job(self, images):
+        """Send a zip of images as a job; its id."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for number in range(images):
+                archive.writestr(f"{number:04}.png", self.image())
+        with self.client() as client:
+            answer = client.post("/v1/jobs", content=buffer.getvalue(), headers={"Content-Type": "application/zip"})
+            assert answer.status_code == 202, answer.text
+            return answer.json()["id"]
+
+    def wait_job(self, job, images, seconds=240):
+        """Wait until a job is finished, whoever is asked, and see that each of its images has its line."""
+        until = time.monotonic() + seconds
+        with self.client() as client:
+            while True:
+                seen = [client.get(f"/v1/jobs/{job}").raise_for_status().json() for _ in range(4)]
+                if {one["status"] for one in seen} == {"finished"}:
+                    break
+                assert time.monotonic() < until, seen
+                time.sleep(1)
+            lines = client.get(f"/v1/jobs/{job}/result").raise_for_status().text.splitlines()
+        assert [json.loads(line)["index"] for line in lines] == list(range(images))
+        assert all(json.loads(line)["detections"] for line in lines)
 
     def image(self):
         return sorted((self.root / "models" / "bundle" / "golden").glob("*.png"))[0].read_bytes()
@@ -306,12 +333,14 @@ def test_detection_is_answered_while_everything_is_killed_in_turn(stack):
         for service in SERVICES:
             stack.wait_healthy(service)
         stack.wait_recorded(since, set(load.answered))
+        job = stack.begin_job(600)
         began = time.time()
         stack.kill("api")
         killed = time.time() + 1  # what it sent last may just be on its way
         time.sleep(3)
         stack.wait_healthy("api")
     assert set(load.answers) == {"found"}, (load.answers, load.bad[:3])
+    stack.wait_job(job, 600)
     stack.wait_recorded(since, {
         request for request, at in load.answered.items() if not began - WRITTEN_WITHIN_S < at <= killed
     })  # fmt: skip
@@ -427,10 +456,12 @@ def test_upgrade_to_another_version_leaves_no_gap(stack):
     stack.set(PINDET_VERSION="dev2")
     status, said = stack.script("deployment/compose", "build")
     assert status == 0, said
+    job = stack.begin_job(1000)
     with Load(stack) as load:
         status, said = stack.script("operations/upgrade")
         assert status == 0, said
     assert set(load.answers) == {"found"}, (load.answers, load.bad[:3])
+    stack.wait_job(job, 1000)
     assert len(stack.containers("api")) == 2 and not before & set(stack.containers("api"))
     status, said = stack.script("deployment/start_production_with_mlops.sh")
     assert status == 0 and "check: all passed" in said, said

@@ -12,6 +12,7 @@ import pytest
 from pindet_serve.manifest import BundleError
 from pindet_serve.serving.release import folder_md5
 from pindet_serve.serving.sources import open_source
+from pindet_serve.settings import read_settings
 
 API = Path(__file__).parents[2] / "docker" / "api"
 
@@ -116,6 +117,17 @@ def test_each_replica_has_a_slot_and_a_dead_ones_is_taken_again(tmp_path):
             process.kill()
             process.wait()
             process.stdout.close()
+
+
+def test_replicas_share_their_jobs(tmp_path, monkeypatch):
+    start, became = load("start"), []
+    monkeypatch.setattr(os, "execvp", lambda *command: became.append(command))
+    monkeypatch.setattr(os, "environ", {"PINDET_OUTPUT": str(tmp_path)})
+    start.main()
+
+    settings = read_settings(os.environ, [])
+    assert (settings.state, Path(settings.jobs)) == (tmp_path / "api-1", tmp_path / "jobs")
+    assert became[0][0] == "pindet-serve"
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
