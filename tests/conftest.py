@@ -18,6 +18,11 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 TESTS = Path(__file__).parent
+CHROMIUM_FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+    "--enable-precise-memory-info",
+]  # fmt: skip
 SLOW_TOO = bool(os.environ.get("PINDET_TEST_SLOW"))
 LAST_START = time.monotonic() + float(os.environ.get("PINDET_TEST_SECONDS", "inf"))
 
@@ -186,3 +191,20 @@ def execute_notebook(tmp_path, monkeypatch):
         return _shown(notebook)
 
     return execute
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """The browser; each page has a context of its own in it.
+
+    Not for the session: while Playwright is there its event loop runs, and no test of another folder could run its own.
+    """
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not path:
+        pytest.skip("there is no Chromium on this machine")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements/dev.in)")
+    playwright.expect.set_options(timeout=60_000)  # the machine may be busy
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()

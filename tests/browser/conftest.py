@@ -1,9 +1,8 @@
-"""A headless Chromium, and real servers for it: one open, one with sign-in and a user of each role."""
+"""Real servers for a headless Chromium: one open, one with sign-in and a user of each role."""
 
 import importlib.util
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,12 +21,6 @@ from pindet_serve.history.database import Database
 REPOSITORY = Path(__file__).parents[2]
 PASSWORD = "correct horse battery 7"
 SECRET = "0f9d2c4b6a8e1735f0b1c2d3e4a59687"
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-    "--enable-precise-memory-info",
-]  # fmt: skip
-
 SIGNED_IN = "sessionStorage.getItem('pindet.token') ?? sessionStorage.setItem('pindet.token', JSON.stringify(%s))"
 
 
@@ -151,23 +144,6 @@ def guarded(tmp_path_factory):
         yield made.start()
     finally:
         made.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """The browser; each page has a context of its own in it.
-
-    Not for the session: while Playwright is there its event loop runs, and no test of another folder could run its own.
-    """
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not path:
-        pytest.skip("there is no Chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements/dev.in)")
-    playwright.expect.set_options(timeout=60_000)  # the machine may be busy
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -364,30 +364,18 @@ def test_a_killed_proxy_returns(stack):
     assert not load.bad
 
 
-@pytest.fixture
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements/dev.in)")
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("there is no Chromium")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=["--headless", "--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-def test_mlflows_page_lists_the_experiments(stack, browser):
+def test_mlflows_page_lists_the_experiments(stack, chromium):
     """In a browser, behind the proxy and MLflow's own sign-in: the page asks its API by the proxy's path."""
     signed = {"username": stack.setting("MLFLOW_ADMIN_USER"), "password": stack.setting("MLFLOW_ADMIN_PASSWORD")}
-    page = browser.new_context(http_credentials=signed).new_page()
+    page = chromium.new_context(http_credentials=signed).new_page()
     page.goto(f"http://localhost:{stack.setting('FRONTEND_PORT')}/mlflow/#/experiments")
     page.get_by_text(stack.setting("MLFLOW_EXPERIMENT_NAME")).first.wait_for(timeout=90_000)
 
 
-def test_the_page_works_behind_the_proxy(stack, browser):
+def test_the_page_works_behind_the_proxy(stack, chromium):
     """Its policy, its limits, its compression and the socket are those of nginx here."""
     said = []
-    page = browser.new_context(locale="en-GB").new_page()
+    page = chromium.new_context(locale="en-GB").new_page()
     page.set_default_timeout(90_000)
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("console", lambda message: said.append(message.text) if "Content Security Policy" in message.text else None)

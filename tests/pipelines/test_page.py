@@ -1,7 +1,6 @@
 """The page over the bundle that the pipeline made: what it draws is what the detector finds."""
 
 import re
-import shutil
 import subprocess
 import sys
 
@@ -38,29 +37,15 @@ def address(trained, tmp_path, free_ports):
         server.wait(20)
 
 
-@pytest.fixture
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("there is no Chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements/dev.in)")
-    with playwright.sync_playwright() as started:
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = started.chromium.launch(executable_path=chromium, args=flags)
-        yield browser
-        browser.close()
-
-
-def test_golden_images_are_answered_and_drawn_as_the_detector_finds_them(trained, address, browser):
+def test_golden_images_are_answered_and_drawn_as_the_detector_finds_them(trained, address, chromium):
     from playwright.sync_api import expect
 
     bundle = trained.root / "models/bundle"
     files = sorted((bundle / "golden").glob("*.png"))
     images = [decode_image(file.read_bytes()) for file in files]
     answers = Detector(bundle).detect(images)
-    page = browser.new_context(locale="en-GB").new_page()
+    page = chromium.new_context(locale="en-GB").new_page()
     page.set_default_timeout(60_000)
-    expect.set_options(timeout=60_000)
     page.goto(f"{address}/#/try")
     page.wait_for_selector(".try .chip")
     page.set_input_files("input[type=file]", files)

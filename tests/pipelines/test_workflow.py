@@ -223,29 +223,22 @@ def test_metrics_and_plots_are_shown_and_compared_and_open_without_a_network(pro
         assert drawn.count("vegaEmbed(") >= 5
 
 
-def test_every_plot_is_drawn_in_a_browser_without_a_network(project):
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("there is no Chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (requirements/dev.in)")
+def test_every_plot_is_drawn_in_a_browser_without_a_network(project, chromium):
     project.run("pindet", "plots-page")
     project.dvc("plots", "show", "-q")
     page_file = project.root / "dvc_plots/index.html"
     charts = page_file.read_text(encoding="utf-8").rpartition("</head>")[2].count("vegaEmbed(")
     asked, said = [], []
-    with playwright.sync_playwright() as started:
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = started.chromium.launch(executable_path=chromium, args=flags)
-        context = browser.new_context(offline=True)
-        context.set_default_timeout(120_000)  # the machine may be busy
-        page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(page_file.as_uri())
-        page.wait_for_function("n => document.querySelectorAll('.vega-embed svg.marks').length >= n", arg=charts)
-        marks = page.evaluate("[...document.querySelectorAll('svg.marks')].map(c => c.clientWidth * c.clientHeight)")
-        pictures = page.evaluate("[...document.images].map(i => i.complete && i.naturalWidth)")
-        browser.close()
+    context = chromium.new_context(offline=True)
+    context.set_default_timeout(120_000)  # the machine may be busy
+    page = context.new_page()
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(page_file.as_uri())
+    page.wait_for_function("n => document.querySelectorAll('.vega-embed svg.marks').length >= n", arg=charts)
+    marks = page.evaluate("[...document.querySelectorAll('svg.marks')].map(c => c.clientWidth * c.clientHeight)")
+    pictures = page.evaluate("[...document.images].map(i => i.complete && i.naturalWidth)")
+    context.close()
     assert charts >= 8 and all(size > 0 for size in marks)
     assert pictures and all(width > 0 for width in pictures)
     assert not said
