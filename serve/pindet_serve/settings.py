@@ -63,7 +63,7 @@ class Settings:
     port: int = _setting(8000, "port to listen on; 0 takes a free one")
     source: str = _setting(".", "project folder with dvc.lock, release file (.json), or s3://bucket/key.json")
     state: Path = _setting(STATE, "folder for fetched bundles, jobs and history")  # noqa: RUF009 - it is a field
-    jobs: str = _setting("", "folder of jobs, which servers of one machine may share; without it jobs/ in state")
+    jobs: str = _setting("", "folder of jobs, which servers on one Redis may share; without it jobs/ in state")
     follow_s: float = _setting(5.0, "seconds between looks at a release file for another release; 0 never looks")
     accept_classes: bool = _setting(False, "serve a release whose class names differ from the last one's")
     engine: str = _setting("auto", f"one of {', '.join(ENGINES)}")

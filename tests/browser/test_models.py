@@ -115,11 +115,18 @@ def test_what_is_typed_stays_when_someone_else_changes_the_release(make_server, 
     expect(page.locator("#connection")).to_have_text("Live")
     page.get_by_label("To stage").select_option("staging")
     page.get_by_label("Revision").fill("wise-owl")
+    page.get_by_label("Revision").evaluate("input => input.setSelectionRange(4, 4)")
+    page.evaluate("scrollTo(0, 0)")
+    at = page.evaluate("scrollY")
     assert httpx.post(f"{server.url}/v1/model/reload", timeout=60).json()["changed"]
     expect(page.locator(".pairs").first).to_contain_text("detector v1.1.0")
 
     expect(page.locator(".command")).to_have_text("pindet promote --stage staging --rev wise-owl")
     expect(page.get_by_label("Revision")).to_be_focused()
+    page.keyboard.type("s")
+    expect(page.get_by_label("Revision")).to_have_value("wises-owl")
+    assert page.evaluate("scrollY") == at
+    page.get_by_label("Revision").fill("wise-owl")
     expect(page.get_by_label("Revision")).to_have_value("wise-owl")
 
 

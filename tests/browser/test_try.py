@@ -307,7 +307,7 @@ def test_objects_that_are_not_listed_are_counted(server, open_page):
         });
     }""")
     assert said == [
-        [200, "The 200 of the highest score are listed, 30 more are in the picture and in COCO JSON."],
+        [200, "The 200 of the highest score are listed, 30 more are in the picture."],
         [200, ""],
     ]
 

@@ -1,5 +1,6 @@
 """Servers that share a folder of jobs: any of them answers for a job, and one that ends leaves it to the others."""
 
+import errno
 import io
 import json
 import time
@@ -8,12 +9,14 @@ from types import SimpleNamespace
 
 import cv2
 import httpx
+import psutil
 import pytest
 from pindet_serve.jobs.job import DESCRIPTION, INPUT, RESULT, Job, read_job, write_job
 from pindet_serve.jobs.runner import MOST_ATTEMPTS, JobRunner
 from pindet_serve.jobs.store import JobStore
 from pindet_serve.serving.wanted import Wanted
 from pindet_serve.settings import Settings
+from websockets.sync.client import connect
 
 
 @pytest.fixture
@@ -76,14 +79,26 @@ def test_a_job_goes_on_at_another_server_when_its_own_is_killed(pair, archive):
 
 def test_a_job_is_cancelled_through_another_server(pair, archive, tmp_path):
     slow, other = pair
-    job = create(slow, archive)
-    until(lambda: seen(other, job)["done"] > 0)
-    httpx.delete(f"{other.url}/v1/jobs/{job['id']}").raise_for_status()
+    with connect(f"{slow.url.replace('http', 'ws')}/ws/status") as feed:
+        job = create(slow, archive)
+        until(lambda: seen(other, job)["done"] > 0)
+        httpx.delete(f"{other.url}/v1/jobs/{job['id']}").raise_for_status()
+        told = ""
+        while told != "job.deleted":  # without Redis only its own server's feed tells it
+            told = json.loads(feed.recv(30))["type"]
 
     assert httpx.get(f"{slow.url}/v1/jobs/{job['id']}").status_code == 404
     assert seen(slow, create(slow, archive))["status"] in ("queued", "running", "finished")
     until(lambda: not list((tmp_path / "jobs").glob(f"*{job['id']}*")))
     until(lambda: all(one["status"] == "finished" for one in httpx.get(f"{slow.url}/v1/jobs").json()))
+
+
+def archive_of_none():
+    """A zip whose one file is no image."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("a.png", b"none")
+    return buffer.getvalue()
 
 
 def runner_of(root):
@@ -112,6 +127,75 @@ def test_what_others_upload_or_work_on_is_left_alone_and_what_nobody_does_is_tid
     held.release()
     taken, present = other.claim(job)
     assert (taken.folder, present) == (tmp_path / job.id, job)
+
+
+def test_a_system_without_locks_is_said_and_leaves_nothing_open(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    store = JobStore(tmp_path / "jobs")
+    before = psutil.Process().num_fds()
+    for _ in range(3):
+        with pytest.raises(OSError, match="No locks"):
+            store.new()
+    assert psutil.Process().num_fds() == before
+    assert not list((tmp_path / "jobs").iterdir())
+    (tmp_path / "jobs" / ".gone-1").mkdir()
+    store.tidy()  # says it, and lets the server start
+
+
+def test_what_is_wrong_for_a_while_does_not_end_the_thread(tmp_path, monkeypatch):
+    runner, looks = runner_of(tmp_path / "jobs"), []
+
+    def none(_):
+        looks.append(0)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("pindet_serve.jobs.runner.LOOK_EVERY_S", 0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(JobStore, "_folders", none)
+        runner.start()
+        until(lambda: len(looks) > 3)
+    try:
+        upload = runner.reserve()
+        (upload.folder / INPUT).write_bytes(archive_of_none())
+        job = runner.submit(upload, "zip", Wanted())
+        until(lambda: runner.get(job.id).ended)
+    finally:
+        runner.stop()
+
+
+def test_an_end_that_could_not_be_written_yields_to_what_another_server_wrote(tmp_path, monkeypatch):
+    runner, store = runner_of(tmp_path / "jobs"), JobStore(tmp_path / "jobs")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pindet_serve.jobs.runner.write_job", full)
+    upload = store.new()
+    (upload.folder / INPUT).write_bytes(archive_of_none())
+    job = Job("e" * 32, "zip", 1.0)
+    store.add(upload, job)
+    runner.start()
+    try:
+        until(lambda: runner.get(job.id).status == "failed")
+        write_job(store.folder(job.id), job.changed(status="finished", done=60))
+        assert [one.status for one in runner.every()] == [runner.get(job.id).status] == ["finished"]
+        runner.remove(job)
+        assert runner.get(job.id) is None
+    finally:
+        runner.stop()
+
+
+def test_the_input_of_a_finished_job_goes_when_a_killed_server_left_it(tmp_path):
+    store = JobStore(tmp_path)
+    for number, status in enumerate(("finished", "failed", "running")):
+        upload = store.new()
+        (upload.folder / INPUT).write_bytes(b"")
+        store.add(upload, Job(str(number) * 32, "zip", 1.0, status=status))
+    store.tidy()
+    assert [(tmp_path / (str(number) * 32) / INPUT).exists() for number in range(3)] == [False, True, True]
 
 
 def test_a_job_that_ends_every_server_is_given_up(tmp_path):

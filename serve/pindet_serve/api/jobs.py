@@ -49,7 +49,7 @@ async def create(
     runner: JobRunner = request.app.state.jobs
     wanted = checked(limits, request.app.state.service.model)
     try:
-        upload = runner.reserve()
+        upload = await run_in_threadpool(runner.reserve)
     except TooManyJobs as error:
         raise Problem(503, "Too many jobs", str(error), headers={"Retry-After": "60"}) from None
     except OSError as error:
@@ -62,7 +62,7 @@ async def create(
     except OSError as error:
         raise _no_room(error) from error
     finally:
-        runner.give_back(upload)
+        await run_in_threadpool(runner.give_back, upload)
 
 
 @router.get(PATH, responses=answers(200, "The jobs") | problems(401, 403, 500))

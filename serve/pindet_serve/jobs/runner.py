@@ -54,17 +54,19 @@ class _Pending:
 class JobRunner:
     """Runs the jobs under ``root``, the oldest first, beside the servers that share the folder.
 
-    A job that was running when its server ended goes on at its next frame: on another server at once, else when this
-    one is back. A job takes enough places of the queue for every stream, never more than half of it, and waits while
-    requests fill it.
+    A job that was running when its server ended goes on at its next frame: on the next server that has nothing to do,
+    else when its own is back. A job takes enough places of the queue for every stream, never more than half of it, and
+    waits while requests fill it.
     """
 
     def __init__(self, root: Path, service: Service, settings: Settings) -> None:
         self._store, self._service, self._settings = JobStore(root), service, settings
-        self._known: dict[str, Job] = {}
-        """What the disk does not tell, or tells late: how far the present job is, and what could not be written."""
-        self._changed = threading.Condition(threading.RLock())
-        self._uploads = 0
+        self._present: Job | None = None
+        """The job that is worked on; the disk tells later how far it is."""
+        self._unwritten: dict[str, tuple[Job | None, Job]] = {}
+        """Jobs whose end could not be written: what the disk told then, and what they are."""
+        self._reserving = threading.Lock()
+        self._news = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
         self._next_progress = 0.0
@@ -76,9 +78,8 @@ class JobRunner:
 
     def stop(self) -> None:
         """Stop at the next frame; the job goes on elsewhere, or when the server is started again."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
+        self._stopping = True
+        self._news.set()
         self._thread.join(self._settings.drain_s)  # an engine that hangs is left behind
 
     def reserve(self) -> Held:
@@ -88,23 +89,19 @@ class JobRunner:
             TooManyJobs: enough wait already.
             OSError: it can not be made.
         """
-        with self._changed:
-            waiting = sum(not job.ended for job in self.every()) + self._uploads
-            if waiting >= MOST_WAITING:
-                raise TooManyJobs(f"{waiting} jobs wait already; try again later, or delete one")
-            self._uploads += 1
-        try:
+        with self._reserving:
+            if self._waiting() >= MOST_WAITING:
+                self._store.tidy()  # a server that was killed may have left uploads
+                if (waiting := self._waiting()) >= MOST_WAITING:
+                    raise TooManyJobs(f"{waiting} jobs wait already; try again later, or delete one")
             return self._store.new()
-        except OSError:
-            with self._changed:
-                self._uploads -= 1
-            raise
+
+    def _waiting(self) -> int:
+        return sum(not job.ended for job in self.every()) + self._store.coming()
 
     def give_back(self, upload: Held) -> None:
         """End what :meth:`reserve` began; of a job that did not come to be nothing is left."""
         self._store.abandon(upload)
-        with self._changed:
-            self._uploads -= 1
 
     def submit(self, upload: Held, kind: str, wanted: Wanted) -> Job:
         """Queue the job whose input lies in the folder.
@@ -119,22 +116,30 @@ class JobRunner:
         try:
             self._store.add(upload, job)
         except OSError:
-            self._service.publish("job.deleted", {"id": job.id})
+            self._tell_gone(job)
             raise
-        for old in [other for other in self.every() if other.ended][MOST_KEPT:]:
-            self._store.remove(old.id)
-        with self._changed:
-            self._changed.notify()
+        self._news.set()
+        with contextlib.suppress(OSError):  # the job is there; what is old goes another time
+            for old in [other for other in self.every() if other.ended][MOST_KEPT:]:
+                self._store.remove(old.id)
         return job
 
     def every(self) -> list[Job]:
         """All jobs, the newest first."""
-        return [self._known.get(job.id, job) for job in reversed(self._store.every())]
+        return [self._at_present(job) for job in reversed(self._store.every())]
 
     def get(self, job_id: str) -> Job | None:
         """One job, if there is one of that id."""
         job = self._store.get(job_id)
-        return job and self._known.get(job_id, job)
+        return job and self._at_present(job)
+
+    def _at_present(self, job: Job) -> Job:
+        """How a job stands of which the disk tells this."""
+        present = self._present
+        if present is not None and present.id == job.id and not job.ended:
+            return present
+        told, ended = self._unwritten.get(job.id, (None, job))
+        return ended if told == job else job
 
     def result(self, job: Job) -> Path:
         """Where the result of a job is, one JSON object a line."""
@@ -143,6 +148,10 @@ class JobRunner:
     def remove(self, job: Job) -> None:
         """Cancel a job that is not finished, and delete all of it."""
         self._store.remove(job.id)
+        self._unwritten.pop(job.id, None)
+        self._tell_gone(job)
+
+    def _tell_gone(self, job: Job) -> None:
         self._service.publish("job.deleted", {"id": job.id})
 
     def _run(self) -> None:
@@ -158,16 +167,23 @@ class JobRunner:
             except Exception as error:  # it has failed, and the next job must not wait for ever
                 _log.error("job %s can not even be said to have failed", job.id, exc_info=error)
             finally:
+                self._present = None
                 held.release()
 
     def _next(self) -> tuple[Held, Job] | None:
         """Take the oldest job that waits, as soon as there is one; ``None`` when the server stops."""
-        with self._changed:
-            while not self._stopping:
+        said = ""
+        while not self._stopping:
+            self._news.clear()
+            try:
                 for job in reversed(self.every()):
                     if not job.ended and (taken := self._store.claim(job)) is not None:
                         return taken
-                self._changed.wait(LOOK_EVERY_S)
+                said = ""
+            except OSError as error:  # of the folder, or of the whole machine: it may pass
+                if said != (said := str(error)):
+                    _log.error("the jobs can not be looked at: %s", error)
+            self._news.wait(LOOK_EVERY_S)
         return None
 
     def _work(self, folder: Path, job: Job) -> None:
@@ -181,7 +197,8 @@ class JobRunner:
             with (folder / RESULT).open("a", encoding="utf-8") as output:
                 job = self._detect(folder, job, output)
             self._update(folder, job.changed(status="finished", total=job.done))
-            (folder / INPUT).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                (folder / INPUT).unlink()
         except _Left:
             self._lay_down(folder, job)
             raise
@@ -191,13 +208,22 @@ class JobRunner:
                 raise _Left from error
             if not isinstance(error, UnreadableInputError):
                 _log.error("job %s failed", job.id, exc_info=error)
-            self._update(folder, job.changed(status="failed", error=str(error) or repr(error)))
+            self._end_badly(folder, (self._present or job).changed(status="failed", error=str(error) or repr(error)))
+
+    def _end_badly(self, folder: Path, job: Job) -> None:
+        try:
+            self._update(folder, job)
+        except OSError:
+            self._unwritten[job.id] = self._store.get(job.id), job
+            raise
 
     def _lay_down(self, folder: Path, job: Job) -> None:
         """Leave a job to whoever takes it next: that this server stops is not the job's fault."""
-        job = self._known.pop(job.id, job)
-        with contextlib.suppress(OSError):  # it was removed, or is begun again as if the server had been killed
-            write_job(folder, job.changed(status="queued"))
+        if not folder.exists():
+            self._tell_gone(job)  # what was told of its progress may have come after the same words of who removed it
+            return
+        with contextlib.suppress(OSError):  # else it is begun again as if the server had been killed
+            write_job(folder, (self._present or job).changed(status="queued"))
 
     def _detect(self, folder: Path, job: Job, output: IO[str]) -> Job:
         settings = self._settings
@@ -250,7 +276,7 @@ class JobRunner:
                 line |= model.described(found, pending.placement)
         output.write(json.dumps(line, ensure_ascii=False) + "\n")
         output.flush()
-        job = self._known[job.id] = job.changed(done=job.done + 1)
+        job = self._present = job.changed(done=job.done + 1)
         if time.monotonic() >= self._next_progress:
             self._update(folder, job)
         return job
@@ -260,15 +286,16 @@ class JobRunner:
             raise _Left
 
     def _update(self, folder: Path, job: Job) -> None:
-        self._known[job.id] = job
+        if not job.ended:
+            self._present = job
         try:
             write_job(folder, job)
         except FileNotFoundError:
             self._check(folder)
             raise
-        if job.ended:
-            del self._known[job.id]
         self._tell(job)
+        if job.ended and not folder.exists():
+            self._tell_gone(job)
 
     def _tell(self, job: Job) -> None:
         self._next_progress = time.monotonic() + PROGRESS_EVERY_S

@@ -1,4 +1,4 @@
-"""The jobs on disk, a folder each, which several servers of one machine may share."""
+"""The jobs on disk, a folder each, which several servers may share."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ import logging
 import os
 import re
 import shutil
-import time
 import uuid
 from pathlib import Path
 
-from pindet_serve.jobs.job import DESCRIPTION, Job, read_job, write_job
+from pindet_serve.jobs.job import INPUT, Job, read_job, write_job
 
 try:
     import fcntl
-except ImportError:  # Windows, where one server has a folder to itself
+except ImportError:  # there are no such locks on Windows: a folder is for one server
     fcntl = None  # type: ignore[assignment]
 
 _log = logging.getLogger(__name__)
 _ID = re.compile("[0-9a-f]{32}")
 _NEW, _GONE = ".new-", ".gone-"
-_TICK_NS = 100_000_000
-"""Longer than any file system takes one time for two."""
+_LOCK = "lock"
 
 
 class Held:
@@ -51,18 +49,37 @@ class JobStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._read: dict[str, tuple[int, Job]] = {}
+        self._ended: dict[str, Job] = {}
 
     def tidy(self) -> None:
         """Delete what servers that were killed left half written, half deleted, or damaged."""
-        for folder in self._folders():
-            error = _damage(folder) if _ID.fullmatch(folder.name) else None
-            left = error is not None or folder.name.startswith((_NEW, _GONE))
-            if left and (held := _hold(folder)) is not None:
-                if error is not None:
-                    _log.warning("a job was never whole, or is damaged, and is removed: %s", error)
-                shutil.rmtree(folder, ignore_errors=True)
-                held.release()
+        try:
+            folders = self._folders()
+        except OSError as error:
+            _log.error("the jobs can not be looked at: %s", error)
+            return
+        for folder in folders:
+            try:
+                self._tidy(folder)
+            except OSError as error:
+                _log.warning("what is left of a job stays: %s", error)
+
+    def _tidy(self, folder: Path) -> None:
+        error = None
+        if _ID.fullmatch(folder.name):
+            try:
+                if read_job(folder).status == "finished":
+                    (folder / INPUT).unlink(missing_ok=True)
+                return
+            except (FileNotFoundError, ValueError) as seen:
+                error = seen
+        elif not folder.name.startswith((_NEW, _GONE)):
+            return
+        if (held := _hold(folder)) is not None:
+            if error is not None:
+                _log.warning("a job was never whole, or is damaged, and is removed: %s", error)
+            shutil.rmtree(folder, ignore_errors=True)
+            held.release()
 
     def new(self) -> Held:
         """Make the folder of a job to come.
@@ -73,8 +90,17 @@ class JobStore:
         while True:
             folder = self._root / f"{_NEW}{uuid.uuid4().hex}"
             folder.mkdir(parents=True)
-            if (held := _hold(folder)) is not None:  # else another server has just tidied it away
+            try:
+                held = _hold(folder)
+            except OSError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            if held is not None:  # else another server has just tidied it away
                 return held
+
+    def coming(self) -> int:
+        """How many new folders there are, of all servers."""
+        return sum(folder.name.startswith(_NEW) for folder in self._folders())
 
     def add(self, held: Held, job: Job) -> None:
         """Make the job of a new folder that has its input; the folder is released.
@@ -95,10 +121,14 @@ class JobStore:
         held.release()
 
     def every(self) -> list[Job]:
-        """All jobs, the oldest first."""
+        """All jobs, the oldest first.
+
+        Raises:
+            OSError: the folder can not be looked at.
+        """
         names = {folder.name for folder in self._folders()}
-        for name in set(self._read) - names:
-            self._read.pop(name, None)
+        for name in set(self._ended) - names:
+            self._ended.pop(name, None)
         jobs = [job for name in names if (job := self.get(name)) is not None]
         return sorted(jobs, key=lambda job: (job.created, job.id))
 
@@ -106,14 +136,14 @@ class JobStore:
         """What is written of a job; ``None`` if there is none of that id."""
         if not _ID.fullmatch(job_id):
             return None
-        folder = self.folder(job_id)
+        folder, job = self.folder(job_id), self._ended.get(job_id)
         try:
-            written_ns = (folder / DESCRIPTION).stat().st_mtime_ns
-            known_ns, job = self._read.get(job_id, (0, None))
-            if job is None or known_ns != written_ns:
+            if job is None:
                 job = read_job(folder)
-                if time.time_ns() - written_ns > _TICK_NS:  # else what is written next may have the same time
-                    self._read[job_id] = written_ns, job
+                if job.ended:  # it will not change any more
+                    self._ended[job_id] = job
+            elif not folder.exists():
+                return None
         except (OSError, ValueError):
             return None
         return job
@@ -127,6 +157,9 @@ class JobStore:
 
         Returns:
             ``None`` if another server works on it, or it is finished, or gone.
+
+        Raises:
+            OSError: that can not be found out.
         """
         held = _hold(self.folder(job.id))
         if held is None:
@@ -149,28 +182,26 @@ class JobStore:
         return [path for path in self._root.iterdir() if path.is_dir()] if self._root.is_dir() else []
 
 
-def _damage(folder: Path) -> Exception | None:
-    try:
-        read_job(folder)
-    except (OSError, ValueError) as error:
-        return error
-    return None
-
-
 def _hold(folder: Path) -> Held | None:
-    """Lock a folder; ``None`` if someone else has it, or it is not there any more."""
+    """Lock a folder; ``None`` if someone else has it, or it is not there any more.
+
+    A file in it is locked, and one that is open for writing: only of such does NFS tell other machines.
+    """
     if fcntl is None:
         return Held(folder, -1) if folder.is_dir() else None
     try:
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o664)
     except FileNotFoundError:
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Between opening and locking it may have got another name.
-        if os.path.samestat(os.fstat(handle), folder.stat()):
+        # Between opening and locking the folder may have got another name.
+        if os.path.samestat(os.fstat(handle), (folder / _LOCK).stat()):
             return Held(folder, handle)
     except (BlockingIOError, FileNotFoundError):
         pass
+    except OSError:
+        os.close(handle)
+        raise
     os.close(handle)
     return None

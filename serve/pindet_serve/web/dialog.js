@@ -103,15 +103,28 @@ export async function loading(element, load) {
   try {
     const content = await load();
     if (latest.get(element) !== own) return;
-    const focused = element.contains(document.activeElement) && document.activeElement?.id;
+    const before = element.contains(document.activeElement) ? document.activeElement : null;
     fill(element, ...content);
-    if (focused) document.getElementById(focused)?.focus();
+    if (before?.id) focusAgain(before);
   } catch (error) {
     if (latest.get(element) !== own || (error instanceof DOMException && error.name === "AbortError")) return;
     const again = h("button", { onclick: () => loading(element, load) }, t("action.again"));
     fill(element, h("div", { class: "problem", role: "alert" }, h("p", {}, told(error)), again));
   } finally {
     if (latest.get(element) === own) element.removeAttribute("aria-busy");
+  }
+}
+
+/**
+ * Focus what has taken the place of an element, with the caret where it was.
+ *
+ * @param {Element} before
+ */
+function focusAgain(before) {
+  const now = document.getElementById(before.id);
+  now?.focus({ preventScroll: true });
+  if (now instanceof HTMLInputElement && before instanceof HTMLInputElement && now.type === "text") {
+    now.setSelectionRange(before.selectionStart, before.selectionEnd);
   }
 }
 

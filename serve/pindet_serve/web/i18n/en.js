@@ -171,7 +171,7 @@ export default {
   "try.timing": "decoded in {decode} ms, waited {queue} ms, inferred in {inference} ms (batch of {batch})",
   "try.answered": "Answered by {version} ({md5})",
   "try.score": "Score",
-  "try.listed": "The {n} of the highest score are listed, {more} more are in the picture and in COCO JSON.",
+  "try.listed": "The {n} of the highest score are listed, {more} more are in the picture.",
   "try.box": "Box",
   "try.save_picture": "Save the picture",
   "try.save_coco": "Save COCO JSON",

@@ -172,7 +172,7 @@ export default {
   "try.timing": "解码 {decode} 毫秒，排队 {queue} 毫秒，推理 {inference} 毫秒（批量 {batch}）",
   "try.answered": "由 {version} 应答（{md5}）",
   "try.score": "分数",
-  "try.listed": "只列出分数最高的 {n} 个，另有 {more} 个；图中和 COCO JSON 中是全部。",
+  "try.listed": "只列出分数最高的 {n} 个，另有 {more} 个；图中画出全部。",
   "try.box": "边界框",
   "try.save_picture": "保存图片",
   "try.save_coco": "保存 COCO JSON",
