@@ -17,7 +17,8 @@ def test_a_server_that_goes_away_and_returns(make_server, open_page):
 
     expect(page.locator("#connection")).to_have_text("Not connected")
     banner = page.locator(".banner")
-    expect(banner).to_contain_text("The numbers below are from")
+    expect(banner).to_contain_text("The live numbers are from")
+    expect(banner).not_to_contain_text("The server said")  # it says nothing: it is not there
     expect(page.locator(".figures")).to_have_class(re.compile("stale"))
     expect(page.locator("#replicas tbody tr")).to_have_class("stale")
     expect(page.locator("#replicas tbody tr")).to_contain_text("silent for")

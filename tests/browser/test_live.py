@@ -269,6 +269,49 @@ def test_a_training_that_is_silent_looks_so(server, open_page, in_live):
     assert (heard, silent) == (["tag", False], ["tag warn", True])
 
 
+def test_a_training_that_ended_says_how_far_it_came(server, open_page, in_live):
+    """Whether its end is told first, as by a snapshot, or last; what is told late adds what is not known yet."""
+    texts = in_live(open_page(server, "docs"), """
+        let n = 0;
+        const at = Date.now();
+        const tell = (run, ms, type, data) => store.take(
+            { id: `${at + ms}-${n++}`, ts: (at + ms) / 1000, type, source: "trainer", data: { run, ...data } });
+        const about = { name: "night-shift", epochs: 9 };
+        const story = [
+            [0, "training.started", about],
+            ...[1, 2, 3, 4, 5].map((epoch) => [epoch, "training.progress", { epoch, metrics: { "val/map": 0.1 } }]),
+            [9, "training.failed", { error: "no room" }],
+        ];
+        for (const one of story) tell("forwards", ...one);
+        for (const one of story.toReversed()) tell("backwards", ...one);
+        tell("again", 0, "training.failed", { ...about, error: "no room" });
+        tell("again", 1, "training.started", about);
+        await drawn();
+        const events = [...document.querySelectorAll("#events .what")].map((one) => one.textContent);
+        return [[...document.querySelectorAll("#trainings article")].map((one) => one.innerText), events];
+    """)
+    again, backwards, forwards = texts[0]
+    for text in (backwards, forwards):
+        assert "night-shift" in text and "epoch 5 of 9" in text and "no room" in text
+    assert "no room" not in again and "epoch 0 of 9" in again
+    assert not any("epoch 0" in what for what in texts[1])
+
+
+def test_what_a_snapshot_told_first_is_listed_where_the_feed_has_it(server, open_page, in_live):
+    listed = in_live(open_page(server, "docs"), """
+        const ts = Date.now() / 1000 - 5, at = Math.round(ts * 1000) + 60;
+        const one = (name, place) =>
+            ({ id: `${at}-${place}`, type: `model.${name}`, source: "r0", ts: ts + place / 100, data: {} });
+        const [loading, loaded] = [one("loading", 0), one("loaded", 1)];
+        const data = { bus: { backend: "redis", state: "up" }, replicas: [], states: [{ ...loaded, age: 4.99 }] };
+        store.take({ id: `${at}-0`, type: "snapshot", source: "r0", ts: Date.now() / 1000, data });
+        for (const event of [loading, loaded]) store.take(event);
+        await drawn();
+        return [...document.querySelectorAll("#events .tag")].map((one) => one.textContent);
+    """)
+    assert listed == ["model loaded", "model loading"]
+
+
 def test_a_training_of_another_process_shows_with_its_curves(make_server, redis_server, open_page):
     redis = pytest.importorskip("redis")
     from pindet_serve.status.event import encode_body

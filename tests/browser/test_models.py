@@ -78,6 +78,7 @@ def test_releases_are_loaded_and_rolled_back_by_who_may(make_server, released, o
     expect(page.locator(".pairs").first).to_contain_text("detector v1.1.0")
     page.get_by_role("button", name="Roll back").click()
     dialog = page.get_by_role("dialog", name="Roll back from v1.1.0?")
+    expect(dialog).to_contain_text("v1.0.0 answers again, at once")
     dialog.get_by_role("button", name="Cancel").click()
     expect(page.locator(".pairs").first).to_contain_text("detector v1.1.0")
     page.get_by_role("button", name="Roll back").click()

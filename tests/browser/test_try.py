@@ -44,7 +44,7 @@ def found(page):
 def test_boxes_are_drawn_where_the_server_found_them(trying, pictures, scene, server):
     page = trying()
     put(page, pictures[0])
-    expect(found(page)).to_have_text("3 objects of 3 above the least score")
+    expect(found(page)).to_have_text("3 objects of 3 shown")
     expect(page.get_by_role("img", name="螺母 one.png: 3 objects. red × 1, blue × 1, white × 1")).to_be_visible()
     expect(page.locator(FACTS)).to_contain_text("200 × 120")
     expect(page.locator(FACTS)).to_contain_text("Answered by workspace")
@@ -74,7 +74,7 @@ def test_the_slider_acts_at_once_and_asks_nobody(trying, pictures):
     page.on("request", lambda request: asked.append(request.url))
     slider = page.get_by_label("Least score", exact=True)
     slider.fill("0.95")
-    expect(found(page)).to_have_text("0 objects of 3 above the least score")
+    expect(found(page)).to_have_text("0 objects of 3 shown")
     slider.fill("0.3")
     expect(found(page)).to_contain_text("3 objects of 3")
     page.get_by_role("checkbox", name="red").uncheck()
@@ -339,6 +339,59 @@ def test_a_transparent_picture_does_not_show_the_one_before(open_page, server):
     assert seen == [[255, 0, 0, 255], [0, 0, 0, 0]]
 
 
+def test_labels_of_boxes_that_coincide_do_not_hide_each_other(open_page, server):
+    places = open_page(server, "docs").evaluate("""async () => {
+        const { Overlay } = await import("/web/overlay.js");
+        const overlay = new Overlay(), places = [];
+        document.body.replaceChildren(overlay.element);
+        overlay.element.style.width = "400px";
+        CanvasRenderingContext2D.prototype.fillText = function (text, x, y) { places.push([text, x, y]); };
+        overlay.show(await createImageBitmap(new ImageData(400, 300)), 400, 300);
+        const box = { x1: 100, y1: 100, x2: 200, y2: 200 };
+        const made = (label_id, score) => ({ label: `class ${label_id}`, label_id, score, box });
+        places.length = 0;
+        overlay.draw([made(0, 0.9), made(1, 0.5), made(2, 0.4)]);
+        return places;
+    }""")
+    assert [text for text, *_ in places] == ["class 2 0.40", "class 1 0.50", "class 0 0.90"]
+    (below, inside, above) = (y for *_, y in places)
+    assert above < 100 < inside < 130 and below > 200
+
+
+def test_an_image_that_the_server_could_not_take_is_tried_again(make_server, open_page, pictures):
+    server = make_server()
+    page = open_page(server, "try", ready=".try .chip")
+    server.stop()
+    page.set_input_files("input[type=file]", pictures[:1])
+    again = page.locator(".stage").get_by_role("button", name="Try again")
+    expect(again).to_be_visible()
+    server.start()
+    again.click()
+    expect(found(page)).to_have_text("3 objects of 3 shown")
+    expect(again).to_be_hidden()
+
+    page.set_input_files("input[type=file]", {"name": "none.png", "mimeType": "image/png", "buffer": b"none"})
+    expect(page.locator(".problem:visible")).to_contain_text("none.png: Not an image")
+    expect(again).to_be_hidden()
+
+
+def test_the_chosen_image_can_be_seen_among_many(open_page, server, png, scene):
+    page = open_page(server, "try", ready=".try .chip", viewport={"width": 700, "height": 900})
+    picture = png(scene())
+    files = [{"name": f"{n}.png", "mimeType": "image/png", "buffer": picture} for n in range(20)]
+    page.set_input_files("input[type=file]", files)
+    seen = """() => {
+        const [strip, thumb] = [".thumbs", ".thumb[aria-pressed=true]"].map((one) =>
+            document.querySelector(one).getBoundingClientRect());
+        return strip.left <= thumb.left + 1 && thumb.right <= strip.right + 1;
+    }"""
+    page.wait_for_function(f"({seen})()")
+    for _ in range(19):
+        page.keyboard.press("ArrowLeft")
+    expect(page.locator(".thumb").first).to_have_attribute("aria-pressed", "true")
+    page.wait_for_function(f"({seen})()")
+
+
 def test_labels_can_be_read_on_each_colour(open_page, server):
     page = open_page(server, "docs")
     colours, ink = page.evaluate("import('/web/overlay.js').then(({ COLOURS, INK }) => [COLOURS, INK])")
@@ -422,7 +475,7 @@ def test_the_camera_streams_through_the_socket(trying):
     page.get_by_role("button", name="Use the camera").click()
     expect(page.locator(FACTS)).to_contain_text("frames/s")
     expect(page.locator(FACTS)).to_contain_text("Answered by workspace")
-    expect(found(page)).to_contain_text("above the least score")
+    expect(found(page)).to_contain_text("shown")
     page.get_by_role("button", name="Stop the camera").click()
     expect(page.get_by_role("button", name="Use the camera")).to_be_visible()
 
@@ -567,7 +620,7 @@ def test_images_stay_when_language_and_view_change(trying, pictures):
     put(page, pictures[0])
     expect(found(page)).to_contain_text("3 objects of 3")
     page.get_by_role("button", name="中文").click()
-    expect(found(page)).to_have_text("高于最低分数的目标 3 个，共 3 个")
+    expect(found(page)).to_have_text("显示 3 个目标，共 3 个")
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
     page.get_by_role("link", name="实时").click()
     page.get_by_role("link", name="试用").click()

@@ -52,7 +52,7 @@ def test_golden_images_are_answered_and_drawn_as_the_detector_finds_them(trained
     expect(page.locator(".thumb")).to_have_count(len(files))
     for thumb, answer in zip(page.locator(".thumb").all(), answers, strict=True):
         thumb.click()
-        expect(page.locator(".found")).to_have_text(re.compile(rf"^{len(answer)} objects? of \d+ above"))
+        expect(page.locator(".found")).to_have_text(re.compile(rf"^{len(answer)} objects? of \d+ shown"))
     assert sum(map(len, answers)) > 0, "there is something to draw"
 
     page.goto(f"{address}/#/models")

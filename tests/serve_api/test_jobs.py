@@ -189,6 +189,19 @@ def test_what_is_sent_in_another_way_is_told_how(server, archive, scene):
         assert "curl --data-binary @video.mp4" in answer.json()["detail"], answer.text
 
 
+def test_the_throughput_counts_what_jobs_infer(start_server, project, video):
+    server = start_server(project)
+    with connect(f"{server.url.replace('http', 'ws')}/ws/status") as feed:
+        ended(server, create(server, video).json())
+        until = time.monotonic() + 20
+        while True:
+            event = json.loads(feed.recv(20))
+            if event["type"] == "heartbeat" and event["data"]["throughput"] > 0:
+                break
+            assert time.monotonic() < until
+    assert event["data"]["p50_ms"] is None, "no request was answered"
+
+
 def test_the_feed_tells_how_far_a_job_is(start_server, project, video):
     server = start_server(project, "--max-batch=1", slow=0.3)
     with connect(f"{server.url.replace('http', 'ws')}/ws/status") as feed:

@@ -34,6 +34,20 @@ def test_a_finished_training_keeps_its_curve_and_others_have_none():
     assert "curve" not in started
 
 
+def test_what_a_training_is_called_and_how_far_it_came_holds_to_its_end():
+    snapshot = Snapshot()
+    about = {"run": "r1", "name": "night-shift", "epochs": 9}
+    snapshot.add(Event("1-0", "training.started", 1e9, "trainer", about))
+    snapshot.add(progress(number=2, epoch=5, images_per_second=3.0))
+    snapshot.add(Event("3-0", "training.failed", 1e9, "trainer", {"run": "r1", "error": "no room"}))
+    (state,) = states(snapshot)
+    assert state["data"] == {**about, "epoch": 5, "error": "no room"}
+
+    snapshot.add(Event("4-0", "training.started", 1e9, "trainer", about))
+    (state,) = states(snapshot)
+    assert state["data"] == about, "it begins anew"
+
+
 def test_curves_are_bounded_however_many_points_runs_and_metrics_there_are():
     snapshot = Snapshot()
     for run in range(MOST_CURVES + 3):

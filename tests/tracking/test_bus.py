@@ -49,7 +49,7 @@ def test_a_training_is_told_from_its_beginning_to_its_end(heard: Heard) -> None:
         ("training.started", about),
         ("training.progress", about | pace | {"epoch": 0, "step": 3}),
         ("training.progress", about | pace | {"epoch": 1, "step": 4, "metrics": {"train/loss": 2.5, "val/map": 0.25}}),
-        ("training.finished", about),
+        ("training.finished", about | {"epoch": 1}),
     ]
     assert heard.closed
 

@@ -15,7 +15,7 @@ SUMMARY_EVERY_S = 0.5
 
 
 class Activity:
-    """Remembers the requests of the last ten seconds.
+    """Remembers the requests and inferences of the last ten seconds.
 
     Args:
         service: whose queue and model the heartbeat tells.
@@ -24,14 +24,15 @@ class Activity:
 
     def __init__(self, service: Service, publish: Publish) -> None:
         self._service, self._publish = service, publish
-        self._requests: deque[tuple[float, float, int]] = deque(maxlen=10_000)
+        self._requests: deque[tuple[float, float]] = deque(maxlen=10_000)
+        self._inferred: deque[tuple[float, int]] = deque(maxlen=10_000)
         self._next_summary = 0.0
 
     def note(self, started: float, results: Sequence[object]) -> None:
         """Take a request into account that began at ``started``, a time of ``time.monotonic``."""
         now = time.monotonic()
         found = [result for result in results if isinstance(result, Found)]
-        self._requests.append((now, now - started, len(found)))
+        self._requests.append((now, now - started))
         if found and now >= self._next_summary:
             self._next_summary = now + SUMMARY_EVERY_S
             classes = self._service.model.manifest.classes
@@ -40,14 +41,19 @@ class Activity:
             milliseconds = round(1000 * (now - started), 1)
             self._publish("detection", {"images": len(found), "objects": counts, "ms": milliseconds})
 
+    def inferred(self, images: int) -> None:
+        """Take an inference into account, of whatever: a request, a frame of a stream, or a job."""
+        self._inferred.append((time.monotonic(), images))
+
     def facts(self) -> dict[str, Any]:
         """Throughput (images a second), p50 and p95 of a request (ms), queue (images) and model."""
-        now = time.monotonic()
-        while self._requests and self._requests[0][0] < now - WINDOW_S:
-            self._requests.popleft()
-        times = sorted(seconds for _, seconds, _ in self._requests)
+        since = time.monotonic() - WINDOW_S
+        for lately in (self._requests, self._inferred):
+            while lately and lately[0][0] < since:
+                lately.popleft()
+        times = sorted(seconds for _, seconds in self._requests)
         return {
-            "throughput": round(sum(images for *_, images in self._requests) / WINDOW_S, 2),
+            "throughput": round(sum(images for _, images in tuple(self._inferred)) / WINDOW_S, 2),
             "p50_ms": _quantile_ms(times, 0.5),
             "p95_ms": _quantile_ms(times, 0.95),
             "queue": self._service.batcher.admitted,

@@ -59,7 +59,13 @@ def create_app(settings: Settings) -> FastAPI:
     bus = open_bus(settings.redis_url or None, source, password=settings.redis_password or None)
     keeping = Keeping(detection_days=settings.detection_days, audit_days=settings.audit_days)
     history = open_history(settings.database_url or None, settings.state, source, keeping, bus.publish_soon)
-    service = Service(settings, publish=bus.publish_soon, observe=metrics.observe_batch)
+
+    def observe(images: int, seconds: float) -> None:
+        metrics.observe_batch(images, seconds)
+        activity.inferred(images)
+
+    service = Service(settings, publish=bus.publish_soon, observe=observe)
+    activity = Activity(service, bus.publish_soon)
     # FastAPI's own pages of the API load scripts from elsewhere; /docs is the page's.
     app = FastAPI(
         title="pindet", version=_version(), description=DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
@@ -71,7 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.detecting = Detecting(service, settings, metrics, app.state.tracing)
     app.state.by_url = ByUrl(settings) if settings.url_hosts.strip() else None
     app.state.jobs = JobRunner(Path(settings.jobs) if settings.jobs else settings.state / "jobs", service, settings)
-    app.state.activity = Activity(service, bus.publish_soon)
+    app.state.activity = activity
     metrics.watch(service, bus.describe, history.describe)
     problems.install(app)
     for module in _ROUTED:

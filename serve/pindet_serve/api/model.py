@@ -78,7 +78,8 @@ async def _carried_out(action: Callable[[], _T], request: Request, operator: Pri
 def _described(app: FastAPI) -> ModelAnswer:
     service: Service = app.state.service
     model = service.model
-    release, manifest, declined = model.release, model.manifest, service.declined
+    release, manifest = model.release, model.manifest
+    previous, declined = service.previous, service.declined
     return ModelAnswer(
         **release.named,
         stage=release.stage,
@@ -93,7 +94,8 @@ def _described(app: FastAPI) -> ModelAnswer:
         data_md5=manifest.data_md5,
         lineage=release.lineage,
         mlflow_url=app.state.settings.mlflow_url,
-        can_roll_back=service.can_roll_back,
+        can_roll_back=previous is not None,
+        previous=None if previous is None else ModelName(**previous.named),
         declined=None if declined is None else ModelName(**declined.named),
         refused=service.refused,
     )

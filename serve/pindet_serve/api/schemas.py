@@ -87,6 +87,7 @@ class ModelAnswer(ModelName):
     lineage: dict[str, Any] = Field(description="commit, MLflow run, who released it and when")
     mlflow_url: str = Field(description="where browsers find MLflow; empty for where trainings found it")
     can_roll_back: bool = Field(description="whether there is a release before this one")
+    previous: ModelName | None = Field(description="the release before this one, which a rollback serves; null if none")
     declined: ModelName | None = Field(
         description="the release that was rolled back here and is not loaded again by itself: until another is "
         "released, or a reload; null when there is none"

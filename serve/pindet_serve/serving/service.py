@@ -94,9 +94,9 @@ class Service:
         return self._model is not None
 
     @property
-    def can_roll_back(self) -> bool:
-        """Whether there is a release before this one."""
-        return self._record.previous is not None
+    def previous(self) -> Release | None:
+        """The release before this one, which a rollback serves."""
+        return self._record.previous
 
     @property
     def declined(self) -> Release | None:

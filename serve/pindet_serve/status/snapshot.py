@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pindet_serve.status.event import Event
@@ -14,6 +15,8 @@ FORGET_SECONDS = 60.0
 MOST_CURVES = 8
 MOST_POINTS = 400
 MOST_METRICS = 16
+LASTING = ("name", "epoch", "epochs")
+"""What holds of a training until something else is told."""
 
 
 class Snapshot:
@@ -36,6 +39,9 @@ class Snapshot:
         key = (family, event.subject)
         if event.type == "training.progress":
             self._draw(event)
+        if family == "training" and event.type != "training.started" and (before := self._latest.get(key)):
+            lasting = {name: before.data[name] for name in LASTING if name in before.data}
+            event = replace(event, data={**lasting, **event.data})
         self._latest[key] = event
         self._latest.move_to_end(key)
         if len(self._latest) > MOST:

@@ -81,5 +81,6 @@ export function short(digest) {
 
 /** @param {number} bytes */
 export function size(bytes) {
+  if (bytes < 1024) return `${number(bytes)} B`;
   return bytes < 2 ** 20 ? `${number(bytes / 1024, 0)} KiB` : `${number(bytes / 2 ** 20, 1)} MiB`;
 }

@@ -95,12 +95,13 @@ export class Overlay {
     const context = /** @type {CanvasRenderingContext2D} */ (this.boxes.getContext("2d"));
     context.clearRect(0, 0, this.boxes.width, this.boxes.height);
     const line = Math.max(1.5, (window.devicePixelRatio || 1) * 1.5);
-    const dim = this.#marked !== null && this.#shown.includes(this.#marked);
+    const marked = this.#shown.indexOf(/** @type {Detection} */ (this.#marked));
+    const lines = this.#shown.map((_, index) => (index === marked ? line * 1.8 : line));
+    const labels = labelsOf(context, this.#shown, this.#scale, lines, this.#texts);
     // The best last: they lie on top.
     for (let index = this.#shown.length - 1; index >= 0; index--) {
-      const detection = this.#shown[index];
-      context.globalAlpha = dim && detection !== this.#marked ? 0.25 : 1;
-      drawBox(context, detection, this.#scale, detection === this.#marked ? line * 1.8 : line, this.#texts);
+      context.globalAlpha = marked >= 0 && index !== marked ? 0.25 : 1;
+      drawBox(context, this.#shown[index], this.#scale, lines[index], labels[index]);
     }
     context.globalAlpha = 1;
   }
@@ -119,29 +120,57 @@ export class Overlay {
 }
 
 /**
+ * Where labels go: above their boxes, or where a better one's is there already, inside or below.
+ *
+ * @param {CanvasRenderingContext2D} context
+ * @param {Detection[]} shown best first
+ * @param {number} scale from image pixels to the canvas's
+ * @param {number[]} lines their widths
+ * @param {Map<string, number>} texts widths of labels, measured once
+ * @returns {Label[]}
+ */
+function labelsOf(context, shown, scale, lines, texts) {
+  /** @type {Label[]} */
+  const labels = [];
+  for (const [index, { box, label, score }] of shown.entries()) {
+    const line = lines[index];
+    const letters = Math.round(line * 7.5);
+    const text = `${label} ${score.toFixed(2)}`;
+    const key = `${letters} ${text}`;
+    context.font = `600 ${letters}px ${FONT}`;
+    const measured = texts.get(key) ?? context.measureText(text).width;
+    texts.set(key, measured);
+    const tall = letters * 1.4;
+    const wide = measured + letters * 0.6;
+    const left = Math.max(0, Math.min(box.x1 * scale - line / 2, context.canvas.width - wide));
+    const tops = [box.y1 * scale - tall, box.y1 * scale, box.y2 * scale]
+      .filter((top) => top >= 0 && top + tall <= context.canvas.height);
+    const free = tops.find((top) =>
+      !labels.some((other) =>
+        Math.abs(other.top - top) < (other.tall + tall) / 2 && Math.abs(other.left - left) < tall
+      )
+    );
+    const top = free ?? tops[0] ?? Math.max(0, Math.min(box.y1 * scale, context.canvas.height - tall));
+    labels.push({ text, letters, left, top, wide, tall });
+  }
+  return labels;
+}
+
+/**
  * @param {CanvasRenderingContext2D} context
  * @param {Detection} detection
  * @param {number} scale from image pixels to the canvas's
  * @param {number} line width
- * @param {Map<string, number>} texts widths of labels, measured once
+ * @param {Label} label
  */
-function drawBox(context, { box, label, label_id, score }, scale, line, texts) {
+function drawBox(context, { box, label_id }, scale, line, { text, letters, left, top, wide, tall }) {
   const colour = label_id % COLOURS.length;
   const [x, y] = [box.x1 * scale, box.y1 * scale];
   const [width, height] = [(box.x2 - box.x1) * scale, (box.y2 - box.y1) * scale];
   context.lineWidth = line;
   context.strokeStyle = COLOURS[colour];
   context.strokeRect(x, y, width, height);
-  const letters = Math.round(line * 7.5);
   context.font = `600 ${letters}px ${FONT}`;
-  const text = `${label} ${score.toFixed(2)}`;
-  const key = `${letters} ${text}`;
-  const measured = texts.get(key) ?? context.measureText(text).width;
-  texts.set(key, measured);
-  const tall = letters * 1.4;
-  const wide = measured + letters * 0.6;
-  const left = Math.max(0, Math.min(x - line / 2, context.canvas.width - wide));
-  const top = y - tall >= 0 ? y - tall : Math.min(y, context.canvas.height - tall);
   context.fillStyle = COLOURS[colour];
   context.fillRect(left, top, wide, tall);
   context.fillStyle = INK[colour];
@@ -164,7 +193,8 @@ export async function paint(file, answer, shown) {
   if (bitmap) context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap?.close();
   const line = Math.max(1.5, Math.max(canvas.width, canvas.height) / 600);
-  for (const detection of shown.toReversed()) drawBox(context, detection, 1, line, new Map());
+  const labels = labelsOf(context, shown, 1, shown.map(() => line), new Map());
+  for (let index = shown.length - 1; index >= 0; index--) drawBox(context, shown[index], 1, line, labels[index]);
   return new Promise((resolve, reject) => {
     canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error(t("try.too_large")))));
   });

@@ -131,7 +131,7 @@ export class Shell {
     if (quiet) return say(this.state, "");
     const since = socket.heardAt &&
       t("connection.since", { time: clock(socket.heardAt), age: age((now - socket.heardAt) / 1000) });
-    const reason = socket.reason && t("connection.reason", { reason: socket.reason });
+    const reason = socket.reason && t("connection.reason", { reason: socket.reason.replace(/[.。]$/, "") });
     const seconds = Math.max(0, Math.ceil((socket.retryAt - now) / 1000));
     say(this.state, text);
     say(this.since, [since, reason].filter(Boolean).join(" "));

@@ -79,7 +79,7 @@ export class StatusSocket extends EventTarget {
       if (attempt !== this.#attempt) return;
       if (error instanceof ApiError && error.status === 401) return this.stop("signed_out");
       if (error instanceof ApiError && error.status === 403) return this.stop("forbidden");
-      return this.#wait(error instanceof Error ? error.message : "");
+      return this.#wait(error instanceof ApiError && error.status ? error.message : "");
     }
     if (attempt !== this.#attempt) return;
     this.#openedAt = Date.now();

@@ -98,7 +98,7 @@ export class Store extends EventTarget {
     const [family] = event.type.split(".");
     if (event.type === "heartbeat") return this.#beat(event);
     if (event.type === "release.agent") return void (this.agent = JSON.stringify(event.data));
-    if (this.#known(event)) return;
+    if (this.#known(event)) return this.#placeAnew(event);
     if (family === "training") this.#train(event);
     if (family === "job") this.#work(event);
     if (event.type === "service.redis_lost" && this.bus) this.bus = { ...this.bus, state: "down" };
@@ -108,12 +108,20 @@ export class Store extends EventTarget {
 
   /** Whether it was told before, under another id: by another replica, or as part of a snapshot. @param {Seen} event */
   #known(event) {
-    const { data } = event;
-    const key = `${event.type} ${event.source} ${event.ts} ${data.id ?? data.run ?? ""} ${data.epoch ?? ""}`;
+    const key = keyOf(event);
     if (this.#told.has(key)) return true;
     this.#told.add(key);
     if (this.#told.size > REMEMBERED) this.#told.delete(/** @type {string} */ (this.#told.values().next().value));
     return false;
+  }
+
+  /** Where the feed has an event, which a snapshot told before, is where it belongs. @param {Seen} event */
+  #placeAnew(event) {
+    const key = keyOf(event);
+    const place = this.events.findIndex((other) => other.ts === event.ts && keyOf(other) === key);
+    if (place < 0) return;
+    this.events.splice(place, 1);
+    this.#list(event);
   }
 
   /** @param {Seen} event */
@@ -151,8 +159,9 @@ export class Store extends EventTarget {
     if (event.at >= training.heardAt) {
       training.heardAt = event.at;
       training.status = event.type.slice("training.".length);
-      training.data = { ...training.data, ...event.data };
-    }
+      // What begins anew is not what failed before.
+      training.data = training.status === "started" ? event.data : { ...training.data, ...event.data };
+    } else training.data = { ...event.data, ...training.data };
     const { epoch, metrics } = event.data;
     if (Number.isFinite(epoch) && metrics) plot(training, epoch, metrics);
     keep(this.trainings, id, training, TRAININGS);
@@ -166,6 +175,11 @@ export class Store extends EventTarget {
     if (status === "deleted") this.jobs.delete(id);
     else keep(this.jobs, id, { id, status, done, total, error, at: event.at }, JOBS);
   }
+}
+
+/** What is the same of an event that is told twice. @param {StatusEvent} event */
+function keyOf({ type, source, ts, data }) {
+  return `${type} ${source} ${ts} ${data.id ?? data.run ?? ""} ${data.epoch ?? ""}`;
 }
 
 /** The least delay in the present time and the one before. @param {number} least ms */

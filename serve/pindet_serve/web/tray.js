@@ -30,6 +30,13 @@ export class Tray extends EventTarget {
     return item;
   }
 
+  /** Ask again for an image that failed. @param {Item} item */
+  again(item) {
+    Object.assign(item, { state: "waiting", error: null });
+    this.#changed(item);
+    this.#next();
+  }
+
   /** @param {Item} item */
   remove(item) {
     this.#underway.get(item)?.abort();
@@ -148,6 +155,11 @@ export class Tray extends EventTarget {
     item.version++;
     this.dispatchEvent(new Event("change"));
   }
+}
+
+/** Whether another try may do better: what failed is the server or the way to it, not the image. @param {unknown} error */
+export function mayBeRepeated(error) {
+  return error instanceof ApiError && (error.status === 0 || error.status >= 500 || [408, 429].includes(error.status));
 }
 
 /**

@@ -142,6 +142,8 @@ interface ImageAnswer {
 interface DetectAnswer { model: ModelName; images: (ImageAnswer & { error?: ProblemBody })[] }
 interface StreamAnswer extends ImageAnswer { frame: number; dropped: number; model: ModelName; error?: ProblemBody }
 
+interface Label { text: string; letters: number; left: number; top: number; wide: number; tall: number }
+
 interface Model extends ModelName {
   stage: string;
   engine: string;
@@ -156,6 +158,7 @@ interface Model extends ModelName {
   lineage: Record<string, unknown>;
   mlflow_url: string;
   can_roll_back: boolean;
+  previous: ModelName | null;
   declined: ModelName | null;
   refused: string;
 }

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from pindet_serve.status.publisher import Publisher, open_publisher
 
@@ -29,22 +30,24 @@ def announced_training(run: str, epochs: int) -> Iterator[Callable[[Report], Non
     publisher = _open() if rank() == 0 else open_publisher({})
     about = {"run": run, "name": os.environ.get("DVC_EXP_NAME") or run[:12], "epochs": epochs}
 
+    reached: dict[str, Any] = {}
+
     def tell(report: Report) -> None:
         metrics = {"train/loss": report["loss"], "val/map": report["map"]}
         of_epoch = {"metrics": {key: value for key, value in metrics.items() if value is not None}}
         is_end = report["epochs_done"] == report["epoch"]
         told = {key: report[key] for key in ("step", "steps", "images_per_second", "seconds_left")}
-        told["epoch"] = report["epochs_done"]
+        told["epoch"] = reached["epoch"] = report["epochs_done"]
         publisher.publish("training.progress", about | told | (of_epoch if is_end else {}))
 
     publisher.publish("training.started", about)
     try:
         yield tell
     except BaseException as error:
-        publisher.publish("training.failed", about | {"error": _said(error)})
+        publisher.publish("training.failed", about | reached | {"error": _said(error)})
         raise
     else:
-        publisher.publish("training.finished", about)
+        publisher.publish("training.finished", about | reached)
     finally:
         publisher.close()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import cv2
@@ -31,6 +34,31 @@ def test_the_number_of_threads_changes_nothing() -> None:
     finally:
         cv2.setNumThreads(threads)
     assert len({data for data, _ in alone}) == 3
+
+
+DIGEST = """
+import hashlib
+import numpy as np
+from pindet.data.parts.scene import render
+options = {"height": 480, "width": 640, "max_objects": 30, "empty_fraction": 0.1}
+made = [render(np.random.default_rng([0, 0, number]), **options)[0] for number in (4, 7)]
+print(hashlib.md5(b"".join(made)).hexdigest())
+"""
+
+
+def test_another_processor_renders_the_same() -> None:
+    """One without the instructions that OpenCV and NumPy have code of their own for, as far as they can be told so."""
+    path = os.pathsep.join(sys.path)
+    less = {"OPENCV_CPU_DISABLE": "AVX2,FMA3", "NPY_DISABLE_CPU_FEATURES": "X86_V3", "OPENBLAS_CORETYPE": "Nehalem"}
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", DIGEST], env=os.environ | {"PYTHONPATH": path} | variables, capture_output=True,
+            text=True, check=True,
+        ).stdout
+        for variables in ({}, less)
+    }  # fmt: skip
+    assert len(digests) == 1
+    assert cv2.useOptimized(), "only while it renders"
 
 
 def test_pictures_have_the_size_and_boxes_lie_inside() -> None:

@@ -84,7 +84,10 @@ export class Filters {
     const input = h("input", { type: "datetime-local", id: `history-${name}` });
     input.addEventListener("change", () => {
       chosen[name] = input.value ? new Date(input.value).getTime() : 0;
-      this.changed();
+      const wrong = chosen.until > 0 && chosen.until <= chosen.since;
+      input.setCustomValidity(wrong ? t("history.order") : "");
+      input.title = input.validationMessage;
+      if (!wrong) this.changed();
     });
     return { name, input, element: field(input.id, text, input) };
   }

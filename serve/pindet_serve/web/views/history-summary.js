@@ -15,7 +15,7 @@ export function summary(statistics, range, step) {
   const totals = figures([
     [t("common.images"), number(statistics.images), ""],
     [t("common.objects"), number(statistics.objects), ""],
-    [t("history.mean"), milliseconds(statistics.mean_elapsed_ms), t("unit.ms")],
+    [t("history.mean"), milliseconds(statistics.mean_elapsed_ms), statistics.images ? t("unit.ms") : ""],
   ]);
   return [
     h("dl", { class: "figures" }, ...totals),
@@ -65,9 +65,9 @@ function classTable({ classes, objects }) {
       h("th", { scope: "row" }, one.label),
       numberCell(number(one.objects)),
       numberCell(percent(objects ? one.objects / objects : 0)),
-      h("td", {}, h("meter", { min: 0, max: classes[0].objects, value: one.objects, "aria-label": one.label })),
+      h("td", {}, h("meter", { min: 0, max: objects, value: one.objects, "aria-label": one.label })),
       numberCell(number(one.images)),
-      numberCell(number(one.mean_score, 2)),
+      numberCell(number(one.mean_score, 2, 2)),
     )
   );
   return section(t("history.by_class"), head, rows, [1, 2, 4, 5]);

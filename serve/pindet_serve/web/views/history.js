@@ -143,7 +143,7 @@ function row(image, detections) {
     h("td", {}, counted(detections) || h("span", { class: "muted" }, t("live.nothing_found"))),
     numberCell(milliseconds(image.elapsed_ms), " ", t("unit.ms")),
     h("td", {}, image.model_version, " ", h("code", {}, short(image.model_md5))),
-    h("td", {}, image.actor),
+    h("td", {}, image.actor === "anonymous" ? t("common.anonymous") : image.actor),
     h("td", {}, image.source),
   );
 }

@@ -8,6 +8,9 @@ import { t } from "../i18n.js";
 const KNOWN = /** @type {const} */ ({
   git_commit: "models.commit",
   run_id: "models.run",
+  run_name: "models.run_name",
+  experiment: "models.experiment",
+  store: "models.store",
   promoted_by: "models.who",
   promoted_at: "models.when",
 });

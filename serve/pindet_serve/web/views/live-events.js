@@ -93,7 +93,7 @@ function says({ type, data }) {
   // A wish is known by its stage and version; its id is of use to programs only.
   const whose = data.run ?? data.id;
   if (whose && !type.startsWith("release.")) words.push(String(data.name ?? whose).slice(0, 40));
-  if (data.epochs) words.push(t("live.epoch_of", { n: data.epoch ?? 0, all: data.epochs }));
+  if (data.epochs && data.epoch !== undefined) words.push(t("live.epoch_of", { n: data.epoch, all: data.epochs }));
   if (data.seconds !== undefined) words.push(t("live.after", { n: data.seconds }));
   for (const name of ["reason", "error", "message", "stage", "by"]) {
     if (data[name] && !(name === "stage" && data.version)) words.push(String(data[name]));

@@ -61,10 +61,11 @@ function curvesOf({ id, data }) {
   const state = h("span", { class: "tag" });
   const text = h("span", { class: "muted" });
   const bar = h("progress", { max: 1, "aria-label": t("live.progress", { name }) });
+  const title = h("h3", {}, name);
   const element = h(
     "article",
     {},
-    h("div", { class: "row" }, h("h3", {}, name), state, text),
+    h("div", { class: "row" }, title, state, text),
     bar,
     h("div", { class: "charts two" }, loss.element, quality.element),
   );
@@ -76,7 +77,10 @@ function curvesOf({ id, data }) {
      * @param {boolean} isLive
      */
     update(training, now, isLive) {
-      const { epoch, epochs, error } = training.data;
+      const epochsSeen = [...training.points.keys()].sort((a, b) => a - b);
+      const { epochs, error, epoch = epochsSeen.at(-1) ?? 0 } = training.data;
+      const called = String(training.data.name ?? id);
+      if (title.textContent !== called) title.textContent = called;
       const running = training.status === "started" || training.status === "progress";
       const stale = running && (!isLive || now - training.heardAt > SILENT_MS);
       element.classList.toggle("stale", stale);
@@ -85,13 +89,12 @@ function curvesOf({ id, data }) {
       const heard = age((now - training.heardAt) / 1000);
       fill(
         text,
-        epochs ? `${t("live.epoch_of", { n: epoch ?? 0, all: epochs })} · ` : "",
+        epochs ? `${t("live.epoch_of", { n: epoch, all: epochs })} · ` : "",
         t("live.heard", { age: heard }),
         error ? ` · ${error}` : "",
       );
       bar.hidden = !running || stale || !epochs;
-      bar.value = epochs ? Math.min(1, (epoch ?? 0) / epochs) : 0;
-      const epochsSeen = [...training.points.keys()].sort((a, b) => a - b);
+      bar.value = epochs ? Math.min(1, epoch / epochs) : 0;
       const range =
         /** @type {[number, number]} */ ([epochsSeen[0] ?? 0, Math.max(epochs ?? 1, epochsSeen.at(-1) ?? 1)]);
       loss.update(curves(training, epochsSeen, (key) => key.includes("loss")), range);

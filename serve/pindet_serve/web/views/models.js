@@ -163,7 +163,7 @@ async function rollBack(model, load) {
   };
   const title = t("models.rollback_title", { version: model.version });
   if (
-    await confirm(title, [h("p", {}, t("models.rollback_text"))], { action: t("models.rollback"), danger: true, run })
+    await confirm(title, [h("p", {}, t("models.rollback_text", { previous: model.previous?.version ?? "" }))], { action: t("models.rollback"), danger: true, run })
   ) await load();
 }
 

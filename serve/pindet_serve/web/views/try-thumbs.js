@@ -40,8 +40,17 @@ export class Thumbs {
       if (thumb.version !== item.version) update(thumb, item);
     }
     const moves = chosen !== this.#chosen || !this.element.contains(document.activeElement);
-    if (focused && moves && chosen) this.#thumbs.get(chosen)?.button.focus();
+    const thumb = chosen && this.#thumbs.get(chosen);
+    if (focused && moves) thumb?.button.focus();
+    else if (thumb && chosen !== this.#chosen) this.#bringIn(thumb.element);
     this.#chosen = chosen;
+  }
+
+  /** Move the strip, and nothing around it, until a thumb can be seen. @param {HTMLElement} thumb */
+  #bringIn(thumb) {
+    const [seen, whole] = [this.element, thumb].map((one) => one.getBoundingClientRect());
+    if (whole.left < seen.left) this.element.scrollLeft -= seen.left - whole.left;
+    else if (whole.right > seen.right) this.element.scrollLeft += whole.right - seen.right;
   }
 
   /** Count anew what is shown of each. */

@@ -6,7 +6,7 @@ import { t } from "../i18n.js";
 import { COLOURS, Overlay, paint } from "../overlay.js";
 import { camera } from "../camera.js";
 import { toCoco } from "../coco.js";
-import { LEAST, Tray } from "../tray.js";
+import { LEAST, mayBeRepeated, Tray } from "../tray.js";
 import { counted, factsOf, ObjectTable } from "./try-objects.js";
 import { Thumbs } from "./try-thumbs.js";
 
@@ -78,7 +78,8 @@ class TryView {
     this.thumbs = new Thumbs((item) => this.#choose(item), (one) => this.#isShown(one));
     this.problem = problem();
     this.note = h("p", { class: "muted" });
-    this.stage = h("div", { class: "stage" }, this.problem, this.note, this.overlay.element);
+    this.again = h("button", { class: "small", onclick: () => chosen.item && tray.again(chosen.item) }, t("action.again"));
+    this.stage = h("div", { class: "stage" }, this.problem, this.again, this.note, this.overlay.element);
     this.facts = h("p", { class: "muted small facts" });
     this.objects = new ObjectTable((detection) => this.overlay.mark(detection));
     const region = { class: "scroll objects", tabIndex: 0, role: "region", "aria-label": t("common.objects") };
@@ -232,6 +233,7 @@ class TryView {
     this.overlay.element.hidden = !width;
     this.overlay.show(picture, width, answer?.image_height ?? picture?.height ?? 0);
     say(this.problem, item && error ? `${item.name}: ${told(error)}` : "");
+    this.again.hidden = camera.running || !mayBeRepeated(error);
     say(this.note, noteOf(item));
     fill(this.facts, item && factsOf(item));
   }

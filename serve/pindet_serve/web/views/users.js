@@ -193,7 +193,7 @@ async function audit() {
 function deed(one) {
   const details = Object.entries(one.details).filter(([, value]) => value !== null && value !== false).map((
     [name, value],
-  ) => `${name}: ${value}`).join(", ");
+  ) => `${tOr(`users.detail.${name}`, name)}: ${tOr(`role.${value}`, String(value))}`).join(", ");
   return h(
     "tr",
     {},

@@ -6,6 +6,9 @@ not count. A part that would be hidden by more than ``1 - MIN_VISIBLE`` is not p
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -23,6 +26,7 @@ MIN_VISIBLE = 0.6
 _SAMPLES = 2
 """Supersampling along each side of a pixel."""
 _TRIES = 12
+_RENDERING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,33 @@ class Sprite:
 def render(
     rng: np.random.Generator, *, height: int, width: int, max_objects: int, empty_fraction: float
 ) -> tuple[bytes, list[RawBox]]:
-    """Render one image.
+    """Render one image, the same on every processor of an architecture.
 
     Returns:
         A JPEG of ``height`` x ``width`` pixels, and the boxes of its parts in the order in which they were put down.
     """
+    with _same_everywhere():
+        return _render(rng, height, width, max_objects, empty_fraction)
+
+
+@contextlib.contextmanager
+def _same_everywhere() -> Iterator[None]:
+    """Keep OpenCV from code that it has for some processors only and that rounds otherwise.
+
+    The switch is one for the whole process, so that one image is rendered at a time.
+    """
+    with _RENDERING:
+        before = cv2.useOptimized()
+        cv2.setUseOptimized(False)
+        try:
+            yield
+        finally:
+            cv2.setUseOptimized(before)
+
+
+def _render(
+    rng: np.random.Generator, height: int, width: int, max_objects: int, empty_fraction: float
+) -> tuple[bytes, list[RawBox]]:
     light = random_light(rng)
     picture = render_belt(rng, height, width)
     owner = np.full((height, width), -1, np.int32)
