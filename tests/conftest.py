@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_setup():
     """Begin nothing more when the time is up that ``PINDET_TEST_SECONDS`` gives."""
     if time.monotonic() > LAST_START:
-        pytest.skip("no time is left: make test-slow runs it")
+        pytest.skip("no time is left: make test runs it, or make test-slow")
 
 
 def pytest_xdist_make_scheduler(config, log):
