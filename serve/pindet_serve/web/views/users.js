@@ -9,6 +9,8 @@ import { card, dataTable, field, paged, select } from "../table.js";
 
 /** @type {Role[]} */
 const ROLES = ["viewer", "operator", "admin"];
+/** Within so long it is written who did what, ms. */
+const WRITTEN_MS = 2500;
 const WEEK_MS = 7 * 24 * 3_600_000;
 const PAGE = 50;
 
@@ -22,8 +24,12 @@ export function mount(root, app) {
     return () => {};
   }
   const load = async () => {
-    await loading(list, async () => [table(await ask("/v1/users"), app, load)]);
+    await loading(list, async () => [table(await ask("/v1/users"), app, changed)]);
     await loading(deeds, audit);
+  };
+  const changed = async () => {
+    await load();
+    setTimeout(() => root.isConnected && loading(deeds, audit), WRITTEN_MS);
   };
   fill(
     root,
@@ -31,7 +37,7 @@ export function mount(root, app) {
       "div",
       { class: "row between" },
       h("h1", {}, t("view.users")),
-      h("button", { class: "primary", onclick: () => add(load) }, t("users.add")),
+      h("button", { class: "primary", onclick: () => add(changed) }, t("users.add")),
     ),
     h("section", { class: "card" }, list),
     card(t("users.audit"), deeds),
