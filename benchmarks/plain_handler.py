@@ -15,6 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from pindet_serve.detector import MODEL, Detector
 from pindet_serve.images import decode_image
 from pindet_serve.manifest import Manifest
+from pindet_serve.onnx_engine import OUTPUTS
 
 
 class Session:
@@ -27,7 +28,7 @@ class Session:
 
     def infer(self, images: Any, *, alone: bool = True) -> Any:  # noqa: ARG002 - it is an engine's
         """Run the model."""
-        return self._session.run(["boxes", "scores", "labels"], {"images": images})
+        return self._session.run(OUTPUTS, {"images": images})
 
 
 app = FastAPI()

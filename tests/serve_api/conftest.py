@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import io
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,9 @@ import yaml
 from onnx import TensorProto, helper
 from pindet_serve.detector import Detector
 from pindet_serve.golden import Tolerance, write_golden
+from pindet_serve.jobs.job import INPUT
 from pindet_serve.manifest import Manifest, list_files, write_manifest
+from pindet_serve.serving.wanted import Wanted
 
 SIDE = 256
 CLASSES = ["red", "blue", "white"]
@@ -366,3 +370,27 @@ def wait_until_ready(server: Server, seconds: float = 60) -> None:
             return
         time.sleep(0.05)
     pytest.fail(f"not ready after {seconds} s: {server.log.read_text('utf-8')}")
+
+
+@pytest.fixture
+def imageless():
+    """A zip whose one file is no image."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("a.png", b"no image")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def submit_job(imageless):
+    """Give a runner that zip as a job, as the route does."""
+
+    def submit(runner):
+        upload = runner.reserve()
+        (upload.folder / INPUT).write_bytes(imageless)
+        try:
+            return runner.submit(upload, "zip", Wanted())
+        finally:
+            runner.give_back(upload)
+
+    return submit

@@ -1,6 +1,5 @@
 """What a job may take: its directory, its place in the queue, and nothing from those that come after it."""
 
-import io
 import math
 import time
 import zipfile
@@ -10,9 +9,7 @@ import cv2
 import pytest
 from pindet_serve.jobs import runner as jobs
 from pindet_serve.jobs.frames import UnreadableInputError, count_frames, read_frames
-from pindet_serve.jobs.job import INPUT
 from pindet_serve.jobs.runner import MOST_WAITING, JobRunner, TooManyJobs
-from pindet_serve.serving.wanted import Wanted
 from pindet_serve.settings import Settings
 
 
@@ -22,22 +19,6 @@ def runner(tmp_path):
     made = JobRunner(tmp_path / "jobs", service, Settings(source=".", state=tmp_path))
     yield made
     made.stop()
-
-
-def archive():
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        file.writestr("a.png", b"no image")
-    return buffer.getvalue()
-
-
-def submit(runner):
-    upload = runner.reserve()
-    (upload.folder / INPUT).write_bytes(archive())
-    try:
-        return runner.submit(upload, "zip", Wanted())
-    finally:
-        runner.give_back(upload)
 
 
 def test_places_are_held_from_before_the_upload_until_it_is_given_up(runner):
@@ -50,7 +31,7 @@ def test_places_are_held_from_before_the_upload_until_it_is_given_up(runner):
     runner.reserve()
 
 
-def test_a_job_that_can_not_even_be_said_to_have_failed_keeps_no_other_waiting(runner, monkeypatch):
+def test_a_job_that_can_not_even_be_said_to_have_failed_keeps_no_other_waiting(runner, submit_job, monkeypatch):
     runner.start()
     written = []
 
@@ -59,7 +40,7 @@ def test_a_job_that_can_not_even_be_said_to_have_failed_keeps_no_other_waiting(r
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(jobs, "write_job", full)
-    for job in (submit(runner), submit(runner)):
+    for job in (submit_job(runner), submit_job(runner)):
         until = time.monotonic() + 10
         while runner.get(job.id).status != "failed" and time.monotonic() < until:
             time.sleep(0.01)
@@ -67,8 +48,8 @@ def test_a_job_that_can_not_even_be_said_to_have_failed_keeps_no_other_waiting(r
     assert written.count("failed") == 2
 
 
-def test_a_directory_that_is_too_large_is_not_read(tmp_path):
-    path, whole = tmp_path / "input", archive()
+def test_a_directory_that_is_too_large_is_not_read(tmp_path, imageless):
+    path, whole = tmp_path / "input", imageless
     path.write_bytes(whole)
     assert count_frames(path, "zip") == 1
     end = whole.rindex(b"PK\5\6")
@@ -77,9 +58,9 @@ def test_a_directory_that_is_too_large_is_not_read(tmp_path):
         count_frames(path, "zip")
 
 
-def test_the_directory_of_a_zip64_archive(tmp_path, monkeypatch):
+def test_the_directory_of_a_zip64_archive(tmp_path, request, monkeypatch):
     monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 0)
-    path, whole = tmp_path / "input", archive()
+    path, whole = tmp_path / "input", request.getfixturevalue("imageless")
     assert whole.rindex(b"PK\6\6") < whole.rindex(b"PK\5\6")
     end, larger = whole.rindex(b"PK\5\6"), whole.rindex(b"PK\6\6")
     whole = whole[: end + 12] + b"\xff" * 4 + whole[end + 16 :]

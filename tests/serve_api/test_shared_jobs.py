@@ -93,14 +93,6 @@ def test_a_job_is_cancelled_through_another_server(pair, archive, tmp_path):
     until(lambda: all(one["status"] == "finished" for one in httpx.get(f"{slow.url}/v1/jobs").json()))
 
 
-def archive_of_none():
-    """A zip whose one file is no image."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        file.writestr("a.png", b"none")
-    return buffer.getvalue()
-
-
 def runner_of(root):
     service = SimpleNamespace(publish=lambda *_: None)
     return JobRunner(root, service, Settings(source=".", state=root))
@@ -145,7 +137,7 @@ def test_a_system_without_locks_is_said_and_leaves_nothing_open(tmp_path, monkey
     store.tidy()  # says it, and lets the server start
 
 
-def test_what_is_wrong_for_a_while_does_not_end_the_thread(tmp_path, monkeypatch):
+def test_what_is_wrong_for_a_while_does_not_end_the_thread(tmp_path, submit_job, monkeypatch):
     runner, looks = runner_of(tmp_path / "jobs"), []
 
     def none(_):
@@ -158,15 +150,13 @@ def test_what_is_wrong_for_a_while_does_not_end_the_thread(tmp_path, monkeypatch
         runner.start()
         until(lambda: len(looks) > 3)
     try:
-        upload = runner.reserve()
-        (upload.folder / INPUT).write_bytes(archive_of_none())
-        job = runner.submit(upload, "zip", Wanted())
+        job = submit_job(runner)
         until(lambda: runner.get(job.id).ended)
     finally:
         runner.stop()
 
 
-def test_an_end_that_could_not_be_written_yields_to_what_another_server_wrote(tmp_path, monkeypatch):
+def test_an_end_that_could_not_be_written_yields_to_what_another_server_wrote(tmp_path, imageless, monkeypatch):
     runner, store = runner_of(tmp_path / "jobs"), JobStore(tmp_path / "jobs")
 
     def full(*_):
@@ -174,7 +164,7 @@ def test_an_end_that_could_not_be_written_yields_to_what_another_server_wrote(tm
 
     monkeypatch.setattr("pindet_serve.jobs.runner.write_job", full)
     upload = store.new()
-    (upload.folder / INPUT).write_bytes(archive_of_none())
+    (upload.folder / INPUT).write_bytes(imageless)
     job = Job("e" * 32, "zip", 1.0)
     store.add(upload, job)
     runner.start()

@@ -126,7 +126,7 @@ class JobRunner:
 
     def every(self) -> list[Job]:
         """All jobs, the newest first."""
-        return [self._at_present(job) for job in reversed(self._store.every())]
+        return [self._at_present(job) for job in self._store.every()]
 
     def get(self, job_id: str) -> Job | None:
         """One job, if there is one of that id."""

@@ -121,7 +121,7 @@ class JobStore:
         held.release()
 
     def every(self) -> list[Job]:
-        """All jobs, the oldest first.
+        """All jobs, the newest first.
 
         Raises:
             OSError: the folder can not be looked at.
@@ -130,7 +130,7 @@ class JobStore:
         for name in set(self._ended) - names:
             self._ended.pop(name, None)
         jobs = [job for name in names if (job := self.get(name)) is not None]
-        return sorted(jobs, key=lambda job: (job.created, job.id))
+        return sorted(jobs, key=lambda job: (job.created, job.id), reverse=True)
 
     def get(self, job_id: str) -> Job | None:
         """What is written of a job; ``None`` if there is none of that id."""

@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from pindet_serve.status.publisher import Publisher, open_publisher
 
@@ -29,8 +28,7 @@ def announced_training(run: str, epochs: int) -> Iterator[Callable[[Report], Non
     """
     publisher = _open() if rank() == 0 else open_publisher({})
     about = {"run": run, "name": os.environ.get("DVC_EXP_NAME") or run[:12], "epochs": epochs}
-
-    reached: dict[str, Any] = {}
+    reached: dict[str, float | int | None] = {}
 
     def tell(report: Report) -> None:
         metrics = {"train/loss": report["loss"], "val/map": report["map"]}

@@ -1,7 +1,7 @@
 // Trainings with their curves, and background jobs.
 
 import { Chart, COLOURS } from "../chart.js";
-import { fill, h } from "../dom.js";
+import { fill, h, say } from "../dom.js";
 import { age, number, percent } from "../format.js";
 import { t, tOr } from "../i18n.js";
 import { card } from "../table.js";
@@ -42,8 +42,7 @@ export function trainings() {
 }
 
 /** @param {Training} training */
-function curvesOf({ id, data }) {
-  const name = String(data.name ?? id);
+function curvesOf({ id }) {
   const options = {
     heading: /** @type {const} */ ("h3"),
     describeX: (/** @type {number} */ x) => t("live.epoch", { n: Math.round(x) }),
@@ -60,8 +59,8 @@ function curvesOf({ id, data }) {
   });
   const state = h("span", { class: "tag" });
   const text = h("span", { class: "muted" });
-  const bar = h("progress", { max: 1, "aria-label": t("live.progress", { name }) });
-  const title = h("h3", {}, name);
+  const bar = h("progress", { max: 1 });
+  const title = h("h3");
   const element = h(
     "article",
     {},
@@ -79,8 +78,9 @@ function curvesOf({ id, data }) {
     update(training, now, isLive) {
       const epochsSeen = [...training.points.keys()].sort((a, b) => a - b);
       const { epochs, error, epoch = epochsSeen.at(-1) ?? 0 } = training.data;
-      const called = String(training.data.name ?? id);
-      if (title.textContent !== called) title.textContent = called;
+      const name = String(training.data.name ?? id);
+      say(title, name);
+      bar.setAttribute("aria-label", t("live.progress", { name }));
       const running = training.status === "started" || training.status === "progress";
       const stale = running && (!isLive || now - training.heardAt > SILENT_MS);
       element.classList.toggle("stale", stale);

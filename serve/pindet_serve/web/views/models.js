@@ -162,9 +162,8 @@ async function rollBack(model, load) {
     notify(t("models.rollback_done", { version: answer.model.version }));
   };
   const title = t("models.rollback_title", { version: model.version });
-  if (
-    await confirm(title, [h("p", {}, t("models.rollback_text", { previous: model.previous?.version ?? "" }))], { action: t("models.rollback"), danger: true, run })
-  ) await load();
+  const text = t("models.rollback_text", { previous: model.previous?.version ?? "" });
+  if (await confirm(title, [h("p", {}, text)], { action: t("models.rollback"), danger: true, run })) await load();
 }
 
 /** @param {Load} load */

@@ -29,7 +29,7 @@ export function mount(root, app) {
   };
   const changed = async () => {
     await load();
-    setTimeout(() => root.isConnected && loading(deeds, audit), WRITTEN_MS);
+    setTimeout(() => deeds.isConnected && loading(deeds, audit), WRITTEN_MS);
   };
   fill(
     root,
