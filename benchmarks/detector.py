@@ -25,16 +25,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import hydra.utils
 import numpy as np
 import onnxruntime
 import openvino
 import torch
+from pictures import pictures
 from pindet_serve.engine import DeviceMissingError
 from pindet_serve.images import Image
 from pindet_serve.letterbox import Letterbox
-from pindet_serve.manifest import SCHEMA_VERSION, Manifest, ModelFormat, list_files, read_manifest, write_manifest
+from pindet_serve.manifest import Manifest, ModelFormat, list_files, read_manifest, write_manifest
 from pindet_serve.onnx_engine import MODEL, OnnxRuntimeEngine
 from pindet_serve.serving.openvino import OpenVinoEngine
 from rich.console import Console
@@ -79,9 +79,7 @@ def photographs(split: Path) -> list[Image]:
     if (split / "val").is_dir():
         images = PreparedSplit(split, "val")
         return [images.image(i) for i in range(min(CALIBRATION, len(images)))]
-    random = np.random.default_rng(0)
-    noise = (random.integers(0, 256, (480, 640, 3), np.uint8) for _ in range(CALIBRATION))
-    return [cv2.normalize(cv2.GaussianBlur(one, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX) for one in noise]
+    return list(pictures(CALIBRATION))
 
 
 def load(models: Path, name: str, size: str) -> Trained:
@@ -110,9 +108,7 @@ def make_bundle(folder: Path, trained: Trained, images: Sequence[Image]) -> Mani
     letterbox = Letterbox(trained.model.image_height, trained.model.image_width)
     quantise(folder / MODEL, folder / FILES[INT8], (letterbox(image)[0] for image in images))
     formats = {INT8: ModelFormat(FILES[INT8], 8.0, 0.25, {})}
-    manifest = replace(
-        read_manifest(folder), schema_version=SCHEMA_VERSION, files=list_files(folder), formats=formats
-    )
+    manifest = replace(read_manifest(folder), files=list_files(folder), formats=formats)
     write_manifest(folder, manifest)
     return manifest
 

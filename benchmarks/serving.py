@@ -23,9 +23,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
-import numpy as np
 import psutil
 from http_load import free_ports, load, serving, together
+from pictures import pictures
 from pindet_serve.images import Image, decode_image
 from pindet_serve.letterbox import Placement
 from pindet_serve.serving.batcher import Batcher
@@ -49,9 +49,7 @@ FOLDER = Path(__file__).parent
 
 def photographs(count: int = 24) -> list[bytes]:
     """JPEG files of 640x480 that cost a decoder what photographs do."""
-    random = np.random.default_rng(0)
-    images = (cv2.GaussianBlur(random.integers(0, 256, (480, 640, 3), np.uint8), (0, 0), 3) for _ in range(count))
-    return [cv2.imencode(".jpg", cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX))[1].tobytes() for image in images]
+    return [cv2.imencode(".jpg", image)[1].tobytes() for image in pictures(count)]
 
 
 def batcher_share(model: Model, settings: Settings, seconds: float) -> float:

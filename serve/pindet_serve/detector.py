@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pindet_serve.detections import Detections
 from pindet_serve.engine import Engine, OpenEngine
 from pindet_serve.images import Image
-from pindet_serve.letterbox import Letterbox, Placement
+from pindet_serve.letterbox import Placement
 from pindet_serve.manifest import Manifest, read_manifest, verify_files
 from pindet_serve.onnx_engine import MODEL, OnnxRuntimeEngine
 
@@ -36,7 +36,7 @@ class Detector:
     def __init__(self, bundle: Path, *, threads: int = 0, engine: OpenEngine | None = None) -> None:
         self.manifest: Manifest = read_manifest(bundle)
         verify_files(bundle, self.manifest)
-        self._letterbox = Letterbox(self.manifest.image_height, self.manifest.image_width, self.manifest.letterbox_fill)
+        self._letterbox = self.manifest.letterbox()
         self.engine: Engine = (engine or partial(OnnxRuntimeEngine, threads=threads))(bundle, self.manifest)
 
     def detect(

@@ -3,11 +3,18 @@
 Coordinates are continuous: a pixel ``i`` covers ``[i, i + 1)``, so an image of width ``W`` spans ``[0, W]``.
 The image keeps its aspect up to the rounding of its resized sides to whole pixels; the two axes are therefore
 mapped back with their own, exact, scale.
+
+There are two ways to shrink. ``pyramid`` halves a side, each new pixel the mean of two, as long as it is at least
+twice too long, then interpolates linearly. That takes a third to a sixth of the time of ``area``, where a new pixel is
+the mean of all that it covers: smoother when an image is less than twice too large, and the way of bundles that name
+none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -19,12 +26,22 @@ Boxes = NDArray[np.float32]
 """float32 ``[N, 4]``, xyxy in pixels."""
 
 
+Resampling = Literal["area", "pyramid"]
+RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
+
+
 @dataclass(frozen=True)
 class Placement:
-    """Where an image of ``image_width`` x ``image_height`` pixels lies inside the letterboxed one."""
+    """Where an image of ``image_width`` x ``image_height`` pixels lies inside the letterboxed one.
+
+    A side that is odd when it is halved is continued by its last pixel first: what is resized is then up to a new pixel
+    longer, ``seen_width`` x ``seen_height``.
+    """
 
     image_height: int
     image_width: int
+    seen_height: int
+    seen_width: int
     resized_height: int
     resized_width: int
     top: int
@@ -41,7 +58,7 @@ class Placement:
         return np.clip(mapped, 0, limits).astype(np.float32)
 
     def _scale(self) -> NDArray[np.float64]:
-        x, y = self.resized_width / self.image_width, self.resized_height / self.image_height
+        x, y = self.resized_width / self.seen_width, self.resized_height / self.seen_height
         return np.array([x, y, x, y], np.float64)
 
     def _offset(self) -> NDArray[np.float64]:
@@ -53,12 +70,13 @@ class Letterbox:
     """Resizes into ``image_height`` x ``image_width`` pixels keeping the aspect; the rest is ``fill`` grey.
 
     Raises:
-        ValueError: a side below 1 or a fill outside 0–255.
+        ValueError: a side below 1, a fill outside 0–255, or a resampling that is none.
     """
 
     image_height: int
     image_width: int
     fill: int = 114
+    resampling: Resampling = "pyramid"
 
     def __post_init__(self) -> None:
         for name in ("image_height", "image_width"):
@@ -66,6 +84,8 @@ class Letterbox:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1 pixel")
         if not 0 <= self.fill <= 255:
             raise ValueError(f"fill is {self.fill}; a grey level from 0 to 255 is allowed")
+        if self.resampling not in RESAMPLINGS:
+            raise ValueError(f"resampling is {self.resampling!r}; allowed are {', '.join(RESAMPLINGS)}")
 
     def place(self, image_height: int, image_width: int) -> Placement:
         """Where an image of that size goes: centred, the larger relative side filling its axis."""
@@ -75,7 +95,10 @@ class Letterbox:
         height = min(self.image_height, max(1, round(image_height * ratio)))
         width = min(self.image_width, max(1, round(image_width * ratio)))
         top, left = (self.image_height - height) // 2, (self.image_width - width) // 2
-        return Placement(image_height, image_width, height, width, top, left)
+        seen_height, seen_width = image_height, image_width
+        if self.resampling == "pyramid":
+            seen_height, seen_width = _seen(image_height, height), _seen(image_width, width)
+        return Placement(image_height, image_width, seen_height, seen_width, height, width, top, left)
 
     def __call__(self, image: Image) -> tuple[Image, Placement]:
         """Letterbox one RGB image uint8 ``[H, W, 3]``."""
@@ -83,14 +106,42 @@ class Letterbox:
         canvas = np.full((self.image_height, self.image_width, 3), self.fill, np.uint8)
         rows = slice(placement.top, placement.top + placement.resized_height)
         columns = slice(placement.left, placement.left + placement.resized_width)
-        canvas[rows, columns] = _resize(image, placement.resized_height, placement.resized_width)
+        canvas[rows, columns] = _RESIZE[self.resampling](image, placement.resized_height, placement.resized_width)
         return canvas, placement
 
 
-def _resize(image: Image, height: int, width: int) -> Image:
+def _halvings(side: int, wanted: int) -> int:
+    """How often a side can be halved and still has as many pixels as are wanted."""
+    return max(0, (side // wanted).bit_length() - 1)
+
+
+def _seen(side: int, wanted: int) -> int:
+    """How long a side is that can be halved as often."""
+    halvings = _halvings(side, wanted)
+    return -(-side >> halvings) << halvings
+
+
+def _pyramid(image: Image, height: int, width: int) -> Image:
+    down, across = _halvings(image.shape[0], height), _halvings(image.shape[1], width)
+    for step in range(max(down, across)):
+        rows, columns = 1 + (step < down), 1 + (step < across)
+        below, beside = image.shape[0] % rows, image.shape[1] % columns
+        if below or beside:
+            image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE), np.uint8)
+        half_height, half_width = image.shape[0] // rows, image.shape[1] // columns
+        image = np.asarray(cv2.resize(image, (half_width, half_height), interpolation=cv2.INTER_AREA), np.uint8)
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR_EXACT), np.uint8)
+
+
+def _area(image: Image, height: int, width: int) -> Image:
     if image.shape[:2] == (height, width):
         return image
     # Area averaging when shrinking keeps small objects from aliasing away; it is nearest-neighbour when growing.
     shrinking = height * width < image.shape[0] * image.shape[1]
     interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
+
+
+_RESIZE: dict[Resampling, Callable[[Image, int, int], Image]] = {"area": _area, "pyramid": _pyramid}

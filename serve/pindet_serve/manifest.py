@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 2
-PLAIN_SCHEMA_VERSION = 1
-"""Of a bundle that holds its model in one format alone, which older servers read, too."""
+from pindet_serve.letterbox import RESAMPLINGS, Letterbox, Resampling
+
+SCHEMA_VERSION = 3
+"""Of what is written. Version 1 has neither :data:`_FORMATS` nor :data:`_RESAMPLING`, version 2 not the latter."""
 PLAIN = "onnx"
 """The format that every bundle has, ``model.onnx``; it needs no entry among the formats."""
 MANIFEST = "manifest.json"
 
 _KINDS: dict[str, tuple[type, ...]] = {
-    "schema_version": (int,),
     "classes": (list,),
     "image_height": (int,),
     "image_width": (int,),
@@ -29,6 +29,9 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "files": (dict,),
 }
 _FORMATS = "formats"
+_RESAMPLING = "letterbox_resampling"
+_FIRST_RESAMPLING: Resampling = "area"
+"""The way to shrink images before a manifest named one."""
 
 
 class BundleError(ValueError):
@@ -56,24 +59,24 @@ class Manifest:
     """The contents of ``manifest.json``.
 
     Attributes:
-        schema_version: version of this layout; a newer one than :data:`SCHEMA_VERSION` is refused.
         classes: class names; a label is a position in this list.
         image_height: height of the letterboxed input, pixels.
         image_width: width of the letterboxed input, pixels.
         letterbox_fill: grey level around the image, 0–255.
+        letterbox_resampling: how images are shrunk; see :mod:`pindet_serve.letterbox`.
         score_threshold: default for answers: best F1 on the validation split.
         max_detections: most objects an answer can hold.
         metrics: test metrics of the bundle, by key (``test/map``).
         data_md5: DVC's md5 of the prepared data.
         files: sha256 of each file of the bundle but the manifest, by path relative to it.
-        formats: further formats of the model, by name (``int8``, ``pt2``); written from schema version 2 on.
+        formats: further formats of the model, by name (``int8``, ``pt2``).
     """
 
-    schema_version: int
     classes: list[str]
     image_height: int
     image_width: int
     letterbox_fill: int
+    letterbox_resampling: Resampling
     score_threshold: float
     max_detections: int
     metrics: dict[str, float]
@@ -90,13 +93,18 @@ class Manifest:
                 raise BundleError(f"{name} is {getattr(self, name)}; at least 1 is allowed")
         if not 0 <= self.letterbox_fill <= 255:
             raise BundleError(f"letterbox_fill is {self.letterbox_fill}; a grey level from 0 to 255 is allowed")
+        if self.letterbox_resampling not in RESAMPLINGS:
+            allowed = ", ".join(RESAMPLINGS)
+            raise BundleError(f"letterbox_resampling is {self.letterbox_resampling!r}; allowed are {allowed}")
         if not 0 <= self.score_threshold <= 1:
             raise BundleError(f"score_threshold is {self.score_threshold}; 0 to 1 is allowed")
-        if self.formats and self.schema_version < SCHEMA_VERSION:
-            raise BundleError(f"schema_version is {self.schema_version}; with formats it is {SCHEMA_VERSION}")
         for name, described in self.formats.items():
             if described.file not in self.files:
                 raise BundleError(f"format {name!r} is {described.file}, which is none of the bundle's files")
+
+    def letterbox(self) -> Letterbox:
+        """What brings images into the model's input."""
+        return Letterbox(self.image_height, self.image_width, self.letterbox_fill, self.letterbox_resampling)
 
     def file_of(self, model_format: str, plain: str) -> str:
         """The file of a format; ``plain`` for :data:`PLAIN`.
@@ -135,9 +143,7 @@ def read_manifest(bundle: Path) -> Manifest:
 
 def write_manifest(bundle: Path, manifest: Manifest) -> None:
     """Write the manifest of a bundle whose other files are complete; equal manifests are equal bytes."""
-    content = asdict(manifest)
-    if not manifest.formats:
-        del content[_FORMATS]
+    content = {"schema_version": SCHEMA_VERSION} | asdict(manifest)
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=1) + "\n"
     (bundle / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
 
@@ -174,19 +180,21 @@ def sha256_of(path: Path) -> str:
 def _parse(content: Any, path: Path) -> Manifest:
     if not isinstance(content, dict):
         raise BundleError(f"{path} holds a {type(content).__name__}; allowed is an object")
-    version = content.get("schema_version")
+    version = content.pop("schema_version", None)
     if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
         raise BundleError(
             f"schema_version is {version!r}; this server reads 1 to {SCHEMA_VERSION}: upgrade pindet-serve"
         )
-    formats = content.pop(_FORMATS, {}) if version >= SCHEMA_VERSION else {}
-    if content.keys() != _KINDS.keys():
-        lacks, extra = sorted(_KINDS.keys() - content.keys()), sorted(content.keys() - _KINDS.keys())
+    formats = content.pop(_FORMATS, {}) if version >= 2 else {}
+    kinds_of_all = _KINDS | ({_RESAMPLING: (str,)} if version >= 3 else {})
+    if content.keys() != kinds_of_all.keys():
+        lacks, extra = sorted(kinds_of_all.keys() - content.keys()), sorted(content.keys() - kinds_of_all.keys())
         raise BundleError(f"{path} lacks {lacks} and has the unknown keys {extra}; export the bundle again")
-    for name, kinds in _KINDS.items():
+    for name, kinds in kinds_of_all.items():
         value = content[name]
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise BundleError(f"{name} in {path} is {value!r}; allowed is {kinds[0].__name__}; export again")
+    content.setdefault(_RESAMPLING, _FIRST_RESAMPLING)
     return Manifest(**content, formats=_parse_formats(formats, path))
 
 

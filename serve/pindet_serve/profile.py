@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,8 +76,8 @@ def measure(canvas: Image, placement: Placement, found: Detections) -> Measures:
         placement: where the image lies in it.
         found: at the model's own threshold, in pixels of the image.
     """
-    rows = slice(placement.top, placement.top + placement.resized_height, 4)
-    columns = slice(placement.left, placement.left + placement.resized_width, 4)
+    rows = slice(placement.top, placement.top + placement.resized_height)
+    columns = slice(placement.left, placement.left + placement.resized_width)
     areas = (found.boxes[:, 2] - found.boxes[:, 0]) * (found.boxes[:, 3] - found.boxes[:, 1])
     sides = np.sqrt(np.maximum(areas, 0) / (placement.image_width * placement.image_height))
     scores: dict[int, list[float]] = {}
@@ -84,7 +85,8 @@ def measure(canvas: Image, placement: Placement, found: Detections) -> Measures:
     for label, score, side in zip(found.labels.tolist(), found.scores.tolist(), sides.tolist(), strict=True):
         scores.setdefault(label, []).append(score)
         sizes.setdefault(label, []).append(side)
-    return Measures(float(canvas[rows, columns].mean()), scores, sizes)
+    brightness = sum(cv2.mean(canvas[rows, columns])[:3]) / 3
+    return Measures(brightness, scores, sizes)
 
 
 def profile_of(measured: Iterable[Measures], classes: list[str]) -> Profile:

@@ -216,12 +216,16 @@ def test_a_job_shows_its_progress(server, open_page, scene, png, tmp_path):
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("a.png", png(scene()))
         file.writestr("b.png", png(scene()))
+        file.writestr("c.txt", "no image")
     page = open_page(server)
     expect(page.locator("#connection")).to_have_text("Live")
     expect(page.locator("#jobs")).to_be_hidden()
-    job = httpx.post(f"{server.url}/v1/jobs", content=archive.read_bytes(), timeout=30).json()
-    expect(page.locator("#jobs li", has_text=job["id"][:8])).to_contain_text("finished")
-    expect(page.locator("#jobs li", has_text=job["id"][:8])).to_contain_text("2 frames / 2 (100%)")
+    for name in ("", "shift <1>.zip"):
+        query = {"name": name} if name else {}
+        job = httpx.post(f"{server.url}/v1/jobs", content=archive.read_bytes(), params=query, timeout=30).json()
+        listed = page.locator("#jobs li", has_text=name or job["id"][:8])
+        expect(listed).to_contain_text("finished")
+        expect(listed).to_contain_text("3 frames / 3 (100%) · 1 unreadable")
     expect(page.locator("#events li", has_text="job finished").first).to_be_visible()
 
 

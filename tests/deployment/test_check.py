@@ -58,7 +58,8 @@ class Stack:
 
     @property
     def golden(self):
-        return next(self.bundles.glob("[!.0]*")) / "golden"
+        (served,) = (each for each in self.bundles.glob("[!.]*") if each.name != OTHER)
+        return served / "golden"
 
 
 @pytest.fixture(scope="module")

@@ -154,4 +154,4 @@ def test_the_settings_are_followed_and_golden_images_are_small(trained, pictures
     export(trained, pictures, POINT, changed, tmp_path / "bundle", **ABOUT)
     assert [entry.version for entry in onnx.load(tmp_path / "bundle" / "model.onnx").opset_import] == [18]
     (path,) = (tmp_path / "bundle" / "golden").glob("*.png")
-    assert max(decode_image(path.read_bytes()).shape) == 96
+    assert max(decode_image(path.read_bytes()).shape) == 160

@@ -26,7 +26,7 @@ def bundle(trained_once, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
     onnx.save(export_model(trained_once.model, POSTPROCESS, opset=20), folder / MODEL)
     write_program(folder, trained_once.model, POSTPROCESS)
-    manifest = Manifest(1, ["red", "green"], 64, 64, 114, 0.3, 20, {}, "0" * 32, list_files(folder))
+    manifest = Manifest(["red", "green"], 64, 64, 114, "pyramid", 0.3, 20, {}, "0" * 32, list_files(folder))
     write_manifest(folder, manifest)
     return folder
 

@@ -46,6 +46,44 @@ def test_pretrained_features_are_those_of_timm() -> None:
             torch.testing.assert_close(seen, wanted)
 
 
+def test_a_shortened_network_keeps_the_first_blocks_and_their_weights() -> None:
+    whole = Backbone("tf_efficientnet_lite0", "packaged")
+    short = Backbone("tf_efficientnet_lite0", "packaged", [1, 2, 2, 3, 2, 2, 0])
+    assert (whole.channels, short.channels) == ([40, 112, 320], [40, 112, 192])
+    for backbone in (whole, short):
+        backbone.load_pretrained()
+    theirs, own = whole.state_dict(), short.state_dict()
+    left_out = ("body.blocks.4.2.", "body.blocks.5.2.", "body.blocks.5.3.", "body.blocks.6.")
+    assert own.keys() == {name for name in theirs if not name.startswith(left_out)}
+    assert all(torch.equal(theirs[name], value) for name, value in own.items())
+    short.freeze(2)
+    assert not any(p.requires_grad for p in short.body.blocks[1].parameters())
+    assert all(p.requires_grad for p in short.body.blocks[3].parameters())
+    features = short.eval()(torch.zeros(1, 3, 64, 96, dtype=torch.uint8))
+    assert [tuple(feature.shape[1:]) for feature in features] == [(40, 8, 12), (112, 4, 6), (192, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks", "message"),
+    [
+        (SMALL, [1], r"backbone_blocks is \[1\]; 'test_efficientnet' has \[1, .*null keeps all"),
+        ("tf_efficientnet_lite0", [1, 2, 2, 3, 3, 5, 1], r"is \[1, 2, 2, 3, 3, 5, 1\]; .* has \[1, 2, 2, 3, 3, 4, 1\]"),
+        ("tf_efficientnet_lite0", [1, 2, 2, 3, 3, -1, 1], "may be kept"),
+        (
+            "tf_efficientnet_lite0",
+            [1, 2, 2, 3, 3, 0, 0],
+            r"\[8, 16, 16\]; \[8, 16, 32\] are needed: keep the first",
+        ),
+        ("tf_efficientnet_lite0", [1, 0, 2, 3, 2, 2, 0], "keep the first block of each stage but the last"),
+        (SMALL, [1.0, 1, 1, 1, 1], "may be kept"),
+        (OTHER, [1, 1, 1, 1], "'test_resnet' has no list of blocks to shorten; set backbone_blocks to null"),
+    ],
+)
+def test_blocks_that_a_network_does_not_have_are_refused(name: str, blocks: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Backbone(name, "none", blocks)
+
+
 @pytest.mark.parametrize("name", [SMALL, OTHER, "mobilenetv3_small_050"])
 def test_joined_normalisation_changes_neither_outputs_nor_gradients(name: str) -> None:
     torch.manual_seed(0)

@@ -62,8 +62,8 @@ def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
     onnx.save(brightness_model(), folder / "model.onnx")
     about = {"letterbox_fill": 114, "score_threshold": 0.5, "max_detections": 1, "metrics": {}, "data_md5": "0" * 32}
-    size = {"image_height": 64, "image_width": 64}
-    manifest = Manifest(schema_version=1, classes=["bolt", "人"], **size, **about, files=list_files(folder))
+    size = {"image_height": 64, "image_width": 64, "letterbox_resampling": "pyramid"}
+    manifest = Manifest(classes=["bolt", "人"], **size, **about, files=list_files(folder))
     write_manifest(folder, manifest)
     answers = Detector(folder).detect([WHITE])
     write_golden(folder, [WHITE], answers, Tolerance(0.5, 0.01), 0.5)

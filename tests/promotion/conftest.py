@@ -240,8 +240,8 @@ class Project:
         folder.mkdir(parents=True)
         onnx.save(constant_model(score), folder / "model.onnx")
         content = {
-            "schema_version": 1, "classes": CLASSES, "image_height": SIDE, "image_width": SIDE, "letterbox_fill": 114,
-            "score_threshold": 0.5, "max_detections": 2, "metrics": metrics,
+            "classes": CLASSES, "image_height": SIDE, "image_width": SIDE, "letterbox_fill": 114,
+            "letterbox_resampling": "pyramid", "score_threshold": 0.5, "max_detections": 2, "metrics": metrics,
             "data_md5": self.keep(self.root / "data/prepared"),
         }  # fmt: skip
         write_manifest(folder, Manifest(**content, files=list_files(folder)))

@@ -95,7 +95,7 @@ def test_a_missing_and_an_unlisted_file_are_refused(bundle):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 3}, "schema_version is 3; .*upgrade"),
+        ({"schema_version": 4}, "schema_version is 4; .*upgrade"),
         ({"data_md5": None}, r"lacks \['data_md5'\]"),
         ({"colour": "red"}, r"unknown keys \['colour'\]"),
         ({"classes": ["a", "a"]}, "must be unique"),
@@ -108,6 +108,10 @@ def test_a_missing_and_an_unlisted_file_are_refused(bundle):
         ({"classes": "bolt"}, "classes in .* is 'bolt'; allowed is list"),
         ({"image_width": 0}, "image_width is 0"),
         ({"letterbox_fill": 256}, "letterbox_fill is 256"),
+        ({"letterbox_resampling": "area"}, r"unknown keys \['letterbox_resampling'\]"),
+        ({"schema_version": 3}, r"lacks \['letterbox_resampling'\]"),
+        ({"schema_version": 3, "letterbox_resampling": ["area"]}, r"resampling in .* is \['area'\]; allowed is str"),
+        ({"schema_version": 3, "letterbox_resampling": "cubic"}, "'cubic'; allowed are area, pyramid"),
         ({"image_height": 32}, r"takes images of tensor\(uint8\) .*64, 64.*its manifest says uint8 and \[32, 64, 3\]"),
         ({"max_detections": 2}, r"gives \[3, 3, 3\] detections an image; its manifest says 2"),
     ],
@@ -116,6 +120,24 @@ def test_a_manifest_out_of_contract_is_refused(bundle, rewrite, changes, message
     rewrite(**changes)
     with pytest.raises(BundleError, match=message):
         Detector(bundle)
+
+
+@pytest.mark.parametrize(
+    ("changes", "way"),
+    [
+        ({"schema_version": 1}, "area"),
+        ({"schema_version": 2, "formats": {}}, "area"),
+        ({"schema_version": 3, "formats": {}, "letterbox_resampling": "pyramid"}, "pyramid"),
+    ],
+)
+def test_images_are_shrunk_as_those_were_that_the_model_learned_from(bundle, rewrite, changes, way):
+    rewrite(**changes)
+    image = np.random.default_rng(0).integers(0, 256, (200, 240, 3), np.uint8)
+    detector, seen = Detector(bundle), []
+    infer = detector.engine.infer
+    detector.engine.infer = lambda images, **options: seen.append(images) or infer(images, **options)
+    detector.detect([image])
+    np.testing.assert_array_equal(seen[0][0], Letterbox(64, 64, resampling=way)(image)[0])
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "no JSON"), ("[]", "holds a list")])

@@ -121,11 +121,11 @@ def write_bundle(folder: Path, *, score: float = 0.9, classes: list[str] = CLASS
     folder.mkdir(parents=True)
     onnx.save(looking_model(score), folder / "model.onnx")
     content = {
-        "schema_version": 1,
         "classes": classes,
         "image_height": SIDE,
         "image_width": SIDE,
         "letterbox_fill": 114,
+        "letterbox_resampling": "pyramid",
         "score_threshold": 0.5,
         "max_detections": 3,
         "metrics": {"test/map": score},

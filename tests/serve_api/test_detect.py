@@ -4,11 +4,13 @@ import io
 import json
 import re
 import time
+import uuid
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from pindet_serve.api import middleware
 
 
 def png(image):
@@ -42,6 +44,56 @@ def test_boxes_are_in_pixels_of_the_image(client, scene):
     for label, box in expected.items():
         np.testing.assert_allclose(boxes(answer)[label], box, atol=1)
     assert answer["timing"]["batch"] == 1
+
+
+@pytest.mark.parametrize(("of_a_page", "query"), [(True, ""), (False, "?record=true"), (True, "?record=false")])
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [("image/png", 200), ("image/jpeg", 400), ("text/plain", 415), ("multipart/form-data", 400)],
+)
+def test_the_short_way_answers_as_the_long_one(client, server, scene, of_a_page, query, content_type, status):
+    data = png(scene()) if status == 200 else b"nothing"
+    headers = [{"content-type": content_type, "x-request-id": uuid.uuid4().hex} for _ in range(2)]
+    before = answered(client, status)
+    short = client.post("/v1/detect", content=data, headers=headers[0])
+    until = time.monotonic() + 10
+    while answered(client, status) == before:  # it is counted once its answer is on the way
+        assert time.monotonic() < until, "the short way is not counted under its route"
+        time.sleep(0.05)
+    headers[1] |= {"origin": server.url} if of_a_page else {}
+    long = client.post(f"/v1/detect{query}", content=data, headers=headers[1])
+    assert short.status_code == long.status_code == status
+    changing = {"x-request-id", "date", "content-length"}
+    assert {*short.headers.items()} ^ {*long.headers.items()} <= {
+        (name, answer.headers[name]) for answer in (short, long) for name in changing
+    }
+    answers = [json.loads(re.sub(r'"timing": {[^}]*}', '"timing": {}', answer.text)) for answer in (short, long)]
+    assert answers[0] == answers[1]
+    lines = [server.line_of(each["x-request-id"]) for each in headers]
+    assert [(line["path"], line["status"]) for line in lines] == [("/v1/detect", status)] * 2
+
+
+def answered(client, status):
+    """How many requests of the route had that status."""
+    line = rf'^pindet_requests_total{{method="POST",route="/v1/detect",status="{status}"}} (\S+)$'
+    found = re.search(line, client.get("/metrics").text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "headers", "is_short"),
+    [
+        ("POST", "/v1/detect", b"", {}, True),
+        ("POST", "/v1/detect", b"record=false", {}, False),
+        ("POST", "/v1/detect", b"", {b"origin": "http://localhost"}, False),
+        ("GET", "/v1/detect", b"", {}, False),
+        ("POST", "/v1/detect/", b"", {}, False),
+        ("POST", "/v1/jobs", b"", {}, False),
+    ],
+)
+def test_without_parameters_and_not_of_a_page_it_does_not_go_through_fastapi(method, path, query, headers, is_short):
+    scope = {"method": method, "path": path, "query_string": query}
+    assert middleware._is_plain_detection(scope, headers) == is_short
 
 
 def test_every_answer_names_its_model(client, scene):

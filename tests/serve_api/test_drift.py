@@ -7,7 +7,6 @@ import httpx
 import numpy as np
 import pytest
 from pindet_serve.detector import Detector
-from pindet_serve.letterbox import Letterbox
 from pindet_serve.manifest import BundleError, list_files
 from pindet_serve.profile import PROFILE, measure, profile_of, read_profile, write_profile
 from pindet_serve.serving import drift as module
@@ -31,7 +30,7 @@ def pictures(scene, count, darker=1.0):
 
 
 def measured(detector, images):
-    return [measure(*Letterbox(256, 256, 114)(image), detector.detect([image])[0]) for image in images]
+    return [measure(*detector.manifest.letterbox()(image), detector.detect([image])[0]) for image in images]
 
 
 def test_what_is_measured_of_an_image(detector):

@@ -8,7 +8,6 @@ import pytest
 from pindet_serve.engine import DeviceMissingError
 from pindet_serve.golden import prove
 from pindet_serve.manifest import (
-    SCHEMA_VERSION,
     BundleError,
     ModelFormat,
     list_files,
@@ -112,7 +111,7 @@ def test_eight_bits_are_served_where_the_bundle_has_them(tmp_path, make_bundle, 
         open_detector(bundle, eight)
     shutil.copy(bundle / "model.onnx", bundle / "model.int8.onnx")  # whether it is smaller is the export's business
     manifest = replace(
-        read_manifest(bundle), schema_version=SCHEMA_VERSION, files=list_files(bundle),
+        read_manifest(bundle), files=list_files(bundle),
         formats={"int8": ModelFormat("model.int8.onnx", 8.0, 0.25, {})},
     )  # fmt: skip
     write_manifest(bundle, manifest)

@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from pindet_serve.jobs.job import written
 from websockets.sync.client import connect
 
 
@@ -80,13 +81,24 @@ def test_every_frame_of_a_video_has_its_line(server, video):
 
 
 def test_every_file_of_an_archive_has_its_line_or_its_error(server, archive):
-    job = create(server, archive, classes="red").json()
-    assert ended(server, job)["status"] == "finished"
+    job = create(server, archive, classes="red", name="Schicht 1, größe.zip").json()
+    seen = ended(server, job)
+    assert (seen["status"], seen["name"]) == ("finished", "Schicht 1, größe.zip")
+    assert (seen["done"], seen["unreadable"]) == (4, 1)
     found = {line["name"]: line for line in lines(server, job)}
     assert found.keys() == {"../../evil.png", "a.png", "b/größe.png", "c.txt"}
     assert [item["label"] for item in found["a.png"]["detections"]] == ["red"]
     assert found["../../evil.png"]["detections"] == []
     assert "no image that can be read" in found["c.txt"]["error"]
+
+
+def test_what_a_killed_server_left_of_a_result_is_counted(tmp_path):
+    result = tmp_path / "result.jsonl"
+    assert written(result) == (0, 0)
+    whole = b'{"index": 0, "detections": [{"label": "error"}]}\n{"index": 1, "error": "no image"}\n'
+    result.write_bytes(whole + b'{"index": 2, "error": "no im')
+    assert written(result) == (2, 1)
+    assert result.read_bytes() == whole
 
 
 def test_jobs_are_listed_and_deleted(server, archive):

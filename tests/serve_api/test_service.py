@@ -105,7 +105,7 @@ def test_a_pinned_bundle_that_its_manifest_contradicts_is_refused(open_service, 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 3}, "schema_version is 3; .*upgrade"),
+        ({"schema_version": 4}, "schema_version is 4; .*upgrade"),
         ({"classes": ["red", "blue", "black"]}, r"its classes are .*black.*last release's.*accept_classes"),
         ({"image_height": 128}, "its manifest says"),
     ],

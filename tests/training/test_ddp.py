@@ -140,7 +140,8 @@ def project(prepared: Path, given: tuple[Any, ...], tmp_path: Path) -> Path:
     params = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     settings: TrainingSettings = given[1]
     params["model"] |= {"image_height": 64, "image_width": 64, "backbone": "test_efficientnet", "distance_bins": 8}
-    params["model"] |= {"backbone_weights": "none", "neck_channels": 16, "neck_blocks": 1, "head_blocks": 1}
+    params["model"] |= {"backbone_weights": "none", "backbone_blocks": None}
+    params["model"] |= {"neck_channels": 16, "neck_blocks": 1, "head_blocks": 1}
     values = {name: getattr(settings, name) for name in params["training"] if name not in ("_target_", "augmentation")}
     params["training"] |= values
     augmentation = vars(settings.augmentation)

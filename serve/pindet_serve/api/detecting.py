@@ -100,24 +100,21 @@ class Detecting:
             inferred = await self._inferred(work, deadline)
         except Exception as error:
             return self._counted(_problem(error, self._settings))
-        found = model.answer(inferred.raw, work.placement, wanted)
-        phases = {"decode": work.decode_s, "queue": inferred.queue_s}  # in the order in which they were gone through
-        if model.streams > 1:
-            phases = dict(reversed(phases.items()))
-        phases["inference"] = inferred.inference_s
-        for phase, seconds in phases.items():
-            self._metrics.observe_phase(phase, seconds)
+        detections = model.answer(inferred.raw, work.placement, wanted)
+        found = Found(detections, wanted, work.placement, work.decode_s, inferred, work.canvas)
         if self._tracing is not None:
-            self._tracing.phases(phases, **{"pindet.batch": inferred.batch})
-        self._metrics.observe_answer(model.manifest.classes, found)
-        return Found(found, wanted, work.placement, work.decode_s, inferred, work.canvas)
+            self._tracing.phases(_phases(found, model), **{"pindet.batch": inferred.batch})
+        return found
 
     def _counted(self, problem: Problem) -> Problem:
         self._metrics.refusals.labels(str(problem.status)).inc()
         return problem
 
-    def follow_drift(self, found: Found, model: Model) -> None:
-        """Take an answer into account for how far the model drifts; who waits for the answer need not wait for this."""
+    def account(self, found: Found, model: Model) -> None:
+        """Count an answer, also for how far the model drifts; who waits for the answer need not wait for this."""
+        for phase, seconds in _phases(found, model).items():
+            self._metrics.observe_phase(phase, seconds)
+        self._metrics.observe_answer(model.manifest.classes, found.detections)
         if model.drift is not None:
             # At the model's own limits, whatever the request wanted: else the requests would drift, not the world.
             own = found.detections
@@ -145,6 +142,14 @@ class Detecting:
         if time.monotonic() >= deadline:
             raise Expired
         return self.service.batcher.submit(work.model, work.prepare(), deadline)
+
+
+def _phases(found: Found, model: Model) -> dict[str, float]:
+    """How long each phase took, in seconds, in the order in which they were gone through."""
+    phases = {"decode": found.decode_s, "queue": found.inferred.queue_s}
+    if model.streams > 1:
+        phases = dict(reversed(phases.items()))
+    return phases | {"inference": found.inferred.inference_s}
 
 
 def _take_back(queued: Future[Future[Inferred]]) -> None:

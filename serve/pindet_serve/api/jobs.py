@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, Response
 
@@ -37,6 +37,7 @@ _BODY = {"required": True, "content": {name: {"schema": {"type": "string", "form
 async def create(
     request: Request,
     limits: Limits,
+    name: Annotated[str, Query(max_length=255, description="what to call it, such as the name of its file")] = "",
 ) -> JobAnswer:
     """Detect in every frame of a video, or every image of a zip archive, sent as the body.
 
@@ -56,7 +57,7 @@ async def create(
         raise _no_room(error) from error
     try:
         kind = await _receive(request, upload.folder / INPUT)
-        return _described(await run_in_threadpool(runner.submit, upload, kind, wanted))
+        return _described(await run_in_threadpool(runner.submit, upload, kind, wanted, name))
     except UnreadableInputError as error:
         raise Problem(400, "Unreadable input", str(error)) from None
     except OSError as error:

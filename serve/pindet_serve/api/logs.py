@@ -61,6 +61,10 @@ class LineHandler(logging.Handler):
 
 def configure(level: str) -> None:
     """Send all that this process has to say to standard error as JSON, from ``level`` on."""
+    # What no line shows need not be looked up for each: it takes as long as all the rest.
+    logging._srcfile = None  # as Python's guide to logging has it
+    for looked_up in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
+        setattr(logging, looked_up, False)
     logging.raiseExceptions = False  # its report of a failed write is no JSON, and goes to where writing failed
     handler = LineHandler(sys.stderr.fileno())
     handler.setFormatter(JsonFormatter())

@@ -8,13 +8,12 @@ import re
 import secrets
 import time
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pindet_serve.api import jobs, logs
+from pindet_serve.api import detect, jobs, logs
 from pindet_serve.api.body_room import BodyHolder, BodyRoom
 from pindet_serve.api.metrics import Metrics
 from pindet_serve.api.problems import Problem, internal_error
@@ -48,19 +47,20 @@ class RequestMiddleware:
         started = time.perf_counter()
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         answered = self._identify(scope, headers)
+        app = detect.direct if _is_plain_detection(scope, headers) else self._app
         status = 0
 
         async def send_marked(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._mark(scope, MutableHeaders(scope=message), answered)
+                message["headers"] = [*message["headers"], *self._marks(scope, answered)]
             await send(message)
 
         with self._room.holder() as held:
             scope["state"]["held"] = held
             try:
-                await self._app(scope, _Limited(receive, scope, headers, self._settings, held), send_marked)
+                await app(scope, _Limited(receive, scope, headers, self._settings, held), send_marked)
             except Exception as error:
                 _log.error("unforeseen error", exc_info=error)
                 if status == 0:
@@ -68,26 +68,28 @@ class RequestMiddleware:
             finally:
                 self._account(scope, status, time.perf_counter() - started)
 
-    def _identify(self, scope: Scope, headers: MutableMapping[bytes, str]) -> dict[str, str]:
+    def _identify(self, scope: Scope, headers: MutableMapping[bytes, str]) -> dict[bytes, str]:
         sent = headers.get(b"x-request-id", "")
         own = sent if _OWN_ID.fullmatch(sent) else uuid.uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = own
         logs.request_id.set(own)
-        answered = {"X-Request-ID": own}
+        answered = {b"x-request-id": own}
         spanned = state.get("traceparent", "")
         trace = _TRACEPARENT.fullmatch(spanned or headers.get(b"traceparent", ""))
         logs.trace_id.set(trace[1] if trace else "")
         if trace:
-            answered["traceparent"] = spanned or f"00-{trace[1]}-{secrets.token_hex(8)}-{trace[2]}"
+            answered[b"traceparent"] = spanned or f"00-{trace[1]}-{secrets.token_hex(8)}-{trace[2]}"
         return answered
 
-    def _mark(self, scope: Scope, headers: MutableHeaders, answered: dict[str, str]) -> None:
-        model = scope["state"].get("model") or self._service.model
-        headers.update(answered)
-        headers["X-Model-Version"] = model.release.version
-        headers["X-Model-MD5"] = model.release.bundle_md5
-        headers["X-Content-Type-Options"] = "nosniff"
+    def _marks(self, scope: Scope, answered: dict[bytes, str]) -> Iterator[tuple[bytes, bytes]]:
+        """Headers that no route gives itself."""
+        release = (scope["state"].get("model") or self._service.model).release
+        yield b"x-model-version", release.version.encode("latin-1")
+        yield b"x-model-md5", release.bundle_md5.encode("latin-1")
+        yield b"x-content-type-options", b"nosniff"
+        for name, value in answered.items():
+            yield name, value.encode("latin-1")
 
     def _account(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
@@ -96,6 +98,12 @@ class RequestMiddleware:
         logged = scope["path"][:_LONGEST_LOGGED_PATH]
         fields: dict[str, Any] = {"method": scope["method"], "path": logged, "status": status}
         _log.info("request", extra={"fields": fields | {"ms": round(1000 * seconds, 2)}})
+
+
+def _is_plain_detection(scope: Scope, headers: MutableMapping[bytes, str]) -> bool:
+    """Without parameters, and not of a page, to which more may have to be said."""
+    wanted = scope["path"] == detect.PATH and scope["method"] == "POST"
+    return wanted and not scope["query_string"] and b"origin" not in headers
 
 
 class _Limited:

@@ -100,9 +100,11 @@ class JobAnswer(BaseModel):
 
     id: str = Field(description="32 hexadecimal digits")
     kind: str = Field(description="video or zip")
+    name: str = Field(description="what it was called when it was sent")
     created: float = Field(description="seconds since 1970")
     status: str = Field(description="queued, running, finished or failed")
     done: int = Field(description="frames that are done")
+    unreadable: int = Field(description="how many of these could not be read; the result has the reason of each")
     total: int | None = Field(description="frames there are, as far as the input tells")
     error: str = Field(description="why it failed")
 

@@ -152,7 +152,7 @@ async def _answer(
         activity.note(started, [found])
         if isinstance(found, Problem):
             return {"error": found.body}
-        detecting.follow_drift(found, model)
+        detecting.account(found, model)
     except QueueFull as full:
         return {"error": Problem(503, "Overloaded", str(full)).body}
     except ValueError as error:

@@ -71,7 +71,10 @@ class Client:
         classes: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """Start a job on a video, or a zip archive of images; its ``id`` is for the methods below."""
-        query = {"score_threshold": score_threshold, "max_detections": max_detections, "classes": classes}
+        query = {
+            "score_threshold": score_threshold, "max_detections": max_detections, "classes": classes,
+            "name": Path(path).name[:255],
+        }  # fmt: skip
         self._http.authorization()  # a stream can not be sent a second time
         with (
             Path(path).open("rb") as file,

@@ -21,9 +21,11 @@ class Job:
     Attributes:
         id: 32 hexadecimal digits.
         kind: ``video`` or ``zip``.
+        name: what it was called, such as the name of its file.
         created: seconds since 1970.
         status: where it stands.
         done: frames that have a line in the result.
+        unreadable: how many of these could not be read.
         total: frames there are, as far as the input tells.
         error: why it failed.
         wanted: limits of the answers.
@@ -41,6 +43,8 @@ class Job:
     wanted: Wanted = field(default_factory=Wanted)
     attempts: int = 0
     begun_at: int = 0
+    name: str = ""
+    unreadable: int = 0
 
     @property
     def ended(self) -> bool:
@@ -81,15 +85,16 @@ def read_job(folder: Path) -> Job:
         raise ValueError(f"{folder / DESCRIPTION} is damaged: {error!r}") from error
 
 
-def complete_lines(result: Path) -> int:
-    """Count the whole lines of a result, and cut off what a killed server left of the next."""
+def written(result: Path) -> tuple[int, int]:
+    """Count the frames in a result, and those that could not be read; cut off what a killed server left of a line."""
     if not result.exists():
-        return 0
-    count = end = 0
+        return 0, 0
+    count = unreadable = end = 0
     with result.open("rb+") as file:
         for line in file:
             if not line.endswith(b"\n"):
                 break
             count, end = count + 1, end + len(line)
+            unreadable += "error" in json.loads(line)
         file.truncate(end)
-    return count
+    return count, unreadable

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pindet_serve.jobs.frames import Frame, UnreadableInputError, count_frames, read_frames
-from pindet_serve.jobs.job import INPUT, RESULT, Job, complete_lines, write_job
+from pindet_serve.jobs.job import INPUT, RESULT, Job, write_job, written
 from pindet_serve.jobs.store import Held, JobStore
 from pindet_serve.letterbox import Placement
 from pindet_serve.serving.batcher import Inferred, QueueFull
@@ -103,7 +103,7 @@ class JobRunner:
         """End what :meth:`reserve` began; of a job that did not come to be nothing is left."""
         self._store.abandon(upload)
 
-    def submit(self, upload: Held, kind: str, wanted: Wanted) -> Job:
+    def submit(self, upload: Held, kind: str, wanted: Wanted, name: str = "") -> Job:
         """Queue the job whose input lies in the folder.
 
         Raises:
@@ -111,7 +111,7 @@ class JobRunner:
             OSError: it can not be kept.
         """
         total = count_frames(upload.folder / INPUT, kind)
-        job = Job(uuid.uuid4().hex, kind, time.time(), total=total, wanted=wanted)
+        job = Job(uuid.uuid4().hex, kind, time.time(), total=total, wanted=wanted, name=name)
         self._tell(job)  # before anyone can begin with it
         try:
             self._store.add(upload, job)
@@ -188,9 +188,9 @@ class JobRunner:
 
     def _work(self, folder: Path, job: Job) -> None:
         try:
-            done = complete_lines(folder / RESULT)
+            done, unreadable = written(folder / RESULT)
             attempts = job.attempts + 1 if job.status == "running" and done == job.begun_at else 1
-            job = job.changed(status="running", done=done, attempts=attempts, begun_at=done)
+            job = job.changed(status="running", done=done, unreadable=unreadable, attempts=attempts, begun_at=done)
             if attempts > MOST_ATTEMPTS:
                 raise UnreadableInputError(f"{MOST_ATTEMPTS} times the server ended at frame {done} of the input")
             self._update(folder, job)
@@ -276,7 +276,7 @@ class JobRunner:
                 line |= model.described(found, pending.placement)
         output.write(json.dumps(line, ensure_ascii=False) + "\n")
         output.flush()
-        job = self._present = job.changed(done=job.done + 1)
+        job = self._present = job.changed(done=job.done + 1, unreadable=job.unreadable + ("error" in line))
         if time.monotonic() >= self._next_progress:
             self._update(folder, job)
         return job
@@ -299,5 +299,5 @@ class JobRunner:
 
     def _tell(self, job: Job) -> None:
         self._next_progress = time.monotonic() + PROGRESS_EVERY_S
-        progress = {"id": job.id, "done": job.done, "total": job.total, "error": job.error}
-        self._service.publish(f"job.{job.status}", progress)
+        told = ("id", "name", "done", "unreadable", "total", "error")
+        self._service.publish(f"job.{job.status}", {each: getattr(job, each) for each in told})

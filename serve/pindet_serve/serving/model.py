@@ -13,7 +13,7 @@ from pindet_serve.detections import Detections
 from pindet_serve.detector import Detector, decode_answer
 from pindet_serve.golden import prove
 from pindet_serve.images import Image
-from pindet_serve.letterbox import Letterbox, Placement
+from pindet_serve.letterbox import Placement
 from pindet_serve.manifest import Manifest
 from pindet_serve.profile import read_profile
 from pindet_serve.serving.drift import Drift
@@ -56,8 +56,7 @@ class Model:
 
     def letterboxed(self, image: Image) -> tuple[Image, Placement]:
         """Bring an image uint8 ``[H, W, 3]`` RGB into the model's input."""
-        manifest = self.manifest
-        return Letterbox(manifest.image_height, manifest.image_width, manifest.letterbox_fill)(image)
+        return self.manifest.letterbox()(image)
 
     def infer(self, canvases: list[Image], *, alone: bool = True) -> list[Raw]:
         """Run the model on letterboxed images in one batch; ``alone`` says that nothing else wants the processor."""

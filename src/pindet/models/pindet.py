@@ -1,6 +1,6 @@
 """The default detector: a timm backbone, a two-way neck and an anchor-free, task-aligned head.
 
-``pindet_n`` and ``pindet_s`` (``conf/model/``) differ in width and input size alone.
+``pindet_n`` and ``pindet_s`` (``conf/model/``) differ in width, input size and how much of the backbone they keep.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Pindet(DetectionModel):
         num_classes: at least 1.
         backbone: a timm network with features at strides 8, 16 and 32.
         backbone_weights: ``packaged``, ``hub``, ``none`` or a checkpoint file.
+        backbone_blocks: how many blocks of each stage of the backbone are kept; all without it.
         neck_channels: width of neck and head, even.
         neck_blocks: residual blocks after each fusion of the neck.
         head_blocks: convolution blocks of each branch of the head.
@@ -45,6 +46,7 @@ class Pindet(DetectionModel):
         neck_blocks: int,
         head_blocks: int,
         distance_bins: int,
+        backbone_blocks: Sequence[int] | None = None,
     ) -> None:
         super().__init__(image_height, image_width, num_classes)
         for name, value in (("image_height", image_height), ("image_width", image_width)):
@@ -57,7 +59,7 @@ class Pindet(DetectionModel):
                 f"neck_blocks is {neck_blocks}, head_blocks {head_blocks}, distance_bins {distance_bins}; "
                 "at least 0, 0 and 2 are needed"
             )
-        self.backbone = Backbone(backbone, backbone_weights)
+        self.backbone = Backbone(backbone, backbone_weights, backbone_blocks)
         self.neck = Neck(self.backbone.channels, neck_channels, neck_blocks)
         self.head = Head(neck_channels, len(STRIDES), num_classes, distance_bins, head_blocks)
         self.points = Points(image_height, image_width, STRIDES, distance_bins)

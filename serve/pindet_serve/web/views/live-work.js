@@ -132,13 +132,14 @@ export function jobs() {
           const share = job.total ? job.done / job.total : 0;
           const running = job.status === "running";
           const stale = running && (!isLive || now - job.at > JOB_SILENT_MS);
+          const name = job.name || job.id.slice(0, 8);
           return h(
             "li",
             { class: "row" },
-            h("code", {}, job.id.slice(0, 8)),
+            h("code", { title: job.id }, name),
             h("span", { class: tagOf(job.status, stale) }, tOr(`job.${job.status}`, job.status)),
             running && !stale
-              ? h("progress", { max: 1, value: share, "aria-label": t("live.job", { id: job.id.slice(0, 8) }) })
+              ? h("progress", { max: 1, value: share, "aria-label": t("live.job", { name }) })
               : null,
             h(
               "span",
@@ -146,6 +147,7 @@ export function jobs() {
               t("live.frames", { n: job.done }),
               job.total ? ` / ${number(job.total)} (${percent(share, 0)})` : "",
               stale ? ` · ${t("live.heard", { age: age((now - job.at) / 1000) })}` : "",
+              job.unreadable ? ` · ${t("live.unreadable", { n: job.unreadable })}` : "",
               job.error ? ` · ${job.error}` : "",
             ),
           );
