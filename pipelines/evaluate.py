@@ -10,6 +10,7 @@ from pindet.models.postprocess import Postprocess
 from pindet.models.predictor import Predictor
 from pindet.models.store import load_trained
 from pindet.params import Params
+from pindet.resuming import remove_finished
 from pindet.stage import run_stage
 from pindet.tracking.results import log_evaluation
 
@@ -22,6 +23,7 @@ REPORT = Path("reports/evaluate")
 
 
 def main(params: Params) -> None:
+    remove_finished(WEIGHTS)
     settings = params.build("evaluation")
     trained = load_trained(WEIGHTS, ARCHITECTURE)
     selection = Postprocess(

@@ -1,21 +1,22 @@
 """``data/prepared/`` → ``models/weights.safetensors``, ``models/architecture.json`` and ``reports/train/``."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from pindet.data.prepared import PreparedSplit
 from pindet.digests import stage_key
+from pindet.lifeline import is_forced
 from pindet.models.store import save_trained
 from pindet.params import Params
-from pindet.project import scratch
+from pindet.resuming import resume_folder, sole_training, training_finished
 from pindet.stage import run_stage
 from pindet.tracking.bus import announced_training
 from pindet.tracking.run import training_run
 from pindet.training.history import write_history
 from pindet.training.launch import run_ranks
 from pindet.training.ranks import is_first, one_voice, starts_others
-from pindet.training.resume import remove_resume_state
 from pindet.training.runtime import Runtime
 from pindet.training.train import train
 
@@ -43,9 +44,10 @@ def train_model(params: Params, runtime: Runtime) -> None:
     classes = splits["train"].classes
     model = params.build("model", num_classes=len(classes))
     key = stage_key("train", Path())
-    resume = scratch("resume", key)
+    resume = resume_folder(key)
     everything = OmegaConf.to_container(params.tree)
     with (
+        sole_training(resume, anew=is_forced()) if is_first() else nullcontext(),
         training_run(
             params.build("tracking"), Path(), everything, stage_key=key, dataset=PREPARED, resume=resume
         ) as run,
@@ -62,7 +64,7 @@ def train_model(params: Params, runtime: Runtime) -> None:
         save_trained(WEIGHTS, ARCHITECTURE, model, everything["model"], classes)
         write_history(HISTORY, result.history)
         run.trained(WEIGHTS, precision=result.precision)
-    remove_resume_state(resume)
+        training_finished(resume, WEIGHTS)
 
 
 if __name__ == "__main__":

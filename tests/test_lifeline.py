@@ -6,6 +6,7 @@ import sys
 import time
 
 import psutil
+import pytest
 
 from pindet.lifeline import is_orphan, is_unbroken, line_to_dvc
 
@@ -31,6 +32,25 @@ def test_who_has_lost_a_parent_is_told_apart():
     assert is_unbroken(line) and not is_orphan(line)
     assert not is_unbroken([line[0], psutil.Process(line[0].pid)])
     assert is_orphan([line[0], psutil.Process(1)]) == ("dvc" not in " ".join(psutil.Process(1).cmdline()))
+
+
+@pytest.mark.parametrize(
+    ("options", "forced"),
+    [
+        (["repro"], False),
+        (["repro", "--force", "train"], True),
+        (["repro", "-sf", "train"], True),
+        (["exp", "run", "-S", "training.lr=0.1", "--name", "f"], False),
+        (["exp", "run", "-f"], True),
+    ],
+)
+def test_a_run_by_force_is_told(options, forced):
+    """The one in between stands for `dvc`."""
+    asked = "from pindet.lifeline import is_forced; print(is_forced())"
+    told = environment(DVC_STAGE="train")
+    starter = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {asked!r}], env={told!r})"
+    done = subprocess.run([sys.executable, "-c", starter, *options], env=environment(), capture_output=True, text=True)
+    assert done.stdout.strip() == str(forced), done.stderr
 
 
 def test_a_stage_ends_with_what_started_it():

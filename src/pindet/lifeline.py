@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -47,6 +48,17 @@ def line_to_dvc() -> list[psutil.Process]:
         except psutil.Error:  # another user's: no shell that DVC started
             break
     return line
+
+
+def is_forced() -> bool:
+    """Whether `dvc` was told to run the stage although nothing may have changed; not where DVC did not start it."""
+    if "DVC_STAGE" not in os.environ:
+        return False
+    try:
+        options = line_to_dvc()[-1].cmdline()
+    except psutil.Error:
+        return False
+    return any(option == "--force" or re.fullmatch("-[a-z]*f[a-z]*", option) for option in options)
 
 
 def is_orphan(line: Sequence[psutil.Process]) -> bool:

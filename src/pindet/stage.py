@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 from pindet.given import Given, begun, running
 from pindet.lifeline import line_to_dvc
@@ -83,9 +84,20 @@ def check_later_stages() -> None:
         raise ParamsError(done.stdout.strip() or done.stderr.strip())
 
 
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Writes to what ``sys.stderr`` is at the time: a bar takes its place to keep lines out of its own."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+
 def _log_what_concerns_the_reader(level: int) -> None:
     """The project's own progress, and warnings of the libraries."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStderr()
     handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("pindet"))
     logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # MLflow has a handler of its own

@@ -48,6 +48,7 @@ def test_the_first_run_makes_everything_and_says_which_overrides_are_in_force(fi
 
 
 def test_a_second_run_has_nothing_to_do(finished):
+    assert not list(finished.root.glob(".pindet/resume/*")), "the state of a training whose result is recorded"
     said = finished.dvc("repro")
     assert not changed_stages(said)
     assert "Data and pipelines are up to date" in said
@@ -275,8 +276,15 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(project):
     assert "going on after epoch" in said
     resumed = project.outs()["models/weights.safetensors"]
     assert [run["status"] for run in runs(project)] == ["FINISHED"] * 2
-    project.dvc("repro", "--force", "--single-item", "train")
+    project.run("git", "checkout", "dvc.lock")  # as a kill leaves it that comes before DVC has recorded the outs
+    said = project.dvc("repro", "--no-run-cache", "train")
+    assert "going on after epoch 6 of 6" in said and "images/s" not in said, "what was trained was lost"
     assert project.outs()["models/weights.safetensors"] == resumed
+    assert [run["status"] for run in runs(project)] == ["FINISHED"] * 2
+    assert "epoch 6 of 6" in project.dvc("repro", "--force", "--single-item", "train"), "force trains anew"
+    assert project.outs()["models/weights.safetensors"] == resumed
+    project.dvc("repro")
+    assert not list(project.root.glob(".pindet/resume/*"))
 
 
 def test_what_a_killed_dvc_leaves_broken_is_put_right(project):
@@ -321,7 +329,7 @@ def test_what_changes_while_a_run_is_going_on_is_not_recorded_with_its_results(p
     assert changed_stages(said) == ["train", "evaluate"]
     assert "while the pipeline ran this changed: evaluation.gallery_images 12 → 3" in said
     assert project.lock("train")["params"]["params.yaml"]["training"]["weight_decay"] == 0.02
-    assert not list(project.root.glob(".pindet/resume/*/*"))
+    assert list(project.root.glob(".pindet/resume/*/finished"))  # evaluate was refused before it removed that
     newest, *others = runs(project)
     assert newest["params"]["training.epochs"] == "40" and "val/map" in newest["metrics"]
     assert [run["status"] for run in (newest, *others)] == ["FINISHED"] * 2

@@ -31,8 +31,8 @@ Runs = Callable[[str], list[Run]]
 PARAMS = {"seed": 7, "model": {"_target_": "pindet.models.pindet.Pindet", "widths": [8, 16]}, "training": {"lr": 0.1}}
 
 
-def arguments(project: Path) -> dict[str, object]:
-    return {"stage_key": "the key", "dataset": project / "data" / "prepared", "resume": project / ".pindet" / "resume"}
+def arguments(project: Path, resume: str = "resume") -> dict[str, object]:
+    return {"stage_key": "the key", "dataset": project / "data" / "prepared", "resume": project / ".pindet" / resume}
 
 
 def sqlite(project: Path) -> str:
@@ -80,7 +80,6 @@ def test_a_training_leaves_one_run_with_parameters_curves_data_and_origin(
         "pindet.precision": "fp32",
     }.items()
     assert list((project / ".pindet" / "tracking").glob("*.jsonl")) == []
-    assert not (project / ".pindet" / "resume" / RUN_FILE).exists()
     assert mlflow.active_run() is None
 
 
@@ -91,7 +90,7 @@ def test_a_changed_file_makes_the_commit_dirty(project: Path, settings: Tracking
     with training_run(settings, project, {}, **arguments(project)):
         pass
     (project / ".gitignore").write_text("")
-    with training_run(settings, project, {}, **arguments(project)):
+    with training_run(settings, project, {}, **arguments(project, "another")):
         pass
     assert sorted(run.data.tags["git.dirty"] for run in runs(sqlite(project))) == ["false", "true"]
 
@@ -115,9 +114,13 @@ def test_a_resumed_training_continues_its_run(
     curve = MlflowClient(sqlite(project)).get_metric_history(found.info.run_id, "train/loss")
     assert [(metric.step, metric.value) for metric in curve] == [(row["epoch"], row["train/loss"]) for row in history]
 
+    with training_run(settings, project, PARAMS, **arguments(project)) as again:
+        pass
+    assert again.id == first.id  # the stage was killed before DVC had recorded its result
+    (project / ".pindet" / "resume" / RUN_FILE).unlink()
     with training_run(settings, project, PARAMS, **arguments(project)):
         pass
-    assert len(runs(sqlite(project))) == 2  # the first model was finished: this is another
+    assert len(runs(sqlite(project))) == 2  # with the state of the first removed, this is another
 
 
 def test_an_error_fails_the_run(project: Path, settings: TrackingSettings, runs: Runs) -> None:
@@ -173,7 +176,7 @@ def test_the_next_run_marks_a_killed_one(
 
     child.send_signal(signal.SIGKILL)
     child.wait()
-    with training_run(settings, project, {}, **arguments(project)) as after:
+    with training_run(settings, project, {}, **arguments(project, "another")) as after:
         pass
     status = {run.info.run_id: run.info.status for run in runs(sqlite(project))}
     assert status == {killed: "KILLED", while_alive.id: "FINISHED", after.id: "FINISHED"}

@@ -19,7 +19,7 @@ from pindet.training import guard
 from pindet.training.guard import TrainingDivergedError
 from pindet.training.out_of_memory import TrainingMemoryError, memory_advice
 from pindet.training.runtime import Runtime
-from pindet.training.samples import EpochSampler
+from pindet.training.samples import Batch, EpochSampler
 from pindet.training.settings import TrainingSettings
 from pindet.training.train import TrainingResult, train
 
@@ -96,6 +96,24 @@ def test_an_exploding_loss_stops(
     with pytest.raises(TrainingDivergedError, match=r"the loss explodes: \d.* is ordinary in epoch 1, step 2 \(class"):
         fit()
     assert len(list((tmp_path / "resume" / "diverged").glob("*.png"))) == 2
+
+
+def test_a_guard_that_goes_on_knows_what_is_ordinary(settings: Callable[..., TrainingSettings], tmp_path: Path) -> None:
+    def seen(watch: guard.Guard, *values: float) -> guard.Guard:
+        batch = Batch(0, torch.zeros(1, 3, 4, 4, dtype=torch.uint8), [Target(torch.zeros(0, 4), torch.zeros(0))])
+        for value in values:
+            watch.check_loss({"part": torch.tensor(value)}, torch.tensor(value), batch, 0)
+        return watch
+
+    def fresh() -> guard.Guard:
+        return guard.Guard(settings(), tmp_path / "diverged", lambda number: [f"{number}.png"])
+
+    begun = seen(fresh(), *[50.0] * guard.KNOWN_AFTER)
+    resumed = fresh()
+    resumed.restore(begun.state())
+    seen(resumed, *[1.0] * guard.RECENT, 4000.0)  # of 50 in the beginning that is less than a hundred times as much
+    with pytest.raises(TrainingDivergedError, match="explodes"):
+        seen(resumed, 6000.0)
 
 
 def test_an_ordinary_bad_step_does_not_stop(

@@ -25,9 +25,9 @@ from torch import Tensor
 from pindet.data.prepared import PreparedSplit
 from pindet.models.contract import Target
 from pindet.models.pindet import Pindet
+from pindet.training import module
 from pindet.training.guard import TrainingDivergedError
 from pindet.training.progress import Listener
-from pindet.training.resume import remove_resume_state
 from pindet.training.runtime import Runtime
 from pindet.training.settings import TrainingSettings
 from pindet.training.train import TrainingResult, train
@@ -172,8 +172,6 @@ def test_a_killed_training_ends_in_the_same_bits(fit: Fit, tmp_path: Path, epoch
     assert same(fit(callbacks=[Count()]), whole)
     assert epochs == list(range(epoch, 3))
     assert same(fit(), whole)  # all epochs are done: nothing is trained again
-    remove_resume_state(tmp_path / "resume")
-    assert not (tmp_path / "resume").exists()
 
 
 KILLED_TRAINING = """
@@ -372,6 +370,38 @@ def test_a_terminal_shows_a_bar(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> No
     lines = re.findall(r"epoch (\d) of 3: loss [\d.]+,( mAP [\d.]+,)? \d+ images/s, \d+ s left", terminal.getvalue())
     assert lines[-1][0] == "3", "the bar is drawn ten times a second, and in the end"
     assert lines[-1][1], "once it is measured, mAP is shown"
+
+
+def test_the_averaged_weights_of_the_best_epoch_are_the_result(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each validation sees the averaged weights of its epoch, and those of the highest mAP are kept."""
+    scores, validated, raw = iter([0.1, 0.9, 0.2]), [], []
+
+    def scripted(split: PreparedSplit, found: object) -> dict[str, float]:
+        del split, found
+        return {"map": next(scores), "map_50": 0.5, "map_75": 0.5}
+
+    class Look(Callback):
+        def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+            del trainer
+            raw.append({name: value.clone() for name, value in pl_module.model.state_dict().items()})
+
+    candidates = Pindet.candidates
+
+    def recorded(self: Pindet, images: Tensor) -> Any:
+        validated.append({name: value.clone() for name, value in self.state_dict().items()})
+        return candidates(self, images)
+
+    monkeypatch.setattr(module, "coco_metrics", scripted)
+    monkeypatch.setattr(Pindet, "candidates", recorded)
+    result = fit(callbacks=[Look()])
+
+    kept = result.state_dict
+    assert len(validated) == len(raw) == 3
+    assert all(torch.equal(kept[name], validated[1][name]) for name in kept)
+    for others in (validated[0], validated[2], raw[1]):
+        assert any(not torch.equal(kept[name], others[name]) for name in kept)
 
 
 def test_listeners_hear_of_every_epoch(fit: Fit) -> None:

@@ -108,7 +108,7 @@ def training_run(
         stage_key: see :func:`pindet.digests.stage_key`.
         dataset: the prepared data; its digest is DVC's md5.
         resume: the folder of the training's resume state, made if need be; the file ``mlflow_run_id`` in it names
-            the run until the training has ended well.
+            the run as long as the folder is there.
 
     Raises:
         TrackingError: the store can not be used, and ``settings.required``.
@@ -183,8 +183,6 @@ class _Opened:
             why = reason(error, self._connection.store) if error else "no answer in time"
             say_kept(self._journal, self._connection.store, why)
             self._lock.release()
-        if status == "FINISHED":
-            self._file.unlink(missing_ok=True)
 
     def _open(self, root: Path, stage_key: str) -> tuple[str, bool]:
         from pindet.tracking.origin import close_abandoned, origin_tags, process_tags

@@ -53,6 +53,14 @@ class Guard:
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._step: tuple[Batch, int, dict[str, float]] | None = None
 
+    def state(self) -> dict[str, list[float]]:
+        """What it knows of ordinary losses, for :meth:`restore`."""
+        return {"first": list(self._first), "recent": list(self._recent)}
+
+    def restore(self, state: Mapping[str, list[float]]) -> None:
+        """Know what a guard knew, so that a training that goes on is judged as one that was not interrupted."""
+        self._first, self._recent = list(state["first"]), deque(state["recent"], maxlen=RECENT)
+
     def check_loss(self, losses: Mapping[str, Tensor], total: Tensor, batch: Batch, number: int) -> None:
         """Look at a loss before its gradient is computed.
 

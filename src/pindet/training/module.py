@@ -165,13 +165,15 @@ class DetectionTraining(lightning.LightningModule):
         self.history.append({"epoch": self.current_epoch, "lr": lr} | trained | measured)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the history and the best weights."""
+        """Add the history, the best weights and what the guard knows."""
         checkpoint["history"] = self.history
+        checkpoint["guard"] = self._guard.state()
         checkpoint["best"] = {"map": self._best_map, "weights": self.best, "without_better": self._without_better}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take them back."""
         self.history = list(checkpoint["history"])
+        self._guard.restore(checkpoint["guard"])
         best = checkpoint["best"]
         self._best_map, self.best, self._without_better = best["map"], dict(best["weights"]), best["without_better"]
 

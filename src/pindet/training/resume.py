@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import logging
 import pickle
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Checkpoint
+
+from pindet.models.parallel import rank
 
 logger = logging.getLogger(__name__)
 
@@ -90,8 +91,12 @@ class ResumeWriter(Checkpoint):
 def unfinished(folder: Path, batch_size: int) -> Iterator[None]:
     """Leave a mark while a training runs, and say so where the one before was killed.
 
-    That is how the system ends, without a word, what takes more memory than there is.
+    That is how the system ends, without a word, what takes more memory than there is. Of several processes, the first
+    does so.
     """
+    if rank():
+        yield
+        return
     mark = folder / RUNNING
     if mark.exists():
         logger.warning(
@@ -118,11 +123,6 @@ def find_resume_state(folder: Path, identity: str) -> ResumeState | None:
         else:
             return ResumeState(path, content)
     return None
-
-
-def remove_resume_state(folder: Path) -> None:
-    """Remove the state of a training whose result is safe."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -97,7 +97,7 @@ def train(
     Args:
         model: its weights are set here, from ``seed`` and its pretrained file.
         resume: folder for the state after each epoch. A training that finds its own state there goes on from it.
-            The caller removes it (:func:`pindet.training.resume.remove_resume_state`) once the result is safe.
+            The caller removes it once the result is safe, and sees to it that nobody else trains there meanwhile.
         callbacks: Lightning's, for tracking.
         listeners: told of the progress, see :mod:`pindet.training.progress`.
 
