@@ -87,12 +87,9 @@ def check_later_stages() -> None:
 class _ToStderr(logging.StreamHandler[TextIO]):
     """Writes to what ``sys.stderr`` is at the time: a bar takes its place to keep lines out of its own."""
 
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> TextIO:
-        return sys.stderr
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 def _log_what_concerns_the_reader(level: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -26,6 +28,11 @@ OVERRIDES = [
 def quality(overrides: list[str]) -> float:
     values = dict(override.split("=") for override in overrides)
     return float(values["model.neck_blocks"]) - abs(float(values["training.lr"]) - 0.002)
+
+
+def quality_of(name: str, overrides: Sequence[str]) -> float:
+    assert name.startswith("s-")
+    return quality(list(overrides))
 
 
 def test_ranges_are_told_from_values() -> None:
@@ -88,6 +95,60 @@ def test_an_interrupted_sweep_goes_on_with_the_trial_that_was_cut_off(tmp_path: 
     assert best.value == max(quality(overrides) for _, overrides in tried)
     with pytest.raises(SweepError, match="holds a sweep 's' over something else"):
         sweep("s", parse(OVERRIDES[:2]), 5, tmp_path / "s.db", cut_off, say=said.append)  # type: ignore[arg-type]
+
+
+def test_trials_of_other_commits_are_said(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def go_on(trials: int, commit: str) -> None:
+        sweep("s", parse(OVERRIDES), trials, tmp_path / "s.db", quality_of, say=said.append, commit=commit)
+
+    go_on(1, "a" * 40)
+    go_on(2, "a" * 40)
+    assert not any("other commits" in line for line in said)
+    go_on(3, "b" * 40)
+    assert any(line.startswith("finished trials are of other commits (aaaaaaa)") for line in said)
+
+
+def test_two_processes_do_not_share_a_sweep(tmp_path: Path) -> None:
+    def meanwhile(name: str, overrides: Sequence[str]) -> float:
+        with pytest.raises(SweepError, match="another process is at the sweep 's'"):
+            sweep("s", parse(OVERRIDES), 1, tmp_path / "s.db", quality_of, say=print)
+        return quality_of(name, overrides)
+
+    best = sweep("s", parse(OVERRIDES), 1, tmp_path / "s.db", meanwhile, say=print)
+    assert best.name == "s-0"
+
+
+def test_the_experiment_of_a_trial_is_that_of_the_present_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+        return subprocess.run(["git", *who, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    found = {}
+    for value in (0.25, 0.5):
+        (tmp_path / "metrics.json").write_text(f'{{"val/map": {value}}}', encoding="utf-8")
+        git("add", "-A")
+        git("commit", "-q", "-m", str(value))
+        head = git("rev-parse", "HEAD")
+        git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/s-0", head)
+        found[value] = head
+    monkeypatch.setattr(command.subprocess, "run", without_dvc(command.subprocess.run))
+    assert command.run_experiment("s-0", [], metric="val/map") == 0.5
+    git("checkout", "-q", found[0.25])
+    assert command.run_experiment("s-0", [], metric="val/map") == 0.25
+
+
+def without_dvc(run: Callable[..., Any]) -> Callable[..., Any]:
+    def ran(arguments: list[str], **options: Any) -> Any:
+        return run(["true"] if arguments[0] == "dvc" else arguments, **options)
+
+    return ran
 
 
 def test_failures_are_passed_over_until_there_are_too_many(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def sweep_command(
 
     database = scratch("sweeps", f"{name}.db")
     run, say = partial(run_experiment, metric=metric), partial(typer.echo, err=True)
-    best = sweep(name, parse(overrides), trials, database, run, seed=seed, say=say)
+    best = sweep(name, parse(overrides), trials, database, run, seed=seed, say=say, commit=_head())
     path = keep(name, best.overrides)
     typer.echo(f"best: {best.name}, {metric} {best.value:.5g}: {' '.join(best.overrides)}")
     typer.echo(f"wrote {path}; `dvc exp apply {best.name}` takes it into the project")
@@ -86,7 +86,13 @@ def keep(name: str, overrides: Sequence[str]) -> Path:
 
 
 def _commit(experiment: str) -> str:
-    """The commit of an experiment, by its name."""
-    command = ["git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps"]
-    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    return next((line.split()[0] for line in listed if line.rpartition("/")[2] == experiment), "none")
+    """The commit of an experiment that began at the present commit, by its name: others may be named alike."""
+    head = _head()
+    reference = f"refs/exps/{head[:2]}/{head[2:]}/{experiment}"
+    found = subprocess.run(["git", "rev-parse", "--verify", "--quiet", reference], capture_output=True, text=True)
+    return found.stdout.strip() or "none"
+
+
+def _head() -> str:
+    done = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    return done.stdout.strip()

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
+from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 
 from pindet.sweep.space import Space
 
-SPACE = "space"
+SPACE, COMMIT = "space", "commit"
 MOST_FAILURES = 3
 """Failures in a row after which something else than the parameters is wrong."""
 
@@ -37,7 +38,9 @@ class Best:
     value: float
 
 
-def sweep(name: str, space: Space, trials: int, database: Path, run: Run, *, say: Say, seed: int = 0) -> Best:
+def sweep(
+    name: str, space: Space, trials: int, database: Path, run: Run, *, say: Say, seed: int = 0, commit: str = ""
+) -> Best:
     """Try out parameters until there are so many finished trials.
 
     A trial that an interruption cut off is tried again, with the same parameters.
@@ -47,18 +50,29 @@ def sweep(name: str, space: Space, trials: int, database: Path, run: Run, *, say
         trials: how many finished ones are wanted, those of earlier calls included.
         database: SQLite file; made if it is not there.
         say: told how the sweep goes, a line at a time.
+        commit: what the trials are of; it is said where earlier ones were of others.
 
     Raises:
-        SweepError: the database is of a sweep over something else, or trial after trial fails.
+        SweepError: the database is of a sweep over something else, another process is at it, or trial after trial
+            fails.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = _open(name, space, database, seed)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(database.with_suffix(".lock")).acquire(timeout=0):
+            return _sweep(_open(name, space, database, seed), name, space, trials, run, say, commit)
+    except Timeout:
+        raise SweepError(f"another process is at the sweep {name!r}; wait for it, or take another --name") from None
+
+
+def _sweep(study: optuna.Study, name: str, space: Space, trials: int, run: Run, say: Say, commit: str) -> Best:
+    _say_other_commits(study, commit, say)
     _take_up_again(study, say)
     failures = 0
     while (done := len(study.get_trials(states=[TrialState.COMPLETE]))) < trials:
         trial = study.ask()
         overrides = space.overrides(trial)
         trial.set_user_attr("overrides", overrides)
+        trial.set_user_attr(COMMIT, commit)
         say(f"trial {trial.number}, finished {done} of {trials}: {' '.join(overrides)}")
         try:
             value = run(f"{name}-{trial.number}", overrides)
@@ -78,7 +92,7 @@ def sweep(name: str, space: Space, trials: int, database: Path, run: Run, *, say
 
 
 def _open(name: str, space: Space, database: Path, seed: int) -> optuna.Study:
-    database.parent.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.RDBStorage(f"sqlite:///{database.resolve()}")
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     # A sampler that goes on draws otherwise than one that begins, or it would propose what was tried.
@@ -88,6 +102,17 @@ def _open(name: str, space: Space, database: Path, seed: int) -> optuna.Study:
         raise SweepError(f"{database} holds a sweep {name!r} over something else: {known}; give this one another name")
     study.set_user_attr(SPACE, repr(space))
     return study
+
+
+def _say_other_commits(study: optuna.Study, commit: str, say: Say) -> None:
+    finished = study.get_trials(states=[TrialState.COMPLETE])
+    others = {trial.user_attrs[COMMIT] for trial in finished if trial.user_attrs.get(COMMIT, commit) != commit}
+    if others:
+        named = ", ".join(sorted(other[:7] for other in others))
+        say(
+            f"finished trials are of other commits ({named}); where the code or the data changed since, what they "
+            "reached says little: give the sweep another --name"
+        )
 
 
 def _take_up_again(study: optuna.Study, say: Say) -> None:
