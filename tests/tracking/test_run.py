@@ -46,6 +46,9 @@ def test_a_training_leaves_one_run_with_parameters_curves_data_and_origin(
     weights = project / "weights"
     with training_run(settings, project, PARAMS, **arguments(project)) as run:
         history = fit(run.callbacks)
+        for epoch, done, speed in ((1, 0, 9.0), (1, 1, 5.0), (2, 1, 9.0), (2, 2, 6.0)):  # within epochs, and their ends
+            report = {"epoch": epoch, "epochs_done": done, "images_per_second": speed, "seconds_left": 60.0 - speed}
+            run.log_progress(report)
         weights.write_bytes(b"weights")
         run.trained(weights, precision="fp32")
 
@@ -65,6 +68,8 @@ def test_a_training_leaves_one_run_with_parameters_curves_data_and_origin(
     assert curves["train/loss"] == [(row["epoch"], row["train/loss"]) for row in history]
     assert curves["val/map"] == [(1, 0.25), (2, 0.5)]  # undefined in epoch 0
     assert len(history) == 3
+    assert curves["train/images_per_second"] == [(0, 5.0), (1, 6.0)]
+    assert curves["train/seconds_left"] == [(0, 55.0), (1, 54.0)]
     [data_set] = found.inputs.dataset_inputs
     assert data_set.dataset.digest == dvc_md5(project / "data" / "prepared")
     assert [artifact.path for artifact in client.list_artifacts(found.info.run_id)] == ["model_summary.txt"]
