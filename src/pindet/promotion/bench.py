@@ -52,6 +52,7 @@ class Bench:
     def refresh(self) -> Truth:
         """Read the tags again."""
         self.truth = read_truth(self.repository, self.settings.artifact)
+        self.objects.has_releases = bool(self.truth.tags)
         return self.truth
 
     def revision(self, rev: str) -> Revision:
@@ -156,6 +157,7 @@ def open_bench(
                 raise
             truth = read_truth(repository, settings.artifact, refresh=False)
             away["git"] = f"what was released since the tags of this clone: {error}"
+        objects.has_releases = bool(truth.tags)
         bench = Bench(project, repository, objects, settings, truth, must_reach=must_reach, away=away)
         if registry and access.mlflow and _tracks(project):
             bench.open_mlflow()

@@ -65,8 +65,9 @@ def carry_out(effects: Sequence[Effect], say: Say, *, is_tagged: bool) -> bool:
         say(effect.name, "done")
     if failed:
         reasons = "; ".join(dict.fromkeys(map(told, failed.values())))
+        end = "" if reasons.endswith("?") else "."
         raise IncompleteError(
-            f"the tags are written, but not the {', the '.join(failed)}: {reasons}. When that is mended, run pindet "
-            "reconcile"
+            f"the tags are written, but not the {', the '.join(failed)}: {reasons}{end} When that is mended, run "
+            "pindet reconcile"
         ) from next(iter(failed.values()))
     return changed

@@ -100,6 +100,8 @@ def judge_objects(bench: Bench, revision: Revision, *, only_bundle: bool = False
     Args:
         only_bundle: look at nothing but the bundle: a rollback must not wait for training data, nor fail without them.
     """
+    if bench.objects.absence:
+        return refused("objects", bench.objects.absence), Inventory()
     bundle = revision.outs[BUNDLE]
     inventory = take_inventory(bench.objects, {BUNDLE: bundle} if only_bundle else revision.outs)
     if not any(map(_of_bundle, inventory.lost)):
@@ -107,9 +109,6 @@ def judge_objects(bench: Bench, revision: Revision, *, only_bundle: bool = False
         inventory.lost += [inventory.wanted[md5] for md5 in broken if bench.objects.cached(md5) is None]
         inventory.to_upload += [md5 for md5 in broken if bench.objects.cached(md5) is not None]
     total, address = len(inventory.wanted), bench.objects.address
-    if bench.objects.is_away and bench.truth.tags:
-        said = f"the DVC remote {address}, from which things are released, is not there; is it mounted?"
-        return refused("objects", said), inventory
     lost = f"neither {address} nor the cache here has, intact: {_some(inventory.lost)}"
     if inventory.lost:
         return refused("objects", f"{lost}; run dvc push where they were made, or dvc repro"), inventory

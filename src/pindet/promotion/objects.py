@@ -38,6 +38,9 @@ class Objects:
 
     Every byte that is read is held to its md5, wherever it comes from.
 
+    Attributes:
+        has_releases: whether things were released, so that a remote without any object is not the one that is meant.
+
     Args:
         root: the project.
         remote: name of the DVC remote; ``None`` takes the project's default.
@@ -63,6 +66,7 @@ class Objects:
                 "name another remote with --remote"
             )
         self._kept = main_root(root) / _KEPT
+        self.has_releases = False
         self._forget()
 
     def close(self) -> None:
@@ -75,9 +79,18 @@ class Objects:
         return str(self._fs.unstrip_protocol(self._remote.path)).removeprefix("file://")
 
     @property
-    def is_away(self) -> bool:
-        """Whether the remote is a folder that is not there: made anew by the first upload, if nobody looks."""
-        return bool(self._fs.protocol == "local") and not Path(self._remote.path).is_dir()
+    def absence(self) -> str:
+        """Why a folder is not the remote that things were released from: made anew by a write, if nobody looks.
+
+        Empty if it is, if nothing was released, or if the remote is no folder.
+        """
+        root = Path(self._remote.path)
+        if self._fs.protocol != "local" or not self.has_releases or root.joinpath(*_LAYOUT).is_dir():
+            return ""
+        said = f"the DVC remote {self.address}, from which things are released,"
+        if not root.is_dir():
+            return f"{said} is not there; is it mounted?"
+        return f"{said} holds no objects; is it mounted? One that is new is filled first (dvc push --all-tags)"
 
     @property
     def dvc(self) -> Any:
@@ -210,6 +223,8 @@ class Objects:
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:
+        if self.absence:
+            raise ObjectError(self.absence)
         try:
             yield
         except (FileNotFoundError, PromotionError):

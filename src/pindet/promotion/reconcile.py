@@ -8,6 +8,7 @@ from typing import Any
 from pindet.promotion.bench import Bench
 from pindet.promotion.carrying_out import Say, carry_out, following
 from pindet.promotion.errors import IncompleteError
+from pindet.promotion.objects import ObjectError
 from pindet.promotion.release_file import FOLDER
 
 
@@ -60,7 +61,12 @@ def reconcile(bench: Bench, say: Say, *, check: bool = False) -> Reconciled:
             carry_out(following(bench, stage, "reconciled"), heard, is_tagged=True)
         except IncompleteError as error:
             result.failed.append(f"{stage}: {error}")
-    files = bench.objects.texts.names(f"{FOLDER}/{bench.settings.artifact}")
+    try:
+        files = bench.objects.texts.names(f"{FOLDER}/{bench.settings.artifact}")
+    except ObjectError:
+        if not result.failed:
+            raise
+        files = []  # why is said of a stage already
     released = {name.removesuffix(".json") for name in files if name.endswith(".json") and not name.startswith(".")}
     result.untagged = sorted(released - set(bench.truth.stages))
     return result

@@ -13,6 +13,7 @@ from pindet.promotion.lineage.outs import judge_out
 from pindet.promotion.lineage.sources import raw_source
 from pindet.promotion.lineage.stages import judge_stage_key, locked_stage_key
 from pindet.promotion.lineage.subject import Subject
+from pindet.promotion.objects import ObjectError
 from pindet.promotion.pinned import stale
 from pindet.promotion.release_file import read_release, says
 from pindet.promotion.revision import BUNDLE, PREPARED, WEIGHTS, Revision
@@ -66,12 +67,19 @@ def _releases(bench: Bench, subject: Subject) -> Iterator[Link]:
         placed = bench.truth.placed(stage)
         if placed is None or placed.version != version:
             continue
-        release = read_release(bench.objects, bench.settings.artifact, stage)
-        wrong = _differs(release, placed, bench.at(placed.commit, version))
-        yield Link(
-            "release", f"{stage}, by {placed.tag.who}", State.broken if wrong else State.holds,
-            f"its release file says {wrong or version}",
-        )  # fmt: skip
+        yield _release(bench, placed)
+
+
+def _release(bench: Bench, placed: Placement) -> Link:
+    found = f"{placed.stage}, by {placed.tag.who}"
+    try:
+        release = read_release(bench.objects, bench.settings.artifact, placed.stage)
+    except ObjectError as error:
+        return Link("release", found, State.unknown, str(error))
+    wrong = _differs(release, placed, bench.at(placed.commit, placed.version))
+    return Link(
+        "release", found, State.broken if wrong else State.holds, f"its release file says {wrong or placed.version}"
+    )
 
 
 def _differs(release: Release | None, placed: Placement, revision: Revision) -> str:
