@@ -6,6 +6,7 @@ import uuid
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from pindet_serve.serving.release import parse_release
 
 from pindet.promotion.bench import Access, open_bench
 from pindet.promotion.errors import IncompleteError
@@ -113,7 +114,8 @@ def test_mlflow_that_goes_away_after_the_tag_holds_up_nothing_else_and_is_left_t
     assert error.value.exit_code == 5 and error.value.outcome.left == [version.replace("1.1", "1.0"), alias]
     assert served(tracked) == "v1.0.0"
     with open_bench(tracked.root) as bench:
-        assert reconcile(bench, quiet, check=True).changed == []  # the alias has never left v1.0.0
+        wanted = ["release file of production"]  # it names no run; the alias has never left v1.0.0
+        assert reconcile(bench, quiet, check=True).changed == wanted
         assert promote(bench, Wish(), quiet, quiet).holds == "v1.1.0"
     (tracked.remote / f"releases/{tracked.model}/v1.1.0.md").unlink()
     with open_bench(tracked.root) as bench, monkeypatch.context() as patch:
@@ -129,6 +131,44 @@ def test_mlflow_is_not_needed(tracked, monkeypatch):
     with open_bench(tracked.root, Access(mlflow=False)) as bench:
         promote(bench, Wish(), quiet, quiet)
     assert served(tracked) == "v1.0.0"
+
+
+def test_a_run_that_was_missed_is_named_later_and_servers_see_no_other_release(tracked):
+    path, card = (tracked.remote / f"releases/{tracked.model}/{name}" for name in ("production.json", "v1.0.0.md"))
+    with open_bench(tracked.root, Access(mlflow=False)) as bench:
+        promote(bench, Wish(), quiet, quiet)
+        assert reconcile(bench, quiet, check=True).changed == []  # without MLflow there is no run to name
+    missed = parse_release(path.read_text(), "missed")
+    assert missed.lineage["mlflow"] == {} and "MLflow run" not in card.read_text()
+    with open_bench(tracked.root) as bench:
+        wanted = ["release file of production", "model card of v1.0.0"]
+        assert reconcile(bench, quiet, check=True).changed[2:] == wanted
+        assert reconcile(bench, quiet).changed[2:] == wanted
+        assert reconcile(bench, quiet, check=True).changed == []
+    release = parse_release(path.read_text(), "made up")
+    assert release.lineage["mlflow"]["run_id"] == tracked.run.info.run_id
+    assert f"- MLflow run: `{tracked.run.info.run_id}` (lucky" in card.read_text()
+    assert release.identity == missed.identity and release.files == missed.files
+    # Another training that ends in the same bytes is no reason to write either again.
+    experiment = tracked.run.info.experiment_id
+    tracked.client.create_run(experiment, run_name="again", tags={"pindet.bundle_md5": tracked.pinned()})
+    with open_bench(tracked.root) as bench:
+        assert reconcile(bench, quiet, check=True).changed == []
+
+
+def test_a_rollback_whose_run_was_missed_is_not_taken_for_one_that_was_cut(tracked):
+    for score in (0.8, 0.7):
+        tracked.promote()
+        tracked.train(score=score, tracked=True)
+    tracked.promote()
+    with open_bench(tracked.root, Access(mlflow=False)) as bench:
+        assert rollback(bench, "production", quiet, quiet).version == "v1.1.0"
+        path = tracked.remote / f"releases/{tracked.model}/production.json"
+    tracked.client.create_run(tracked.run.info.experiment_id, tags={"pindet.bundle_md5": tracked.pinned(rev="HEAD~1")})
+    assert json.loads(path.read_text())["mlflow"] == {}
+    with open_bench(tracked.root) as bench:
+        assert reconcile(bench, quiet, check=True).changed[-2:] == ["release file of production", "model card of v1.1.0"]
+        assert rollback(bench, "production", quiet, quiet).version == "v1.0.0"
 
 
 def test_of_two_promotions_at_once_the_alias_and_the_release_file_follow_the_later_tag(tracked, shared, clone):

@@ -19,6 +19,8 @@ from pindet.promotion.errors import PromotionError
 from pindet.promotion.revision import BUNDLE, EVALUATION, PREPARED, WEIGHTS, Revision
 from pindet.promotion.truth import OVERRIDDEN, Placement
 
+RUN_LINE = "- MLflow run: "
+"""Begins the line of a card that tells which run made it."""
 _FEW_OBJECTS = 30
 _LOW_AP = 0.5
 
@@ -136,7 +138,7 @@ def _lineage(bench: Bench, placement: Placement, revision: Revision) -> list[str
     ]  # fmt: skip
     run = bench.registry.find_run(revision.out(BUNDLE), revision.outs.get(WEIGHTS, "")) if bench.registry else None
     if run is not None:
-        lines.append(f"- MLflow run: `{run.run_id}` ({run.name}, experiment {run.experiment})")
+        lines.append(f"{RUN_LINE}`{run.run_id}` ({run.name}, experiment {run.experiment})")
     seen = f"`pindet lineage {placement.version}` checks each of these; with `--reproduce` it makes the bundle again."
     return [*lines, "", seen]
 

@@ -66,7 +66,7 @@ def _cut(bench: Bench, stage: str, say: Say) -> str:
     placed = bench.truth.placed(stage)
     if placed is None or not placed.tag.goes_back:
         return ""
-    if WriteRelease(bench, stage).done():
+    if WriteRelease(bench, stage).is_followed():
         return ""
     say(f"the rollback of {stage} to {placed.version} was cut: this finishes it, and goes no further back", "note")
     return placed.version

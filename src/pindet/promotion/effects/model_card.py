@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pindet.promotion.bench import Bench
-from pindet.promotion.card import bundle_line, write_card
+from pindet.promotion.card import RUN_LINE, bundle_line, write_card
+from pindet.promotion.effects.known_run import knows_run
 from pindet.promotion.release_file import card_key
 from pindet.promotion.truth import Placement
 
@@ -16,9 +17,11 @@ class WriteCard:
         self.name = f"model card of {placement.version}"
 
     def done(self) -> bool:
-        """Whether there is one, and it is of this version's bundle."""
-        card = self._bench.objects.texts.read(self._key)
-        return card is not None and bundle_line(self._bench.at(self._placement.commit)) in card.splitlines()
+        """Whether there is one, it is of this version's bundle, and it names the MLflow run if there is one."""
+        revision = self._bench.at(self._placement.commit)
+        lines = (self._bench.objects.texts.read(self._key) or "").splitlines()
+        names_run = any(line.startswith(RUN_LINE) for line in lines)
+        return bundle_line(revision) in lines and (names_run or not knows_run(self._bench, revision))
 
     def do(self) -> None:
         """Write it."""

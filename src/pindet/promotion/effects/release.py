@@ -6,7 +6,10 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
+from pindet_serve.serving.release import Release
+
 from pindet.promotion.bench import Bench
+from pindet.promotion.effects.known_run import knows_run
 from pindet.promotion.release_file import (
     bundle_files,
     make_release,
@@ -30,12 +33,21 @@ class WriteRelease:
         self.has_written = False
 
     def done(self) -> bool:
-        """Whether it does."""
+        """Whether it does, and names the MLflow run if there is one."""
+        placed = self._bench.truth.placed(self._stage)
+        if placed is None:
+            return self.is_followed()
+        release, revision = self._read(), self._bench.at(placed.commit)
+        if release is None or not says(release, placed, revision):
+            return False
+        return bool(release.lineage.get("mlflow")) or not knows_run(self._bench, revision)
+
+    def is_followed(self) -> bool:
+        """Whether servers get from it what the tags say."""
         placed = self._bench.truth.placed(self._stage)
         if placed is None:
             return self._bench.objects.texts.read(self._key) is None
-        release = read_release(self._bench.objects, self._bench.settings.artifact, self._stage)
-        return says(release, placed, self._bench.at(placed.commit))
+        return says(self._read(), placed, self._bench.at(placed.commit))
 
     def do(self) -> None:
         """Write it; and again if the tags changed meanwhile, so that whoever writes last has read the last tag."""
@@ -64,6 +76,9 @@ class WriteRelease:
             self._bench.objects.texts.remove(self._key)
         else:
             self._bench.objects.texts.write(self._key, self.text(placed))
+
+    def _read(self) -> Release | None:
+        return read_release(self._bench.objects, self._bench.settings.artifact, self._stage)
 
     def _run(self, revision: Revision) -> dict[str, Any]:
         """What MLflow says of the training; nothing if it does not answer, for servers do not need it."""
