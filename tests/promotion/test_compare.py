@@ -88,6 +88,19 @@ def test_the_workspace_is_what_is_in_it(two):
     assert (two.root / "dvc.lock").read_text() != lock
 
 
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_parameters_that_did_not_make_the_results_are_said_in_every_form(is_committed, two):
+    two.write("params.yaml", (two.root / "params.yaml").read_text().replace("lr: 0.02", "lr: 0.5"))
+    rev = "HEAD" if is_committed else "workspace"
+    if is_committed:
+        two.commit("parameters without a run")
+    forms = [two.pindet("compare", "champion", rev), two.pindet("compare", "champion", rev, "--format", "markdown")]
+    content = json.loads(two.pindet("compare", "champion", rev, "--json", "--html", "page.html"))
+    for text in [*forms, (two.root / "page.html").read_text("utf-8")]:
+        assert "0.5" in text and "not made with params.yaml:training as shown here" in text.replace("\n", " ")
+    assert [side["not_run"] for side in content["sides"]] == [[], ["params.yaml:training"]]
+
+
 def test_a_stage_that_was_emptied_holds_nothing(two):
     two.git("tag", "-a", "-m", "empty", "detector#production!#2", "HEAD~1")
     with pytest.raises(PromotionError, match="'production' names no model: nothing is released in production"):

@@ -48,7 +48,6 @@ def compare_command(
     """
     from pindet.promotion.bench import open_bench
     from pindet.promotion.comparison.sides import compare_sides
-    from pindet.promotion.pinned import params_not_run
 
     output = Output(json)
     with (
@@ -57,10 +56,6 @@ def compare_command(
         output.telling(bench.away),
     ):
         revisions = [bench.revision(rev) for rev in revs or _default(bench)]
-        for revision in revisions:
-            if revision.is_workspace and (changed := params_not_run(revision)):
-                said = f"workspace: not made with {', '.join(changed)} as it is now; dvc repro runs it"
-                output.step(said, "hint")
         sides = compare_sides(bench, revisions, again=measure_again)
         _say(bench, sides, output, format, html, pictures)
         if any(side.problem for side in sides.sides):

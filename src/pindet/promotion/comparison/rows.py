@@ -55,6 +55,15 @@ def problems(sides: Sides) -> list[str]:
     return [f"{side.problem}: not compared" for side in sides.sides if side.problem]
 
 
+def not_run(sides: Sides) -> list[str]:
+    """Which parameters that are shown are not those that a side's results were made with."""
+    return [
+        f"{heading(side)}: not made with {', '.join(side.not_run)} as shown here; dvc repro runs it"
+        for side in sides.sides
+        if side.not_run
+    ]
+
+
 def _measure(side: Side, name: str) -> Cell:
     if name not in side.map:
         return Cell("–")

@@ -19,6 +19,7 @@ from pindet.promotion.comparison.difference import Difference, difference
 from pindet.promotion.comparison.judge import answers_of, draws_of, incomparable
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.objects import ObjectError
+from pindet.promotion.pinned import params_not_run
 from pindet.promotion.revision import BUNDLE, PREPARED, WEIGHTS, Revision
 from pindet.tracking.values import differing, flat_params
 
@@ -36,6 +37,7 @@ class Side:
         bundle_md5: of its bundle.
         data_md5: of its prepared data.
         params: all parameters, flat, as text.
+        not_run: those of them, ``params.yaml:training`` and so on, that are not what its results were made with.
         bytes: size of the bundle's model; ``None`` if it can not be had.
         latency_ms: median of one image on the machine that exported it; ``None`` if nobody knows.
         map: mAP of IoU 0.50:0.95 with its interval, for all classes and each.
@@ -58,6 +60,7 @@ class Side:
     difference: Difference | None = None
     problem: str = ""
     is_again: bool = False
+    not_run: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,7 @@ def _side(bench: Bench, revision: Revision, measured: Resampled, found: Differen
         f1=draws.estimate(measured.f1),
         difference=found,
         problem=problem,
+        not_run=params_not_run(revision),
     )
 
 
