@@ -1,5 +1,6 @@
 """What closes a gate of a promotion, and what it says."""
 
+import json
 import re
 import subprocess
 
@@ -214,6 +215,31 @@ def test_other_test_data_are_refused_other_training_data_are_not(project):
     project.train(score=0.7, test_seed=1)
     said = project.refusal()["comparison"]
     assert "measured on different test data" in said and "--measure-again" in said
+
+
+def evaluated(project, images, truths):
+    path = project.root / "reports/evaluate/per_image.json"
+    content = json.loads(path.read_text())
+    content["images"] = [each if truths else each | {"truths": []} for each in content["images"][:images]]
+    path.write_text(json.dumps(content))
+    project.lock()
+    project.commit()
+
+
+def test_a_comparison_without_anything_to_measure_is_refused(project):
+    evaluated(project, 24, truths=False)
+    project.promote()
+    project.train(score=0.8, miss=range(24))
+    evaluated(project, 24, truths=False)
+    assert "nothing can be measured against v1.0.0: the test images have no objects" in project.refusal()["comparison"]
+    assert project.promote(override="there is nothing to see").version == "v1.1.0"
+
+
+def test_a_comparison_without_test_images_is_refused(project):
+    project.promote()
+    project.train(score=0.8)
+    evaluated(project, 0, truths=True)
+    assert "there are no test images to draw from" in project.refusal(again=True)["comparison"]
 
 
 def test_stages_that_git_or_mlflow_can_not_name_are_refused(project):

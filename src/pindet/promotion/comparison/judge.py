@@ -79,9 +79,9 @@ def _judge(bench: Bench, revision: Revision, champion: Placement | None, again: 
             how = _how(len(own.names), learnt_from(bench.objects, before, revision))
         else:
             other = answers_of(bench.objects, before)
+        found = _difference(bench, revision, before, own, other)
     except (PromotionError, BundleError) as error:
         return refused(GATE, f"it can not be made: {error}")
-    found = _difference(bench, revision, before, own, other)
     return weigh(found, bench.settings, champion.version, how)
 
 
@@ -124,6 +124,8 @@ def _how(images: int, seen: int) -> str:
 def weigh(found: Difference, settings: PromotionSettings, version: str, how: str = "") -> Verdict:
     """Whether a difference to the champion ``version`` is one to promote with; ``how`` says how it was measured."""
     total = found.map[ALL]
+    if not total.is_defined:
+        return refused(GATE, f"nothing can be measured against {version}{how}: the test images have no objects")
     said = f"mAP {total.shown(FORM)} against {version}{how}"
     reasons = []
     if total.has_width and total.high < 0:
