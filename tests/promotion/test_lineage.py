@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from pindet.promotion.bench import open_bench
+from pindet.promotion.bench import Access, open_bench
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.lineage.link import State
 from pindet.promotion.lineage.reproduce import reproduce
@@ -197,7 +197,8 @@ def test_raw_data_are_looked_for_where_dvc_should_keep_them(released):
 @pytest.fixture
 def runnable(project):
     """A project whose pipeline really runs: one stage that writes a bundle's file."""
-    code = "import pathlib, sys\npathlib.Path('models/bundle').mkdir(parents=True)\n"
+    code = "import os, pathlib, sys\nassert 'REDIS_URL' not in os.environ\n"
+    code += "pathlib.Path('models/bundle').mkdir(parents=True)\n"
     code += "pathlib.Path('models/bundle/model.txt').write_text(pathlib.Path('data/raw.txt').read_text() * 2)\n"
     project.write("src/model.py", code)
     stage = {
@@ -232,6 +233,21 @@ def test_reproduction_runs_the_commit_s_pipeline_and_compares(runnable):
     with open_bench(runnable.root) as bench:
         result = reproduce(bench, bench.revision("HEAD"), quiet)
     assert not result.is_same and result.different == ["models/bundle"]
+
+
+def test_a_reproduction_is_announced_to_nobody(runnable, monkeypatch):
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:9/0")
+    with open_bench(runnable.root) as bench:
+        assert reproduce(bench, bench.revision("HEAD"), quiet).is_same
+
+
+def test_a_reproduction_takes_raw_data_from_the_remote_that_is_named(runnable):
+    for command in (["remote", "add", "-q", "other", "../other"], ["push", "-q", "--remote", "other"]):
+        subprocess.run([sys.executable, "-m", "dvc", *command], cwd=runnable.root, check=True)
+    runnable.commit()
+    shutil.rmtree(runnable.remote)
+    with open_bench(runnable.root, Access(dvc_remote="other")) as bench:
+        assert reproduce(bench, bench.revision("HEAD"), quiet).is_same
 
 
 def test_an_experiment_is_reproduced_in_a_shallow_clone(runnable, clone, monkeypatch):

@@ -19,6 +19,9 @@ from pindet.promotion.pinned import added, tree_of
 from pindet.promotion.repository import Repository
 from pindet.promotion.revision import BUNDLE, Revision, workspace_revision
 
+_LEFT_OUT = ("DVC_EXP", "DVC_STAGE", "DVC_ROOT", "REDIS_URL")
+"""Begin the names of what another run of DVC has set, and of where a training of this project is announced."""
+
 
 @dataclass(frozen=True)
 class Reproduction:
@@ -57,7 +60,7 @@ def reproduce(bench: Bench, revision: Revision, say: Callable[[str], None]) -> R
         raise PromotionError("the workspace can not be reproduced, only a commit; commit it first")
     with _clone(bench, revision) as root:
         if added(revision, tree_of(bench.repository, revision.commit)):
-            _run(root, ["pull", *_added_files(bench, revision)], say)
+            _run(root, ["pull", "--remote", bench.objects.remote_name, *_added_files(bench, revision)], say)
         _run(root, ["repro", "--force"], say)
         made = workspace_revision(Repository(root)).outs
     different = [path for path, md5 in revision.outs.items() if made.get(path) != md5]
@@ -99,14 +102,13 @@ def _added_files(bench: Bench, revision: Revision) -> list[str]:
 
 
 def _run(root: Path, arguments: list[str], say: Callable[[str], None]) -> None:
-    """Run DVC in a folder, without a word to MLflow, and pass on what it says."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_EXP", "DVC_STAGE"))}
+    """Run DVC in a folder, without a word to MLflow or the status bus, and pass on what it says."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(_LEFT_OUT)}
     environment |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "MLFLOW_TRACKING_URI": f"sqlite:///{root / 'mlflow.db'}",
         "PYTHONUNBUFFERED": "1",
     }
-    environment.pop("DVC_ROOT", None)
     with subprocess.Popen(
         [sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment, text=True, errors="replace",
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
