@@ -12,7 +12,7 @@ from pindet.promotion.bench import open_bench
 from pindet.promotion.errors import IncompleteError, LostError, PromotionError, RefusedError
 from pindet.promotion.promote import Wish, promote
 from pindet.promotion.reconcile import reconcile
-from pindet.promotion.repository import GitError, Repository
+from pindet.promotion.repository import GitError, GitTimeoutError, Repository
 from pindet.promotion.texts import Texts
 
 
@@ -182,6 +182,33 @@ def test_a_push_whose_answer_is_lost_is_looked_up(shared, monkeypatch):
     cut.clear()
     assert shared.release()["version"] == "v1.0.0"
     assert shared.promote().version == "v1.1.0" == shared.release()["version"]
+
+
+def test_a_push_that_gave_no_answer_in_time_may_still_arrive(shared, monkeypatch):
+    real, late = Repository.run, []
+
+    def slow(repository, *arguments, **named):
+        if arguments[0] == "push":
+            late.append(arguments)
+            raise GitTimeoutError(arguments, "no answer in 120 s")
+        return real(repository, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Repository, "run", slow)
+        with pytest.raises(PromotionError, match=r"is not known: git push gave no answer.*run pindet reconcile") as error:
+            shared.promote()
+    assert "nothing is released" not in str(error.value) and not shared.tags(shared.origin)
+    shared.git(*late[0])
+    with open_bench(shared.root) as bench:
+        assert reconcile(bench, quiet).stages == {"production": "v1.0.0"}
+    assert shared.release()["version"] == "v1.0.0" and not shared.promote().changed
+
+
+def test_git_that_does_not_answer_in_time_is_ended(shared, monkeypatch):
+    repository = Repository(shared.root)
+    monkeypatch.setattr("pindet.promotion.repository.ANSWER_WITHIN", 0.3)
+    with pytest.raises(GitTimeoutError, match="no answer in 0 s"):
+        repository.run("-c", "alias.slow=!sleep 2", "slow")
 
 
 def test_a_remote_that_goes_away_after_the_push_leaves_it_to_reconcile(shared, monkeypatch):

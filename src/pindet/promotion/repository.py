@@ -21,6 +21,10 @@ class GitError(PromotionError):
         self.said = said
 
 
+class GitTimeoutError(GitError):
+    """Git did not answer in time and was ended; what it had asked a remote for may still be done there."""
+
+
 class Repository:
     """A project's git repository.
 
@@ -95,7 +99,7 @@ class Repository:
         except FileNotFoundError as error:
             raise PromotionError("the command git is missing; install git") from error
         except subprocess.TimeoutExpired as error:
-            raise GitError(arguments, f"no answer in {ANSWER_WITHIN:.0f} s") from error
+            raise GitTimeoutError(arguments, f"no answer in {ANSWER_WITHIN:.0f} s") from error
         if done.returncode:
             raise GitError(arguments, done.stderr.decode("utf-8", "replace") or f"exit status {done.returncode}")
         return done.stdout

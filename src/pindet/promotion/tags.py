@@ -17,7 +17,7 @@ from gto.constants import Action
 from gto.tag import parse_name
 
 from pindet.promotion.errors import LostError, PromotionError, told
-from pindet.promotion.repository import GitError, Repository
+from pindet.promotion.repository import GitError, GitTimeoutError, Repository
 from pindet.promotion.truth import Tag, Truth
 
 logger = logging.getLogger(__name__)
@@ -125,6 +125,12 @@ def _unwritten(error: GitError, made: dict[str, str], found: dict[str, str], whe
         return LostError(
             f"another promotion was faster: {', '.join(taken)} is taken by now; pindet status says what is released, "
             "before you try again"
+        )
+    if where and isinstance(error, GitTimeoutError):
+        return PromotionError(
+            f"whether the tags are written is not known: git push gave {error.said.strip()}, and they are not there "
+            "yet. In a minute, run pindet reconcile: it finishes the release if they came. If they did not, run the "
+            "same command again"
         )
     lock = _LOCK.search(error.said)
     remedy = "Check the address and your right to push tags" if where else "Mend that"
