@@ -37,6 +37,7 @@ def test_the_command_starts_without_what_it_may_not_need():
         (["params"], "config.yaml is missing"),
         (["params", "--check", "--save", "x"], "exclude one another"),
         (["params", "--force"], "goes with --save"),
+        (["params", "--json"], "goes with --check"),
         (["summary"], "metrics.json is missing: the pipeline has not run to its end; run `make repro`"),
     ],
 )
@@ -61,6 +62,30 @@ def test_the_summary_shows_each_class_and_a_dash_for_what_is_undefined(tmp_path)
     predict = "pindet predict models/bundle/golden --format image --out output"
     for command in ("make ui", predict, "dvc exp run -S training.epochs=40"):
         assert text.count(command) == 1
+
+
+def test_the_summary_is_json_for_scripts(tmp_path):
+    (tmp_path / "models/bundle").mkdir(parents=True)
+    done = pindet("summary", "--json", cwd=tmp_path)
+    assert done.returncode == 1 and "metrics.json is missing" in json.loads(done.stdout)["error"]
+    (tmp_path / "models/bundle/manifest.json").write_text(json.dumps({"classes": ["nut"]}))
+    (tmp_path / "metrics.json").write_text(json.dumps({"test/map": 0.5}))
+    said = json.loads(pindet("summary", "--json", cwd=tmp_path).stdout)
+    assert said == {
+        "metrics": {"test/map": 0.5}, "classes": ["nut"], "report": "reports/evaluate/report.html",
+        "bundle": "models/bundle", "reproduced": None, "outdated": [],
+    }  # fmt: skip
+
+
+def test_the_overrides_in_force_are_json_for_scripts(tmp_path):
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    compose_into(tmp_path / "params.yaml", tmp_path / "conf", ["training.lr=0.5"])
+    done = pindet("params", "--check", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {"overrides": ["training.lr=0.5"], "structure": [], "exit_code": 1}
+    (tmp_path / "params.yaml").write_text("[]")
+    done = pindet("params", "--check", "--json", cwd=tmp_path)
+    assert done.returncode == json.loads(done.stdout)["exit_code"] == 2 and "error" in json.loads(done.stdout)
 
 
 @pytest.fixture

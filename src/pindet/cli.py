@@ -13,6 +13,8 @@ from rich.console import Console
 from pindet.predict.command import predict_command
 from pindet.project import PARAMS
 from pindet.promotion.commands import register
+from pindet.promotion.commands.options import Json
+from pindet.promotion.commands.output import Output, exiting
 from pindet.stage import CONF
 from pindet.sweep.command import sweep_command
 from pindet.tracking.commands import send_command, ui_command
@@ -44,6 +46,9 @@ def params(
         str | None, typer.Option(metavar="NAME", help="Keep the overrides in force as conf/experiment/NAME.yaml.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="With --save: replace an experiment of that name.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="With --check: answer with JSON on the standard output.")
+    ] = False,
 ) -> None:
     """Compose params.yaml from conf/ exactly as DVC does.
 
@@ -57,10 +62,12 @@ def params(
 
     if force and save is None:
         raise ValueError("--force replaces an experiment and goes with --save NAME")
+    if json and not check:
+        raise ValueError("--json goes with --check")
     if sum([bool(overrides), check, save is not None]) > 1:
         raise ValueError("overrides, --check and --save exclude one another; give one of them")
     if check:
-        raise typer.Exit(_say_differences())
+        raise typer.Exit(_say_differences(Output(json)))
     if save is None:
         check_nothing_runs()
         compose_into(PARAMS, CONF, overrides or [], accept=check_params)
@@ -71,7 +78,7 @@ def params(
     typer.echo(f"wrote {save_experiment(save, found, PARAMS, CONF, replace=force)}")
 
 
-def _say_differences() -> int:
+def _say_differences(output: Output) -> int:
     """Say how params.yaml differs from conf/, and what is wrong with it; return the exit status."""
     from pindet.compose import differences
     from pindet.params import ParamsError, check_params, load_tree, missing_root
@@ -80,24 +87,31 @@ def _say_differences() -> int:
         tree = load_tree(PARAMS)
         found = differences(tree, CONF)
         for override in found.overrides:
-            typer.echo(f"-S {shlex.quote(override)}")
+            output.line(f"-S {shlex.quote(override)}")
         for key in found.structure:
-            typer.echo(f"structure: {key}")
+            output.line(f"structure: {key}")
         check_params(PARAMS)
     except ParamsError as error:
+        output.json({"error": str(error), "exit_code": 2})
         typer.echo(f"pindet: {error}", err=True)
         return 2
+    output.json({"overrides": found.overrides, "structure": found.structure, "exit_code": found.exit_code})
     if why := missing_root(tree):
         typer.echo(f"pindet: {why}", err=True)
     return found.exit_code
 
 
 @app.command()
-def summary() -> None:
+def summary(json: Json = False) -> None:
     """Show the test metrics per class, where report and bundle are, and what to type next."""
-    from pindet.summary import show_summary
+    from pindet.summary import show_summary, summarized
 
-    show_summary(Console())
+    output = Output(json)
+    with exiting("summary", output):
+        if json:
+            output.json(summarized())
+        else:
+            show_summary(Console())
 
 
 @track.callback()

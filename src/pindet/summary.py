@@ -45,11 +45,7 @@ def show_summary(console: Console, root: Path = Path()) -> None:
     Raises:
         NothingToSummarizeError: ``metrics.json`` or the bundle is missing.
     """
-    for path in (METRICS, MANIFEST):
-        if not (root / path).is_file():
-            raise NothingToSummarizeError(f"{path} is missing: the pipeline has not run to its end; run `make repro`")
-    metrics: dict[str, float] = json.loads((root / METRICS).read_text(encoding="utf-8"))
-    classes: list[str] = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["classes"]
+    metrics, classes = _measured(root)
     console.print(_scores(metrics, classes))
     if line := reproduced(root):
         console.print(line, soft_wrap=True, highlight=False)
@@ -57,6 +53,23 @@ def show_summary(console: Console, root: Path = Path()) -> None:
         console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True, highlight=False)
     # Never broken at the width of the terminal: paths and commands are there to be copied.
     console.print(_places(_overrides(root)), soft_wrap=True, highlight=False)
+
+
+def summarized(root: Path = Path()) -> dict[str, Any]:
+    """The same for scripts: metrics, classes, places, and what is said of ``dvc.lock`` and of parameters.
+
+    Raises:
+        NothingToSummarizeError: ``metrics.json`` or the bundle is missing.
+    """
+    metrics, classes = _measured(root)
+    return {
+        "metrics": metrics,
+        "classes": classes,
+        "report": REPORT.as_posix(),
+        "bundle": BUNDLE.as_posix(),
+        "reproduced": reproduced(root),
+        "outdated": list(outdated(root)),
+    }
 
 
 def reproduced(root: Path = Path()) -> str | None:
@@ -99,6 +112,16 @@ def outdated(root: Path = Path()) -> Iterator[str]:
     other = sorted({key for stage in lock.get("stages", {}).values() for key in changed_params(stage, params)})
     if other:
         yield f"of other parameters: {', '.join(other)} of {PARAMS} changed since; `dvc repro` runs it as it is now"
+
+
+def _measured(root: Path) -> tuple[dict[str, float], list[str]]:
+    """The metrics by name, and the classes."""
+    for path in (METRICS, MANIFEST):
+        if not (root / path).is_file():
+            raise NothingToSummarizeError(f"{path} is missing: the pipeline has not run to its end; run `make repro`")
+    metrics: dict[str, float] = json.loads((root / METRICS).read_text(encoding="utf-8"))
+    classes: list[str] = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["classes"]
+    return metrics, classes
 
 
 def _outs(lock: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

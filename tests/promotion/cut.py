@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+from pindet.promotion.texts import Texts
+
 
 class Cut(BaseException):
     """The process is gone."""
@@ -38,11 +40,15 @@ def cutting(bench, point, moment, end=None):
         target = str(arguments[1])
         puts.append(target)
         if "/releases/" in target:
-            return point == ("card" if target.endswith(".md") else "release")
+            return False  # a text, see below
         return (point == "upload first" and len(puts) == 1) or (point == "upload last" and target.endswith(".dir"))
+
+    def is_text(arguments):
+        return point == ("card" if arguments[1].endswith(".md") else "release")
 
     with contextlib.ExitStack() as stack:
         patch = stack.enter_context
+        patch(mock.patch.object(Texts, "write", guarded(Texts.write, is_text)))
         patch(mock.patch.object(bench.objects._fs, "put_file", guarded(bench.objects._fs.put_file, is_put)))
         patch(mock.patch.object(bench.repository, "run", guarded(bench.repository.run, lambda a: a[0] == point)))
         for name, request in [

@@ -18,6 +18,18 @@ def test_it_has_every_section(sections):
     assert list(sections) == ["What it is", "Data", "Measures", "Limits", "Lineage"]
 
 
+def test_its_measures_have_intervals(project):
+    project.train(miss=range(8))
+    project.promote()
+    card = (project.remote / project.release()["card"]).read_text("utf-8")
+    measures = card.partition("## Measures")[2].partition("## ")[0]
+    assert "with 95% intervals of a bootstrap over images" in measures
+    for name, objects in (("nut", 24), (r"\*\*all\*\*", 48)):
+        value, low, high = re.search(rf"\| {name} \| {objects} \| (\S+) \[(\S+), (\S+)\] \|", measures).groups()
+        assert float(low) < float(value) < float(high)
+    assert re.search(r"F1 at the default threshold: \S+ \[\S+, \S+\]", measures)
+
+
 def test_its_limits_name_classes_with_few_objects_and_those_that_are_missed(sections):
     limits = sections["Limits"]
     assert "- bolt: only 24 objects in the test images" in limits

@@ -4,7 +4,9 @@ Real servers: S3, MLflow, and a bare git repository. Whatever changes anything i
 before and after each.
 """
 
+import contextlib
 import importlib.util
+import random
 import shutil
 import signal
 import subprocess
@@ -195,6 +197,45 @@ def test_a_promotion_that_is_killed_goes_on_when_it_is_typed_again(site, tmp_pat
     with open_bench(site.project.root) as bench:
         assert rollback(bench, "production", quiet, quiet).version == "v1.0.0"
     assert site.check_tagged(tmp_path / "store").version == "v1.0.0" == site.champion()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_typed_and_cut_nothing_untagged_is_served_and_reconcile_finishes(shared, tmp_path, seed):
+    """Promotions, rollbacks and reconciliations in any order, each cut anywhere or not at all."""
+    chance = random.Random(seed)
+    points = ["upload first", "upload last", "mktag", "push", "update-ref", "release", "card", "nowhere"]
+    typed = {
+        "promote": lambda bench: promote(bench, Wish(), quiet, quiet),
+        "rollback": lambda bench: rollback(bench, "production", quiet, quiet),
+        "reconcile": lambda bench: reconcile(bench, quiet),
+    }
+    done = []
+    for step in range(12):
+        if chance.random() < 0.4:
+            shared.train(score=0.6 + 0.01 * step)
+        done.append((chance.choice(list(typed)), chance.choice(points), chance.choice(["before", "after"])))
+        command, point, moment = done[-1]
+        # A rollback of what was never promoted is an error, and no cut.
+        with open_bench(shared.root) as bench, contextlib.suppress(Cut, PromotionError), cutting(bench, point, moment):
+            typed[command](bench)
+        check_served_is_tagged(shared, tmp_path, done)
+    with open_bench(shared.root) as bench:
+        finished = reconcile(bench, quiet)
+        assert not finished.failed and not reconcile(bench, quiet, check=True).changed, done
+    release = shared.release()
+    assert (release and release["version"]) == finished.stages.get("production"), done
+    check_served_is_tagged(shared, tmp_path, done)
+
+
+def check_served_is_tagged(project, folder, done):
+    if project.release() is None:
+        return
+    release, _ = project.served(folder)
+    for tag in (release.lineage["git_tag"], f"detector@{release.version}"):
+        command = ["git", "rev-parse", f"{tag}^{{commit}}"]
+        commit = subprocess.check_output(command, cwd=project.origin, text=True).strip()
+        assert commit == release.lineage["git_commit"], done
 
 
 @pytest.mark.parametrize("count", [1, 4, 7])

@@ -170,6 +170,28 @@ def test_a_stage_key_that_the_commit_does_not_give_is_broken(released):
     assert states(released, "HEAD")["stage key"] is State.unknown
 
 
+def test_the_parameters_are_shown_with_what_differs_from_the_defaults(released):
+    released.write("conf/config.yaml", "tracking: {enabled: false}\ntraining: {lr: 0.02, epochs: 3}\n")
+    released.write(
+        "params.yaml", yaml.safe_dump({"tracking": {"enabled": False}, "training": {"lr": 0.01, "epochs": 3}})
+    )
+    commit = released.commit()
+    said = released.pindet("lineage", "HEAD", "--json", status=0)
+    content = json.loads(said)
+    (link,) = [link for link in content["links"] if link["about"] == "parameters"]
+    assert link["state"] == "holds" and link["found"] == f"training.lr=0.01; all 3: git show {commit[:10]}:params.yaml"
+    assert content["parameters"] == {"tracking.enabled": "false", "training.lr": "0.01", "training.epochs": "3"}
+    assert "training.lr=0.01; all 3: git show" in released.pindet("lineage", "HEAD")
+    released.write(
+        "params.yaml", yaml.safe_dump({"tracking": {"enabled": False}, "training": {"lr": 0.02, "epochs": 3}})
+    )
+    content = json.loads(released.pindet("lineage", "--json"))
+    (link,) = [link for link in content["links"] if link["about"] == "parameters"]
+    assert link["found"].startswith("as conf/ composes them") and link["state"] == "unknown"
+    released.commit()
+    assert broken(released, "HEAD")["parameters"] == "the stages of dvc.lock ran with another params.yaml:training"
+
+
 def test_raw_data_are_looked_for_where_dvc_should_keep_them(released):
     released.write("raw/a.txt", "a")
     released.write("raw/b.txt", "b")

@@ -1,7 +1,10 @@
 """Promoting: gates, effects, and what a server makes of the release."""
 
 import json
+import os
+import re
 import time
+from pathlib import Path
 
 import gto.api
 import pytest
@@ -21,6 +24,7 @@ def quiet(*_):
 
 def test_a_first_promotion_is_what_a_server_loads(project, tmp_path):
     assert "production is detector v1.0.0" in project.pindet("promote", "-m", "first light")
+    assert re.search(r"uploading to .*remote: (\d+) of \1\n", project.said)
     release, detector = project.served(tmp_path)
     assert (release.name, release.version, release.stage) == ("detector", "v1.0.0", "production")
     assert release.bundle_md5 == project.pinned()
@@ -41,6 +45,21 @@ def test_a_rehearsal_changes_nothing_and_says_every_verdict(project):
     ]  # fmt: skip
     assert said["version"] == "v1.0.0" and said["changed"] is False
     assert not project.remote.exists() and not project.tags()
+
+
+def test_a_release_file_is_on_the_disk_before_it_takes_its_place(project, monkeypatch):
+    project.promote()
+    folder, seen = project.remote / "releases/detector", []
+
+    def synced(descriptor):
+        seen.append((Path(f"/proc/self/fd/{descriptor}").resolve(), (folder / "x.md").exists()))
+
+    monkeypatch.setattr(os, "fsync", synced)
+    with open_bench(project.root) as bench:
+        bench.objects.texts.write("releases/detector/x.md", "new")
+    (new, was_there), (place, is_there) = seen
+    assert (new.parent, place) == (folder, folder) and not was_there and is_there
+    assert {path.name for path in folder.iterdir()} == {"production.json", "v1.0.0.md", "x.md"}
 
 
 def test_a_second_promotion_of_the_same_changes_nothing(project):

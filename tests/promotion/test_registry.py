@@ -167,7 +167,8 @@ def test_a_rollback_whose_run_was_missed_is_not_taken_for_one_that_was_cut(track
     tracked.client.create_run(tracked.run.info.experiment_id, tags={"pindet.bundle_md5": tracked.pinned(rev="HEAD~1")})
     assert json.loads(path.read_text())["mlflow"] == {}
     with open_bench(tracked.root) as bench:
-        assert reconcile(bench, quiet, check=True).changed[-2:] == ["release file of production", "model card of v1.1.0"]
+        wanted = ["release file of production", "model card of v1.1.0"]
+        assert reconcile(bench, quiet, check=True).changed[-2:] == wanted
         assert rollback(bench, "production", quiet, quiet).version == "v1.0.0"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from pindet_serve.settings import Settings
 from typer.testing import CliRunner
 
 from pindet.cli import app
@@ -194,6 +195,75 @@ def test_both_ci_examples_type_the_same():
     ]  # fmt: skip
     said = [[re.sub(r'-m "[^"]*"', "-m", line) for line in lines] for lines in typed]
     assert said[0] == said[1] and len(said[0]) > 5
+
+
+def program(folder, name, text):
+    path = folder / name
+    path.write_text(f'#!/bin/sh\necho {name} "$@" >> {folder}/log\n{text}\n')
+    path.chmod(0o755)
+
+
+def typed_by(job):
+    """The last of the shell of a job of either example, which promotes."""
+    return job["steps"][-1]["run"] if "steps" in job else "\n".join(job["script"])
+
+
+@pytest.mark.parametrize(("status", "ends"), [(0, 0), (3, 3), (5, 0)])
+@pytest.mark.parametrize("name", ["github-actions.yml", "gitlab-ci.yml"])
+def test_the_job_that_promotes_ends_as_the_promotion_does_or_finishes_it(name, status, ends, shared, tmp_path):
+    content = yaml.safe_load((EXAMPLES / name).read_text("utf-8"))
+    program(tmp_path, "pindet", f'if [ "$1" = promote ]; then exit {status}; fi')
+    here = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "MESSAGE": "a b", "CI_COMMIT_TITLE": "a b"}
+    command = ["bash", "-e", "-o", "pipefail", "-c", typed_by(content.get("jobs", content)["promote"])]
+    done = subprocess.run(command, cwd=shared.root, env=os.environ | here, capture_output=True, text=True)
+    assert done.returncode == ends, done.stderr
+    promoted = "pindet promote --rev HEAD --stage production -m a b"
+    assert (tmp_path / "log").read_text().splitlines() == [promoted, *(["pindet reconcile"] if status == 5 else [])]
+
+
+def test_code_that_nobody_has_read_gets_no_token_that_pushes():
+    gitlab, github = (
+        yaml.safe_load((EXAMPLES / f"{n}.yml").read_text("utf-8")) for n in ("gitlab-ci", "github-actions")
+    )
+    assert "RELEASE_TOKEN" not in str(gitlab["compare"]) and "RELEASE_TOKEN" in str(gitlab["promote"])
+    assert "NOTES_TOKEN" in str(gitlab["compare"]) and "NOTES_TOKEN" not in str(gitlab["promote"])
+    assert github["jobs"]["compare"]["permissions"]["contents"] == "read" and "env" not in github
+    assert gitlab["promote"]["environment"] == github["jobs"]["promote"]["environment"] == "production"
+
+
+@pytest.mark.parametrize("known", ["", "77"])
+def test_github_s_comment_is_written_over_by_its_marker(known, tmp_path):
+    steps = yaml.safe_load((EXAMPLES / "github-actions.yml").read_text("utf-8"))["jobs"]["compare"]["steps"]
+    step = next(step for step in steps if step.get("name") == "Comment")
+    judged = next(step["run"] for step in steps if step.get("name") == "Judge")
+    marker = re.search(r'startswith\("(.*)"\)', step["env"]["OURS"])[1]
+    assert judged.split("\n")[1].strip().startswith(f"echo '{marker}'")
+    program(tmp_path, "gh", f'case "$*" in *--jq*) echo {known} ;; esac')
+    here = {
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "NUMBER": "7",
+        "OURS": "",
+        "GITHUB_REPOSITORY": "a/b",
+    }
+    subprocess.run(["bash", "-e", "-c", step["run"]], env=os.environ | here, check=True)
+    last = (tmp_path / "log").read_text().splitlines()[-1]
+    written = "gh api --silent --method PATCH repos/a/b/issues/comments/77 --field body=@comment.md"
+    assert last == (written if known else "gh pr comment 7 --body-file comment.md")
+
+
+@pytest.mark.skipif(not shutil.which("jq"), reason="there is no jq")
+def test_github_s_comment_is_the_one_that_the_workflow_wrote():
+    steps = yaml.safe_load((EXAMPLES / "github-actions.yml").read_text("utf-8"))["jobs"]["compare"]["steps"]
+    ours = next(step["env"]["OURS"] for step in steps if step.get("name") == "Comment")
+    bot, marked = "github-actions[bot]", "<!-- pindet -->\n## Detector"
+    comments = [(1, bot, "coverage"), (2, bot, marked), (3, "anna", marked), (4, bot, f"> {marked}")]
+    given = json.dumps([{"id": number, "user": {"login": who}, "body": body} for number, who, body in comments])
+    done = subprocess.run(["jq", ours], input=given, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2"]
+
+
+def test_a_server_looks_often_enough_to_follow_a_change_within_ten_seconds():
+    assert 0 < Settings().follow_s <= 5
 
 
 @pytest.fixture

@@ -195,7 +195,7 @@ def test_a_push_that_gave_no_answer_in_time_may_still_arrive(shared, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(Repository, "run", slow)
-        with pytest.raises(PromotionError, match=r"is not known: git push gave no answer.*run pindet reconcile") as error:
+        with pytest.raises(PromotionError, match=r"not known: git push gave no answer.*run pindet reconcile") as error:
             shared.promote()
     assert "nothing is released" not in str(error.value) and not shared.tags(shared.origin)
     shared.git(*late[0])

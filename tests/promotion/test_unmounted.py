@@ -1,4 +1,4 @@
-"""A remote in a folder that is not mounted: nothing is written where no server looks, and it is said what is missing."""
+"""A remote in a folder that is not mounted: nothing is written where no server looks, and that is said."""
 
 import json
 import subprocess

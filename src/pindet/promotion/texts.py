@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
+import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
@@ -34,11 +36,15 @@ class Texts:
 
     def write(self, key: str, text: str) -> None:
         """Write a text; a reader sees the old one or the new one, whole."""
+        path = self._path(key)
         with tempfile.TemporaryDirectory() as folder, self._reaching():
+            self._fs.makedirs(self._fs.parent(path))
+            if self._fs.protocol == "local":
+                _write_to_disk(Path(path), text)
+                return
             new = Path(folder) / "new"
             new.write_text(text, encoding="utf-8", newline="\n")
-            self._fs.makedirs(self._fs.parent(self._path(key)))
-            self._fs.put_file(str(new), self._path(key))
+            self._fs.put_file(str(new), path)
 
     def remove(self, key: str) -> None:
         """Remove a text; one that is not there is no error."""
@@ -62,3 +68,21 @@ class Texts:
         """Listings that a file system remembers would hide what others did meanwhile."""
         with contextlib.suppress(AttributeError):
             self._fs.fs.invalidate_cache()
+
+
+def _write_to_disk(path: Path, text: str) -> None:
+    """Write a file such that even after a power failure it is the old one or the new one, whole."""
+    new = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with new.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

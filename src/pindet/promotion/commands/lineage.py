@@ -58,6 +58,7 @@ def _walk(bench: Bench, subject: str, output: Output, *, reproduce: bool, thorou
     from pindet.promotion.lineage.reproduce import reproduce as make_again
     from pindet.promotion.lineage.subject import find_subject
     from pindet.promotion.lineage.walk import walk
+    from pindet.tracking.values import flat_params
 
     start = find_subject(bench, subject)
     output.line(start.said)
@@ -68,6 +69,7 @@ def _walk(bench: Bench, subject: str, output: Output, *, reproduce: bool, thorou
     content: dict[str, Any] = {
         "subject": start.said,
         "links": [link.to_dict() for link in links],
+        "parameters": flat_params(start.revision.params),
         "unknown": list(bench.away.values()),
     }
     holds = all(link.state is not State.broken for link in links)

@@ -1,4 +1,4 @@
-"""From a served answer to release, bundle, run, commit, stages, data and raw source."""
+"""From a served answer to release, bundle, run, commit, stages, parameters, data and raw source."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pindet.promotion.bench import Bench
 from pindet.promotion.lineage.bundle import judge_kept_bundle
 from pindet.promotion.lineage.link import Link, State
 from pindet.promotion.lineage.outs import judge_out
+from pindet.promotion.lineage.parameters import judge_params
 from pindet.promotion.lineage.sources import raw_source
 from pindet.promotion.lineage.stages import judge_stage_key, locked_stage_key
 from pindet.promotion.lineage.subject import Subject
@@ -46,6 +47,7 @@ def walk(bench: Bench, subject: Subject, *, thorough: bool = False) -> Iterator[
     yield judge_out(bench, "weights", weights, is_released=is_released, thorough=thorough)
     yield _run(bench, subject)
     yield judge_stage_key(bench.repository, revision, "train")
+    yield judge_params(bench, revision)
     yield judge_out(bench, "prepared data", prepared, is_released=is_released, thorough=thorough)
     yield raw_source(bench, revision, thorough=thorough)
 
