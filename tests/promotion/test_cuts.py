@@ -204,19 +204,22 @@ def test_a_promotion_that_is_killed_goes_on_when_it_is_typed_again(site, tmp_pat
 def test_whatever_is_typed_and_cut_nothing_untagged_is_served_and_reconcile_finishes(shared, tmp_path, seed):
     """Promotions, rollbacks and reconciliations in any order, each cut anywhere or not at all."""
     chance = random.Random(seed)
-    points = ["upload first", "upload last", "mktag", "push", "update-ref", "release", "card", "nowhere"]
+    tagging = ["mktag", "push", "update-ref", "release", "card", "nowhere"]
+    points = {"promote": ["upload first", "upload last", *tagging], "rollback": tagging, "reconcile": tagging[-3:]}
     typed = {
         "promote": lambda bench: promote(bench, Wish(), quiet, quiet),
         "rollback": lambda bench: rollback(bench, "production", quiet, quiet),
         "reconcile": lambda bench: reconcile(bench, quiet),
     }
+    shared.promote()
     done = []
     for step in range(12):
-        if chance.random() < 0.4:
+        if chance.random() < 0.6:
             shared.train(score=0.6 + 0.01 * step)
-        done.append((chance.choice(list(typed)), chance.choice(points), chance.choice(["before", "after"])))
-        command, point, moment = done[-1]
-        # A rollback of what was never promoted is an error, and no cut.
+        (command,) = chance.choices(list(typed), [3, 2, 1])
+        point, moment = chance.choice(points[command]), chance.choice(["before", "after"])
+        done.append((command, point, moment))
+        # That there is nothing to roll back to is an error, too.
         with open_bench(shared.root) as bench, contextlib.suppress(Cut, PromotionError), cutting(bench, point, moment):
             typed[command](bench)
         check_served_is_tagged(shared, tmp_path, done)
