@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,6 +19,9 @@ from pindet.stage import CONF
 from pindet.sweep.command import sweep_command
 from pindet.tracking.commands import send_command, ui_command
 from pindet.unlock import unlock_command
+
+if TYPE_CHECKING:
+    from pindet.compose import Differences
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -86,10 +89,8 @@ def _say_differences(output: Output) -> int:
     try:
         tree = load_tree(PARAMS)
         found = differences(tree, CONF)
-        for override in found.overrides:
-            output.line(f"-S {shlex.quote(override)}")
-        for key in found.structure:
-            output.line(f"structure: {key}")
+        if not output.as_json:
+            _say_each(found)
         check_params(PARAMS)
     except ParamsError as error:
         output.json({"error": str(error), "exit_code": 2})
@@ -99,6 +100,13 @@ def _say_differences(output: Output) -> int:
     if why := missing_root(tree):
         typer.echo(f"pindet: {why}", err=True)
     return found.exit_code
+
+
+def _say_each(found: Differences) -> None:
+    for override in found.overrides:
+        typer.echo(f"-S {shlex.quote(override)}")
+    for key in found.structure:
+        typer.echo(f"structure: {key}")
 
 
 @app.command()

@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pindet.promotion.bench import open_bench
-from pindet.promotion.errors import IncompleteError, PromotionError
+from pindet.promotion.errors import IncompleteError, PromotionError, RefusedError
 from pindet.promotion.lineage.subject import find_subject
 from pindet.promotion.lineage.walk import walk
 from pindet.promotion.objects import Objects
@@ -95,6 +96,24 @@ def test_one_that_goes_away_after_the_tag_is_not_made_anew(project, monkeypatch)
         with pytest.raises(IncompleteError, match=r"is not there; is it mounted\? When that is mended, run pindet rec"):
             promote(bench, Wish(), lambda *_: None, lambda *_: None)
     assert not project.remote.exists()
+
+
+def test_one_that_does_not_answer_any_more_is_no_traceback(project, monkeypatch):
+    project.promote()
+    real = Path.is_dir
+
+    def dead(path):
+        if project.remote in (path, *path.parents):
+            raise OSError(107, "Transport endpoint is not connected")
+        return real(path)
+
+    project.train(score=0.95)
+    with open_bench(project.root) as bench:
+        monkeypatch.setattr(Path, "is_dir", dead)
+        with pytest.raises(RefusedError) as error:
+            promote(bench, Wish(), lambda *_: None, lambda *_: None)
+    reason = {verdict.gate: verdict.reason for verdict in error.value.outcome.verdicts}["objects"]
+    assert "can not be read: [Errno 107] Transport endpoint is not connected" in reason
 
 
 def test_a_new_remote_is_filled_first_and_reconciled(project):

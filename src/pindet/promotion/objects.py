@@ -84,11 +84,16 @@ class Objects:
 
         Empty if it is, if nothing was released, or if the remote is no folder.
         """
-        root = Path(self._remote.path)
-        if self._fs.protocol != "local" or not self.has_releases or root.joinpath(*_LAYOUT).is_dir():
+        if self._fs.protocol != "local" or not self.has_releases:
             return ""
-        said = f"the DVC remote {self.address}, from which things are released,"
-        if not root.is_dir():
+        root, said = Path(self._remote.path), f"the DVC remote {self.address}, from which things are released,"
+        try:
+            if root.joinpath(*_LAYOUT).is_dir():
+                return ""
+            is_there = root.is_dir()
+        except OSError as error:  # what was mounted there does not answer
+            return f"{said} can not be read: {error}"
+        if not is_there:
             return f"{said} is not there; is it mounted?"
         return f"{said} holds no objects; is it mounted? One that is new is filled first (dvc push --all-tags)"
 
