@@ -10,6 +10,7 @@ import time
 import httpx
 import pytest
 from PIL import Image as Pillow
+from pindet_serve.engine import DeviceMissingError
 from pindet_serve.manifest import BundleError
 from pindet_serve.serving import service as serving
 from pindet_serve.serving.following import follow_forever
@@ -185,3 +186,52 @@ def test_a_running_server_changes_over_and_loses_no_request(start_server, releas
     answer = httpx.post(f"{server.url}/v1/model/rollback", timeout=60).json()["model"]
     assert answer["version"] == "v1.0.0"
     assert answer["declined"] == {key: served[key] for key in ("name", "version", "md5")}
+
+
+@pytest.mark.parametrize("version", ["v1.1.0 – neu", 7, "v1.1.0\r\nX-Evil: 1", "v" * 65, "", "\ud800", " v1.1.0"])
+def test_a_version_that_no_header_can_say_is_refused(service, release, version):
+    edited(release("v1.1.0", 0.7), version=version)
+    with pytest.raises(BundleError, match=r"version of the release|is no JSON"):
+        service.reload()
+    assert version_of(service) == "v1.0.0" and service.refused
+
+
+def test_a_server_that_is_given_such_a_version_answers_on_and_says_why(start_server, release, scene):
+    buffer = io.BytesIO()
+    Pillow.fromarray(scene()).save(buffer, "PNG")
+    path = release("v1.0.0", 0.9)
+    server = start_server(path, "--follow-s=0.1")
+    for version in ("v1.0.1 – neu", 7, "v1.0.1\r\nX-Evil: 1"):
+        edited(path, version=version)
+        said = f"version of the release is {version!a}"
+        deadline = time.monotonic() + 60
+        while said not in httpx.get(f"{server.url}/v1/model").json()["refused"]:
+            assert time.monotonic() < deadline, httpx.get(f"{server.url}/v1/model").text
+            time.sleep(0.05)
+        refused = httpx.post(f"{server.url}/v1/model/reload")
+        assert refused.status_code == 409 and said in refused.json()["detail"]
+        assert httpx.post(f"{server.url}/v1/detect", content=buffer.getvalue()).headers["X-Model-Version"] == "v1.0.0"
+        assert json.loads((server.state / "served.json").read_text())["current"]["version"] == "v1.0.0"
+    edited(path, version="v1.0.1")
+    assert httpx.post(f"{server.url}/v1/model/reload", timeout=60).json()["model"]["version"] == "v1.0.1"
+
+
+def test_a_device_that_is_gone_refuses_a_release_and_is_tried_again(service, release, monkeypatch):
+    release("v1.1.0", 0.7)
+    with monkeypatch.context() as patch:
+        patch.setattr("pindet_serve.serving.model.open_detector", gone)
+        with pytest.raises(BundleError, match="no NVIDIA GPU"):
+            service.reload()
+        assert "no NVIDIA GPU" in service.refused and service.events[-1] == "model.refused"
+        assert version_of(service) == "v1.0.0"
+        assert service.follow() is False
+        service._try_again_at = time.monotonic()  # a minute later
+        with pytest.raises(BundleError, match="no NVIDIA GPU"):
+            service.follow()
+    service._try_again_at = time.monotonic()
+    assert service.follow() is True
+    assert (version_of(service), service.refused) == ("v1.1.0", "")
+
+
+def gone(*_):
+    raise DeviceMissingError("no NVIDIA GPU can be used here")

@@ -185,3 +185,29 @@ def test_wrong_credentials_and_an_absent_server_are_refused(bucket, remote, monk
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(BundleError, match=r"can not be read: .*127\.0\.0\.1:9"):
         open_source(f"s3://serving/{RELEASE}").pinned()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"name": None}, "name of the release is None"),
+        ({"stage": "Zürich"}, "stage of the release"),
+        ({"version": ["v1"]}, "version of the release"),
+        ({"note": "\ud800"}, "is no JSON"),
+        ({"metrics": {"test/map": float("nan")}}, "is no JSON"),
+        ({"files": [{"path": 7, "md5": "0" * 32, "size": 1, "key": "k"}]}, "path of a released file is 7"),
+        ({"files": [{"path": "a", "md5": 7, "size": 1, "key": "k"}]}, "md5 of a released file is 7"),
+        ({"files": [{"path": "a", "md5": "0" * 32, "size": "1", "key": "k"}]}, "size of a is '1'"),
+        ({"files": [{"path": "a", "md5": "0" * 32, "size": 1, "key": None}]}, "key of a released file is None"),
+        ({"files": 7}, "is no release file"),
+    ],
+)
+def test_what_is_of_the_wrong_type_or_can_not_be_said_is_refused(remote, changes, reason):
+    content = json.loads((remote / RELEASE).read_text())
+    with pytest.raises(BundleError, match=reason):
+        parse_release(json.dumps(content | changes), "here")
+
+
+def test_a_release_of_too_many_brackets_is_refused():
+    with pytest.raises(BundleError, match="here is no JSON"):
+        parse_release("[" * 100_000, "here")

@@ -13,6 +13,13 @@ from typing import Any
 from pindet_serve.manifest import BundleError
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_LONGEST = 64
+_SAID = re.compile(rf"[!-~](?:[ -~]{{0,{_LONGEST - 2}}}[!-~])?")
+"""What names a release is said in headers, figures and rows of history: printable ASCII, no blank at either end."""
+
+
+class ReleaseError(BundleError):
+    """What says of itself that it is a release, and can be none; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +32,17 @@ class ReleasedFile:
     key: str
 
     def __post_init__(self) -> None:
+        for name in ("path", "key", "md5"):
+            if not isinstance(getattr(self, name), str):
+                raise ReleaseError(f"{name} of a released file is {getattr(self, name)!r}; a text is allowed")
+        if isinstance(self.size, bool) or not isinstance(self.size, int):
+            raise ReleaseError(f"size of {self.path} is {self.size!r}; a number of bytes is allowed")
         for name in ("path", "key"):
             value = PurePosixPath(getattr(self, name))
             if value.is_absolute() or ".." in value.parts or not value.parts or "\\" in str(value):
-                raise BundleError(f"{name} of a released file is {str(value)!r}; a relative path is allowed")
+                raise ReleaseError(f"{name} of a released file is {str(value)!r}; a relative path is allowed")
         if not _MD5.fullmatch(self.md5):
-            raise BundleError(f"md5 of {self.path} is {self.md5!r}; 32 hexadecimal digits are allowed")
+            raise ReleaseError(f"md5 of {self.path} is {self.md5!r}; 32 hexadecimal digits are allowed")
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,7 @@ class Release:
     """A bundle pinned by DVC, and its lineage.
 
     Attributes:
-        name: name of the artifact, ``detector``.
+        name: name of the artifact, ``detector``; as version and stage, at most 64 characters of printable ASCII.
         version: ``v1.2.0``, or ``workspace`` for a bundle that was not promoted.
         stage: ``production``, …; empty for a workspace.
         bundle_md5: DVC's md5 of the bundle's folder, ending in ``.dir``.
@@ -46,7 +58,7 @@ class Release:
         lineage: what else the release says of itself: commit, MLflow run, metrics, who and when.
 
     Raises:
-        BundleError: the files' md5s do not make the bundle's.
+        ReleaseError: a name, version or stage that is none, or the files' md5s do not make the bundle's.
     """
 
     name: str
@@ -57,9 +69,16 @@ class Release:
     lineage: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in ("name", "version", "stage"):
+            value = getattr(self, name)
+            if (name, value) != ("stage", "") and not (isinstance(value, str) and _SAID.fullmatch(value)):
+                raise ReleaseError(
+                    f"{name} of the release is {ascii(value)[:100]}; 1 to {_LONGEST} characters of printable ASCII are "
+                    "allowed, and no blank at either end"
+                )
         seen = folder_md5(self.files)
         if seen != self.bundle_md5:
-            raise BundleError(f"the files listed for {self.name} {self.version} make {seen}, not {self.bundle_md5}")
+            raise ReleaseError(f"the files listed for {self.name} {self.version} make {seen}, not {self.bundle_md5}")
 
     @property
     def named(self) -> dict[str, str]:
@@ -88,12 +107,14 @@ def parse_release(text: str, origin: str) -> Release:
     """Read a release file.
 
     Raises:
-        BundleError: no JSON, a key missing or of the wrong type, or md5s that do not fit together.
+        ReleaseError: no JSON, a key missing, of the wrong type or with signs that it must not have, or md5s that do
+            not fit together.
     """
     try:
         content = json.loads(text)
-    except ValueError as error:
-        raise BundleError(f"{origin} is no JSON: {error}") from error
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # no answer could hold NaN or half a sign
+    except (ValueError, RecursionError) as error:
+        raise ReleaseError(f"{origin} is no JSON: {error}") from error
     try:
         wanted = [{key: item[key] for key in ("path", "md5", "size", "key")} for item in content["files"]]
         files = [ReleasedFile(**item) for item in wanted]
@@ -101,4 +122,4 @@ def parse_release(text: str, origin: str) -> Release:
         lineage = {key: value for key, value in content.items() if key not in known and key != "files"}
         return Release(**known, files=tuple(sorted(files, key=lambda file: file.path)), lineage=lineage)
     except (KeyError, TypeError) as error:
-        raise BundleError(f"{origin} is no release file: {type(error).__name__} {error}") from error
+        raise ReleaseError(f"{origin} is no release file: {type(error).__name__} {error}") from error

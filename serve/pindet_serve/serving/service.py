@@ -18,7 +18,7 @@ from pindet_serve.serving.engines import require_engine
 from pindet_serve.serving.memory import return_freed
 from pindet_serve.serving.model import Model, load_model
 from pindet_serve.serving.record import Record, read_record, write_record
-from pindet_serve.serving.release import Release, ReleasedFile
+from pindet_serve.serving.release import Release, ReleasedFile, ReleaseError
 from pindet_serve.serving.sources import Source, open_source
 from pindet_serve.serving.store import Fetch, Store
 from pindet_serve.settings import Settings
@@ -154,8 +154,9 @@ class Service:
     def follow(self) -> bool:
         """Serve what the source pins now, if it is another release than when it was last looked at.
 
-        A source that can not be reached is no refusal: what is served goes on being right. A release that was refused
-        is tried again from time to time, because a file may have been out of reach.
+        A source that can not be reached is no refusal: what is served goes on being right. One that says what can be no
+        release is. A release that was refused is tried again from time to time, because a file may have been out of
+        reach.
 
         Returns:
             whether the model changed.
@@ -165,7 +166,11 @@ class Service:
             Busy: another load is going on.
         """
         with self._one_at_a_time():
-            release = self._pinned()
+            try:
+                release = self._pinned()
+            except ReleaseError as error:
+                self._refuse(error)
+                raise
             is_due = bool(self.refused) and time.monotonic() >= self._try_again_at
             if (release == self._seen and not is_due) or self._is_declined(release):
                 return False
@@ -208,12 +213,12 @@ class Service:
         return self.declined is not None and release.identity == self.declined.identity
 
     def _pinned(self) -> Release:
-        with _refusing():
+        with self._refusing():
             return self._source.pinned()
 
     def _load(self, release: Release, fetch: Fetch) -> Model:
         self.publish("model.loading", release.named)
-        with _refusing():
+        with self._refusing():
             return load_model(release, self._store.bundle(release, fetch), self._settings)
 
     def _from_store(self, release: Release) -> Model:
@@ -262,16 +267,22 @@ class Service:
         finally:
             self._loading.release()
 
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Make whatever a release sets off a reason to refuse it: a bad model must not take a good one down.
 
-@contextlib.contextmanager
-def _refusing() -> Iterator[None]:
-    """Make whatever a release sets off a reason to refuse it: a bad model must not take a good one down."""
-    try:
-        yield
-    except (BundleError, DeviceMissingError):
-        raise
-    except Exception as error:
-        raise BundleError(f"it can not be loaded: {error!r}") from error
+        A device that is missing stops the start; afterwards it is a reason as any other.
+        """
+        try:
+            yield
+        except BundleError:
+            raise
+        except DeviceMissingError as error:
+            if not self.started:
+                raise
+            raise BundleError(str(error)) from error
+        except Exception as error:
+            raise BundleError(f"it can not be loaded: {error!r}") from error
 
 
 def _not_stored(file: ReleasedFile, _: Path) -> None:
