@@ -3,6 +3,7 @@
 import contextlib
 import io
 import ipaddress
+import json
 import socket
 import ssl
 import subprocess
@@ -285,3 +286,15 @@ def test_a_certificate_that_no_one_vouches_for_is_refused(tmp_path):
 def test_a_list_that_is_none_is_named(text):
     with pytest.raises(SettingsError, match="url_hosts is"):
         Settings(url_hosts=text)
+
+
+@pytest.mark.parametrize("url", ["http://a\ud800b/x", "http://127.0.0.1/\ud800", "http://a\ud800\u2100b/x"])
+def test_half_a_sign_in_a_url_costs_only_its_image(fetching_server, elsewhere, url):
+    body = json.dumps({"urls": [url, elsewhere.url + "/a.png"]})
+    response = httpx.post(
+        f"{fetching_server.url}/v1/detect", content=body, headers={"content-type": "application/json"}, timeout=30
+    )
+    assert response.status_code == 200, response.text
+    failed, found = response.json()["images"]
+    assert failed["error"]["status"] in (403, 422)
+    assert len(found["detections"]) == 3

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 from pindet_serve.api import middleware
+from pindet_serve.api.signs import whole_signs
 
 
 def png(image):
@@ -304,3 +305,18 @@ def test_without_sign_in_pages_of_other_sites_may_do_nothing(client, server, pat
         refused = client.post(path, content=b"x", headers={"Origin": origin})
         assert (refused.status_code, refused.json()["title"]) == (403, "Not allowed")
     assert client.post(path, content=b"x", headers={"Origin": server.url}).status_code != 403
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "unicode_escape"])
+def test_half_a_sign_in_a_name_is_made_a_whole_one(client, scene, charset):
+    name = {"utf-7": "+2AA-.png", "unicode_escape": "\\ud800.png"}[charset]
+    head = f'--x\r\nContent-Disposition: form-data; name="images"; filename="{name}"\r\n\r\n'
+    body = head.encode() + png(scene()) + b"\r\n--x--\r\n"
+    response = raw(client, body, f"multipart/form-data; boundary=x; charset={charset}")
+    assert response.status_code == 200, response.text
+    assert response.json()["images"][0]["name"] == "\N{REPLACEMENT CHARACTER}.png"
+
+
+def test_a_whole_sign_in_two_halves_stays_what_it_is():
+    assert whole_signs("a\ud83d\udd29b") == "a\U0001f529b"
+    assert whole_signs("größe \0") == "größe \0"

@@ -12,6 +12,7 @@ from fastapi import Request
 
 from pindet_serve.api.body_room import BodyHolder
 from pindet_serve.api.problems import Problem
+from pindet_serve.api.signs import whole_signs
 from pindet_serve.api.uploads import Upload
 from pindet_serve.fetching.allowed import AllowList, NotAllowedError, UrlError
 from pindet_serve.fetching.fetcher import Fetcher, FetchError, TooLargeError
@@ -55,7 +56,7 @@ class ByUrl:
         return await asyncio.gather(*map(in_turn, urls))
 
     async def _upload(self, url: str, held: BodyHolder) -> Upload:
-        name = urlsplit(url).path.rpartition("/")[2] if url.isprintable() and "[" not in url else ""
+        name = _name_of(url)
         most = self._fetcher.max_bytes
         if not held.take(most):
             detail = "other requests take all the memory that there is for images; try again"
@@ -76,6 +77,14 @@ class ByUrl:
             held.give_back(most - len(data))
 
 
+def _name_of(url: str) -> str:
+    """The last part of a URL's path; empty for what is no URL, whose fault is found by who fetches it."""
+    try:
+        return urlsplit(url).path.rpartition("/")[2] if url.isprintable() else ""
+    except ValueError:
+        return ""
+
+
 def _urls(body: bytes) -> list[str]:
     content: Any = None
     try:
@@ -85,4 +94,4 @@ def _urls(body: bytes) -> list[str]:
     urls = content.get("urls") if isinstance(content, dict) else None
     if not isinstance(urls, list) or not urls or not all(isinstance(url, str) for url in urls):
         raise Problem(400, "Invalid body", 'the body names no image; allowed is {"urls": ["https://…", …]}')
-    return urls
+    return [whole_signs(url) for url in urls]

@@ -213,7 +213,9 @@ def _records(
 
 def _json(images: list[dict[str, Any]], model: Model, metrics: Metrics) -> Response:
     started = time.monotonic()
-    body = json.dumps({"model": model.release.named, "images": images}, ensure_ascii=False, allow_nan=False).encode()
+    answer = {"model": model.release.named, "images": images}
+    # What can not be encoded becomes its escape, which JSON allows.
+    body = json.dumps(answer, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
     metrics.observe_phase("encode", time.monotonic() - started)
     return Response(body, media_type="application/json")
 

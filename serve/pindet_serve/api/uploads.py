@@ -9,6 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from pindet_serve.api.problems import Problem
+from pindet_serve.api.signs import whole_signs
 from pindet_serve.settings import Settings
 
 RAW_TYPES = (
@@ -65,7 +66,7 @@ async def _read_parts(request: Request, settings: Settings) -> list[Upload]:
         raise Problem(400, "Invalid multipart body", f"the body can not be read: {error}") from None
     try:
         files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
-        uploads = [Upload(file.filename or "", await file.read()) for file in files]
+        uploads = [Upload(whole_signs(file.filename or ""), await file.read()) for file in files]
     finally:
         await form.close()
     if not uploads:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from pindet_serve.api.signs import whole_signs
 from pindet_serve.auth.passwords import LONGEST, SHORTEST
 from pindet_serve.auth.principal import Role
 from pindet_serve.auth.users import User
+
+Text = Annotated[str, AfterValidator(whole_signs)]
 
 
 class SignInForm(BaseModel):
     """Name and password, as OAuth2 sends them (RFC 6749, password flow)."""
 
-    username: str = Field(description="name of the user")
-    password: str = Field(description="password of the user")
+    username: Text = Field(description="name of the user")
+    password: Text = Field(description="password of the user")
     grant_type: Literal["password"] = Field("password", description="always password; may be absent")
     scope: str = Field("", description="not used: the role says what is allowed")
     client_id: str | None = Field(None, description="not used")
