@@ -88,3 +88,19 @@ def test_a_job_takes_none_of_it(bodies_server):
     assert refused.json()["title"] == "Unreadable input"
     for connection in held:
         connection.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [("/v1/auth/token", "application/x-www-form-urlencoded"), ("/v1/users", "application/json"),
+     ("/v1/releases/production", "application/json")],
+)  # fmt: skip
+def test_a_form_that_finds_no_room_is_told_when_to_come_back(bodies_server, path, content_type):
+    held = [half_sent(bodies_server, 700 * 1024), half_sent(bodies_server, 700 * 1024)]
+    answered(bodies_server, b"\0" * (700 * 1024), 503)
+    headers = {"content-type": content_type}
+    refused = httpx.post(bodies_server.url + path, content=b" " * (700 * 1024), headers=headers)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1"), refused.text
+    assert "memory" in refused.json()["detail"]
+    for connection in held:
+        connection.close()

@@ -235,3 +235,16 @@ def test_locks_double_up_to_the_longest_and_are_forgotten(monkeypatch):
     lockout.failed("a")
     lockout.failed("a")
     assert lockout.locked_for("a") == 0
+
+
+@pytest.mark.parametrize(("name", "word"), [("+2AA-", "word"), ("admin", "+2AA-"), ("a\0b", "word")])
+def test_half_a_sign_in_name_or_password_is_one_that_does_not_fit(client, name, word, deeds):
+    parts = "".join(
+        f'--x\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'
+        for field, value in (("username", name), ("password", word))
+    )
+    headers = {"content-type": "multipart/form-data; boundary=x; charset=utf-7"}
+    answer = client.post("/v1/auth/token", content=parts + "--x--\r\n", headers=headers)
+
+    assert (answer.status_code, answer.json()["detail"]) == (401, "name and password do not fit")
+    assert deeds[-1].actor == name.replace("+2AA-", "\N{REPLACEMENT CHARACTER}")

@@ -109,6 +109,7 @@ def _is_plain_detection(scope: Scope, headers: MutableMapping[bytes, str]) -> bo
 class _Limited:
     """A request's ``receive`` that raises a problem when the body is too large or too slow, or all are too many.
 
+    So it does when the client leaves before its body is whole: 499, which nobody is sent, but which is counted.
     The input of a job may be larger, and take as long as something keeps coming; it goes to the disk as it comes.
     """
 
@@ -140,6 +141,8 @@ class _Limited:
         except TimeoutError:
             detail = f"the body was not complete after {self._seconds:g} s"
             raise Problem(408, "Request timeout", detail, headers={"Connection": "close"}) from None
+        if message["type"] == "http.disconnect":
+            raise Problem(499, "Client closed request", "the client went away before its body was whole")
         if message["type"] == "http.request":
             size = len(message.get("body", b""))
             self._left -= size

@@ -69,6 +69,8 @@ async def _validation(_: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, Problem):  # of reading the body, which FastAPI has made "an error parsing the body"
+        return error.__cause__.response()
     title, detail, headers = HTTPStatus(error.status_code).phrase, str(error.detail), dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         # Starlette names the methods of the first route of a path, not of all.

@@ -49,7 +49,7 @@ class WishAnswer(BaseModel):
     "/v1/releases/{stage}",
     status_code=202,
     responses=answers(202, "The wish is on its way to the release agent")
-    | problems(400, 401, 403, 408, 409, 413, 422, 500),
+    | problems(400, 401, 403, 408, 409, 413, 422, 500, 503),
 )
 async def change_stage(request: Request, stage: StageName, change: StageChange, admin: Admin) -> WishAnswer:
     """Wish for another version in a stage.
