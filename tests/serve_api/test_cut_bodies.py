@@ -1,4 +1,4 @@
-"""Bodies that end too early, come too slowly or are too large: the same answer on every route, and no error in the log."""
+"""Bodies that end too early, come too slowly or are too large: the same answer on every route, no error logged."""
 
 import socket
 import uuid

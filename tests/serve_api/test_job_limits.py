@@ -1,5 +1,6 @@
 """What a job may take: its directory, its place in the queue, and nothing from those that come after it."""
 
+import io
 import math
 import time
 import zipfile
@@ -7,9 +8,11 @@ from types import SimpleNamespace
 
 import cv2
 import pytest
+from PIL import Image as Pillow
 from pindet_serve.jobs import runner as jobs
 from pindet_serve.jobs.frames import UnreadableInputError, count_frames, read_frames
 from pindet_serve.jobs.runner import MOST_WAITING, JobRunner, TooManyJobs
+from pindet_serve.serving.wanted import Wanted
 from pindet_serve.settings import Settings
 
 
@@ -88,3 +91,83 @@ def test_frames_are_left_out_only_as_long_as_the_job_is_wanted(tmp_path, scene):
         next(read_frames(path, "video", 10, max_bytes=2**20, max_pixels=2**24, check=check))
     assert len(seen) == 4
     assert len(list(read_frames(path, "video", 10, max_bytes=2**20, max_pixels=math.inf))) == 2
+
+
+def two_entries(path, scene, compression):
+    """An archive of a picture and of a text, which comes first; where the text's bytes and its two headers begin."""
+    picture = io.BytesIO()
+    Pillow.fromarray(scene()).save(picture, "PNG")
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("a.txt", bytes(range(256)) * 40)
+        archive.writestr("b.png", picture.getvalue())
+        at = archive.getinfo("a.txt").header_offset
+    whole = bytearray(path.read_bytes())
+    return whole, at + 30 + len("a.txt"), at, whole.index(b"PK\1\2")
+
+
+def bytes_changed(whole, data, *_):
+    whole[data + 12 : data + 60] = b"\xff" * 48
+
+
+def start_changed(whole, data, *_):
+    whole[data : data + 12] = b"\xff" * 12
+
+
+def unknown_method(whole, _, local, central):
+    whole[local + 8 : local + 10] = whole[central + 10 : central + 12] = b"\x63\0"
+
+
+def encrypted(whole, _, local, central):
+    whole[local + 6] |= 1
+    whole[central + 8] |= 1
+
+
+def header_gone(whole, _, local, __):
+    whole[local : local + 4] = b"gone"
+
+
+def header_cut(whole, _, __, central):
+    whole[central + 42 : central + 46] = (len(whole) - 10).to_bytes(4, "little")
+
+
+def too_long(whole, _, __, central):
+    whole[central + 20 : central + 24] = (2**31).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize(
+    "spoil", [bytes_changed, start_changed, unknown_method, encrypted, header_gone, header_cut, too_long]
+)
+def test_a_damaged_entry_costs_only_itself(tmp_path, scene, compression, spoil):
+    path = tmp_path / "input"
+    whole, *places = two_entries(path, scene, compression)
+    spoil(whole, *places)
+    path.write_bytes(whole)
+    assert count_frames(path, "zip") == 2
+    first, second = read_frames(path, "zip", 0, max_bytes=2**20, max_pixels=2**24)
+    assert first.image is None
+    assert "can not be read from the archive: " in first.error or "no image" in first.error
+    assert second.image.shape == scene().shape
+
+
+def test_an_archive_of_a_later_version_is_refused(tmp_path, scene):
+    path = tmp_path / "input"
+    whole, _, _, central = two_entries(path, scene, zipfile.ZIP_STORED)
+    whole[central + 6 : central + 8] = (99).to_bytes(2, "little")
+    path.write_bytes(whole)
+    with pytest.raises(UnreadableInputError, match=r"can not be read: zip file version 9\.9"):
+        count_frames(path, "zip")
+
+
+def test_a_job_that_fails_keeps_no_input(runner, monkeypatch):
+    monkeypatch.setattr(jobs, "count_frames", lambda *_: None)
+    runner.start()
+    upload = runner.reserve()
+    (upload.folder / "input").write_bytes(b"PK no archive")
+    job = runner.submit(upload, "zip", Wanted())
+    runner.give_back(upload)
+    until = time.monotonic() + 20
+    while runner.get(job.id).status != "failed" or (upload.folder / "input").exists():
+        assert time.monotonic() < until, runner.get(job.id)
+        time.sleep(0.01)
+    assert "can not be read" in runner.get(job.id).error

@@ -178,14 +178,14 @@ def test_an_end_that_could_not_be_written_yields_to_what_another_server_wrote(tm
         runner.stop()
 
 
-def test_the_input_of_a_finished_job_goes_when_a_killed_server_left_it(tmp_path):
+def test_the_input_of_an_ended_job_goes_when_a_killed_server_left_it(tmp_path):
     store = JobStore(tmp_path)
     for number, status in enumerate(("finished", "failed", "running")):
         upload = store.new()
         (upload.folder / INPUT).write_bytes(b"")
         store.add(upload, Job(str(number) * 32, "zip", 1.0, status=status))
     store.tidy()
-    assert [(tmp_path / (str(number) * 32) / INPUT).exists() for number in range(3)] == [False, True, True]
+    assert [(tmp_path / (str(number) * 32) / INPUT).exists() for number in range(3)] == [False, False, True]
 
 
 def test_a_job_that_ends_every_server_is_given_up(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -100,8 +101,8 @@ def _bytes_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_bytes: int) 
     try:
         with archive.open(entry) as file:
             data = file.read(max_bytes + 1)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError, ValueError) as error:
-        raise ImageDecodeError(f"it can not be read from the archive: {error}") from None
+    except Exception as error:  # each way of compressing has errors of its own, and a damaged entry costs only itself
+        raise ImageDecodeError(f"it can not be read from the archive: {str(error) or repr(error)}") from None
     if len(data) > max_bytes:
         raise TooManyPixelsError(f"it is larger than {max_bytes / 2**20:g} MiB, which is allowed")
     return data
@@ -113,7 +114,7 @@ def _archive(path: Path) -> zipfile.ZipFile:
         size = _directory_size(path)
         if size <= MOST_DIRECTORY:
             return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError, OverflowError, ValueError, struct.error) as error:
         raise UnreadableInputError(f"the archive can not be read: {error}") from None
     raise UnreadableInputError(
         f"the archive's directory has {size / 2**20:.0f} MiB; {MOST_DIRECTORY / 2**20:.0f} are allowed"

@@ -196,9 +196,7 @@ class JobRunner:
             self._update(folder, job)
             with (folder / RESULT).open("a", encoding="utf-8") as output:
                 job = self._detect(folder, job, output)
-            self._update(folder, job.changed(status="finished", total=job.done))
-            with contextlib.suppress(OSError):
-                (folder / INPUT).unlink()
+            self._end(folder, job.changed(status="finished", total=job.done))
         except _Left:
             self._lay_down(folder, job)
             raise
@@ -210,9 +208,14 @@ class JobRunner:
                 _log.error("job %s failed", job.id, exc_info=error)
             self._end_badly(folder, (self._present or job).changed(status="failed", error=str(error) or repr(error)))
 
+    def _end(self, folder: Path, job: Job) -> None:
+        self._update(folder, job)
+        with contextlib.suppress(OSError):  # whoever tidies up next tries again
+            (folder / INPUT).unlink()
+
     def _end_badly(self, folder: Path, job: Job) -> None:
         try:
-            self._update(folder, job)
+            self._end(folder, job)
         except OSError:
             self._unwritten[job.id] = self._store.get(job.id), job
             raise

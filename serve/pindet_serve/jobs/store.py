@@ -52,7 +52,7 @@ class JobStore:
         self._ended: dict[str, Job] = {}
 
     def tidy(self) -> None:
-        """Delete what servers that were killed left half written, half deleted, or damaged."""
+        """Delete what killed servers left half written, half deleted, or damaged, and inputs of ended jobs."""
         try:
             folders = self._folders()
         except OSError as error:
@@ -68,7 +68,7 @@ class JobStore:
         error = None
         if _ID.fullmatch(folder.name):
             try:
-                if read_job(folder).status == "finished":
+                if read_job(folder).ended:
                     (folder / INPUT).unlink(missing_ok=True)
                 return
             except (FileNotFoundError, ValueError) as seen:
