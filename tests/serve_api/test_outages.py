@@ -3,6 +3,7 @@
 import io
 import json
 import resource
+import sqlite3
 import time
 import zipfile
 
@@ -85,3 +86,21 @@ def test_a_disk_that_is_full_costs_history_and_jobs_only(start_server, project, 
             time.sleep(0.1)
         assert health.status_code == 200
         assert client.get("/v1/detections").status_code == 503
+
+
+def test_a_database_of_a_later_server_costs_history_only(start_server, project, tmp_path, scene):
+    with sqlite3.connect(tmp_path / "later.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        database.execute("INSERT INTO alembic_version VALUES ('v9999')")
+    database.close()
+    server = start_server(project, DATABASE_URL=f"sqlite:///{tmp_path}/later.db")
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        assert client.post("/v1/detect", content=png(scene())).status_code == 200
+        history = client.get("/v1/detections")
+        assert (history.status_code, history.json()["title"]) == (503, "The database is away")
+        until = time.monotonic() + 30
+        while client.get("/health").json()["checks"]["history"]["ok"]:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    assert any("OtherRevisionError" in line["message"] for line in server.lines())
+    assert not [line for line in server.lines() if line["level"] == "error"]

@@ -8,6 +8,7 @@ from pindet_serve.auth.opening import open_guard
 from pindet_serve.auth.tokens import Tokens
 from pindet_serve.history.database import Database
 from pindet_serve.status.memory_bus import MemoryBus
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from starlette.websockets import WebSocketDisconnect
 
@@ -248,3 +249,36 @@ def test_half_a_sign_in_name_or_password_is_one_that_does_not_fit(client, name, 
 
     assert (answer.status_code, answer.json()["detail"]) == (401, "name and password do not fit")
     assert deeds[-1].actor == name.replace("+2AA-", "\N{REPLACEMENT CHARACTER}")
+
+
+def test_a_database_of_another_revision_is_one_that_is_away(client, guard, database, users, password, proofs):
+    with database.begin(write=True) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'v9999'"))
+    database._migrated = False
+
+    for answer in (sign_in(client, "admin", password), client.get("/v1/users", headers=proofs["admin"])):
+        assert (answer.status_code, answer.json()["title"]) == (503, "The database is away")
+        assert answer.headers["Retry-After"] == "5"
+
+
+def test_the_directory_keeps_up_whatever_goes_wrong(guard, users, monkeypatch, caplog):
+    guard.directory._refresh_seconds = 0.02
+    principal = guard.tokens.read(guard.tokens.issue("viewer", "viewer", users.get("viewer").generation))
+
+    def fail():
+        raise RuntimeError("nobody foresaw this")
+
+    async def main():
+        with monkeypatch.context() as patch:
+            patch.setattr(guard.users, "all", fail)
+            await guard.start()
+            await asyncio.sleep(0.1)
+        users.change("viewer", enabled=False)  # by another replica
+        async with asyncio.timeout(10):
+            while guard.directory.still_valid(principal):
+                await asyncio.sleep(0.01)
+        await guard.stop()
+
+    asyncio.run(main())
+    (said,) = [record for record in caplog.records if "last copy" in record.message]
+    assert "nobody foresaw this" in str(said.exc_info[1])

@@ -8,6 +8,7 @@ from alembic.migration import MigrationContext
 from pindet_serve.history.database import Database, DatabaseUrlError
 from pindet_serve.history.tables import metadata
 from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 
 def test_the_migrations_make_the_tables_as_they_are_described(database):
@@ -74,3 +75,20 @@ def test_other_databases_are_refused_without_telling_the_password(url, reason):
     with pytest.raises(DatabaseUrlError, match=reason) as refused:
         Database(url)
     assert "hush" not in str(refused.value)
+
+
+def test_a_database_of_another_revision_counts_as_away_until_it_is_not(url):
+    before = Database(url)
+    with before.begin(write=True) as connection:
+        (revision,) = connection.execute(text("SELECT version_num FROM alembic_version")).scalars()
+        connection.execute(text("UPDATE alembic_version SET version_num = 'v9999'"))
+    database = Database(url)
+    for _ in range(2):
+        with pytest.raises(SQLAlchemyError, match=r"can not be brought to this version: .*v9999"), database.begin():
+            pass
+    with before.begin(write=True) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :number"), {"number": revision})
+    with database.begin() as connection:
+        assert connection.execute(select(metadata.tables["users"])).all() == []
+    database.close()
+    before.close()

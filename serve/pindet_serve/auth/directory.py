@@ -82,8 +82,10 @@ class Directory:
                 prepared = True
                 await self.refresh()
                 failing = False
-            except SQLAlchemyError as error:
+            except Exception as error:  # whatever it is: without this task nobody's rights would end any more
                 if not failing:
-                    _log.warning("the users can not be read, the last copy serves: %s", type(error).__name__)
+                    unforeseen = None if isinstance(error, SQLAlchemyError) else error
+                    kind = type(error).__name__
+                    _log.warning("the users can not be read, the last copy serves: %s", kind, exc_info=unforeseen)
                 failing = True
             await asyncio.sleep(self._refresh_seconds)

@@ -10,9 +10,10 @@ from typing import Any
 
 import alembic.command
 from alembic.config import Config
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 5000
@@ -21,6 +22,10 @@ _MIGRATING = threading.Lock()  # Alembic keeps its state in globals
 
 class DatabaseUrlError(ValueError):
     """A database URL that can not be used; the message says why, without the password."""
+
+
+class OtherRevisionError(SQLAlchemyError):
+    """The tables are of a revision that this version does not know, as after a step back to an older server."""
 
 
 class Database:
@@ -48,7 +53,7 @@ class Database:
             write: it will write; SQLite then waits for other writers now, where it can, not in the middle.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: the database is away, full, or broken.
+            sqlalchemy.exc.SQLAlchemyError: the database is away, full, broken, or of a revision that is not known here.
         """
         if not self._migrated:
             with _MIGRATING:
@@ -70,7 +75,10 @@ class Database:
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         with self._engine.execution_options(immediate=True).begin() as connection:
             config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "head")
+            try:
+                alembic.command.upgrade(config, "head")
+            except CommandError as error:
+                raise OtherRevisionError(f"the database can not be brought to this version: {error}") from error
 
 
 def _checked(url: str) -> URL:
