@@ -24,8 +24,9 @@ import uvicorn
 from fastapi import FastAPI
 from pindet_serve.api.sockets import WatchedWebSocket
 from pindet_serve.serving.memory import collect_rarely
+from pindet_serve.status.admission import Admission
 from pindet_serve.status.bus import Bus
-from pindet_serve.status.feed import Admission, StatusFeed
+from pindet_serve.status.feed import StatusFeed
 from pindet_serve.status.opening import open_bus
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket

@@ -97,3 +97,34 @@ def test_a_socket_needs_a_ticket(guarded, path):
     with connect(f"{address}?ticket={ticket}") as socket:
         socket.send(b"no image")
         assert socket.recv(10)
+
+
+@pytest.mark.parametrize("change", [None, {"enabled": False}, {"role": "operator"}])
+def test_open_sockets_end_with_the_rights_of_their_user(guarded, change):
+    server, tokens = guarded
+    admin = {"authorization": f"Bearer {tokens['admin']}"}
+    new = {"name": "guest", "password": PASSWORD}
+    httpx.post(f"{server.url}/v1/users", json=new, headers=admin, timeout=30).raise_for_status()
+    form = {"username": "guest", "password": PASSWORD}
+    token = httpx.post(f"{server.url}/v1/auth/token", data=form, timeout=30).json()["access_token"]
+    address, headers = server.url.replace("http", "ws"), {"authorization": f"Bearer {token}"}
+    try:
+        with (
+            connect(f"{address}/ws/status", additional_headers=headers) as feed,
+            connect(f"{address}/v1/stream", additional_headers=headers) as stream,
+        ):
+            feed.recv(10)
+            stream.send(b"no image")
+            assert "error" in stream.recv(10)
+            path = f"{server.url}/v1/users/guest"
+            done = httpx.patch(path, json=change, headers=admin) if change else httpx.delete(path, headers=admin)
+            done.raise_for_status()
+            began = time.monotonic()
+            for socket in (feed, stream):
+                with pytest.raises(ConnectionClosed) as closed:
+                    while True:
+                        socket.recv(30)
+                assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "the user was changed or removed")
+            assert time.monotonic() - began < 20
+    finally:
+        httpx.delete(f"{server.url}/v1/users/guest", headers=admin)

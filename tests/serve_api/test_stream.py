@@ -74,3 +74,11 @@ def test_what_is_no_frame_closes_it(server, message, code):
         socket.send(message)
         socket.recv(10)
     assert closed.value.rcvd.code == code
+
+
+@pytest.mark.parametrize("letter", ["ü", "零", "\N{NUT AND BOLT}"])
+def test_a_reason_in_any_letters_arrives(server, letter):
+    with opened(server, f"?classes={letter * 60}") as socket, pytest.raises(ConnectionClosed) as closed:
+        socket.recv(10)
+    assert closed.value.rcvd.code == 1008
+    assert closed.value.rcvd.reason.startswith(f"unknown classes ['{letter}")

@@ -251,7 +251,7 @@ def test_half_a_sign_in_name_or_password_is_one_that_does_not_fit(client, name, 
     assert deeds[-1].actor == name.replace("+2AA-", "\N{REPLACEMENT CHARACTER}")
 
 
-def test_a_database_of_another_revision_is_one_that_is_away(client, guard, database, users, password, proofs):
+def test_a_database_of_another_revision_is_one_that_is_away(client, database, password, proofs):
     with database.begin(write=True) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = 'v9999'"))
     database._migrated = False

@@ -1,9 +1,12 @@
+import asyncio
 import time
 from itertools import islice
 
 import pytest
+from pindet_serve.auth.users import Users
 from pindet_serve.client import Client, ClientError
 from pindet_serve.client.status import follow
+from pindet_serve.status import admission
 from pindet_serve.status.backoff import Backoff
 
 PASSWORD = "long enough"
@@ -81,3 +84,33 @@ def test_a_server_that_stays_away_is_given_up(server, client):
     with pytest.raises(ClientError, match=r"was not reached for 0.3 s"):
         next(events)
     assert time.monotonic() - began < 10
+
+
+def test_a_user_whose_rights_were_taken_away_is_told_and_not_asked_for_ever(client, server, monkeypatch):
+    monkeypatch.setattr(admission, "LOOK_SECONDS", 0.05)
+    users = Users(server.database)
+    users.create("root", "hash", "admin")
+    with_token = Client(server.url, token=server.guard.tokens.issue("anna", "operator", users.get("anna").generation))
+    asyncio.run(server.guard.directory.refresh())
+    feeds = [follow(one._http, None, **QUICK) for one in (client, with_token)]
+    for events in feeds:
+        next(events)
+    server.guard.directory.note(users.change("anna", enabled=False))
+
+    for events, reason in zip(feeds, ["401: name and password do not fit", "4401: the user was changed"], strict=True):
+        with pytest.raises(ClientError, match=reason):
+            next(events)
+
+
+def test_a_user_of_another_role_goes_on_with_it(client, server, monkeypatch):
+    monkeypatch.setattr(admission, "LOOK_SECONDS", 0.05)
+    users = Users(server.database)
+    users.create("root", "hash", "admin")
+    asyncio.run(server.guard.directory.refresh())
+    events = follow(client._http, None, **QUICK)
+    next(events)
+    server.guard.directory.note(users.change("anna", role="viewer"))
+
+    assert next(events)["type"] == "snapshot"
+    assert server.sign_ins == 2
+    events.close()

@@ -5,7 +5,9 @@ from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
-from pindet_serve.status.feed import Admission, StatusFeed
+from pindet_serve.status import admission
+from pindet_serve.status.admission import Admission
+from pindet_serve.status.feed import StatusFeed
 from pindet_serve.status.memory_bus import MemoryBus
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -14,11 +16,11 @@ from websockets.sync.client import connect
 class Auth:
     """Admits everyone the same way."""
 
-    def __init__(self, admission=Admission()):  # noqa: B008 - frozen
-        self.admission = admission
+    def __init__(self, admitted=Admission()):  # noqa: B008 - frozen
+        self.admitted = admitted
 
     async def admit(self, _):
-        return self.admission
+        return self.admitted
 
 
 def receive(client, count=1):
@@ -167,3 +169,55 @@ def test_more_clients_than_allowed_are_asked_to_come_back(serve_feed):
             receive(second)
 
     assert closed.value.rcvd.code == 1013
+
+
+def test_the_feed_ends_when_the_right_to_it_is_taken_away(serve_feed, monkeypatch):
+    monkeypatch.setattr(admission, "LOOK_SECONDS", 0.02)
+    asked, valid = [], [True]
+    server = serve_feed(StatusFeed(), Auth(Admission(still_valid=lambda: asked.append(0) or valid[0])))
+    with connect(server.url) as client:
+        receive(client)
+        wait(lambda: len(asked) > 3)
+        server.bus.publish_soon("model.loaded", {})
+        receive(client)
+        valid[0] = False
+        with pytest.raises(ConnectionClosed) as closed:
+            receive(client, 2)
+    before = len(asked)
+    time.sleep(0.1)
+
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "the user was changed or removed")
+    assert server.bus.hub.readers == 0
+    assert len(asked) == before, "nobody looks after a socket that is closed"
+
+
+def test_nobody_looks_after_a_client_that_left(serve_feed, monkeypatch):
+    monkeypatch.setattr(admission, "LOOK_SECONDS", 0.02)
+    asked = []
+    server = serve_feed(StatusFeed(), Auth(Admission(still_valid=lambda: asked.append(0) or True)))
+    with connect(server.url) as client:
+        receive(client)
+        wait(lambda: asked)
+    wait(lambda: server.bus.hub.readers == 0)
+    before = len(asked)
+    time.sleep(0.1)
+    assert len(asked) == before
+
+
+@pytest.mark.parametrize(
+    "text", ["short", "x" * 123, "x" * 124, "é" * 62, "x" + "é" * 61, "零件" * 40, "🔩" * 31, "a\ud800"]
+)
+def test_a_reason_is_cut_between_characters_to_what_a_close_can_bear(text):
+    reason = admission.close_reason(text)
+    assert len(reason.encode()) <= 123
+    assert reason == text.replace("\ud800", "?")[: len(reason)]
+    assert len(reason.encode()) >= min(120, len(text.encode("utf-8", "replace")))
+
+
+def test_a_long_reason_in_other_letters_arrives(serve_feed):
+    server = serve_feed(StatusFeed(), Auth(Admission(4403, "的角色不够" * 20)))
+    with connect(server.url) as client, pytest.raises(ConnectionClosed) as closed:
+        receive(client)
+
+    assert closed.value.rcvd.code == 4403
+    assert closed.value.rcvd.reason == ("的角色不够" * 20)[:41]

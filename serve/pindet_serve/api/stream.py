@@ -19,7 +19,7 @@ from pindet_serve.api.uploads import Upload
 from pindet_serve.serving.batcher import QueueFull
 from pindet_serve.serving.wanted import Wanted
 from pindet_serve.settings import Settings
-from pindet_serve.status.feed import EXPIRED
+from pindet_serve.status.admission import EXPIRED, EndedError, close_reason, while_admitted
 
 router = APIRouter()
 POLICY_VIOLATION, TOO_BIG = 1008, 1009
@@ -72,8 +72,8 @@ async def stream(websocket: WebSocket) -> None:
     model, image_width, image_height, detections}`` or ``{frame, dropped, error}``; ``frame`` counts the frames received
     from 0, ``dropped`` those that were left out because newer ones came meanwhile; one that finds no room in memory is
     answered with the error 503. Closed with 1008 for wrong
-    parameters or a text message, 1009 for a frame that is too large, 4401 without a valid sign-in, 4403 without the
-    right.
+    parameters or a text message, 1009 for a frame that is too large, 4401 without a valid sign-in or when it ends, 4403
+    without the right.
     """
     detecting: Detecting = websocket.app.state.detecting
     settings: Settings = websocket.app.state.settings
@@ -89,16 +89,15 @@ async def stream(websocket: WebSocket) -> None:
         wanted = _wanted(websocket)
         wanted.check(detecting.service.model.manifest)
     except ValueError as error:
-        await websocket.close(POLICY_VIOLATION, str(error)[:120])
+        await websocket.close(POLICY_VIOLATION, close_reason(str(error)))
         return
     latest = _Latest(websocket.app.state.room)
     answering = asyncio.create_task(_answer_all(websocket, latest, detecting, settings, wanted))
-    remaining = None if admission.expires is None else admission.expires - time.time()
     try:
-        async with asyncio.timeout(remaining):
+        async with while_admitted(admission):
             await _receive_all(websocket, latest, settings, answering)
-    except TimeoutError:
-        await websocket.close(EXPIRED, "the sign-in expired")
+    except EndedError as ended:
+        await websocket.close(EXPIRED, str(ended))
     finally:
         answering.cancel()
         with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from fastapi import Request
 from starlette.requests import HTTPConnection
@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket
 from pindet_serve.api.problems import Problem
 from pindet_serve.auth.origins import host_allowed, origin_allowed
 from pindet_serve.auth.principal import NOBODY_NEEDED, Principal, Role
-from pindet_serve.status.feed import EXPIRED, FORBIDDEN, Admission
+from pindet_serve.status.admission import EXPIRED, FORBIDDEN, Admission
 
 POLICY_VIOLATION = 1008
 
@@ -40,6 +40,11 @@ class Guard(ABC):
     @abstractmethod
     async def stop(self) -> None:
         """Stop that."""
+
+    def watch(self, principal: Principal) -> Callable[[], bool] | None:
+        """What tells whether someone still has the rights of a proof; ``None`` where nothing takes them away."""
+        del principal
+        return None
 
     async def principal(self, request: Request, role: Role) -> Principal:
         """Who is asking, if they may.
@@ -71,7 +76,7 @@ class Guard(ABC):
             return Admission(EXPIRED, "sign in, and get a ticket from POST /v1/auth/ticket")
         if not principal.may(role):
             return Admission(FORBIDDEN, f"the role is {principal.role}; {role} is needed")
-        return Admission(expires=principal.expires)
+        return Admission(expires=principal.expires, still_valid=self.watch(principal))
 
 
 class OpenGuard(Guard):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 
 from starlette.requests import HTTPConnection
 
@@ -64,6 +65,10 @@ class SignIn(Guard):
     async def stop(self) -> None:
         """Stop that."""
         await self.directory.stop()
+
+    def watch(self, principal: Principal) -> Callable[[], bool]:
+        """What tells whether the user was neither changed nor removed since."""
+        return partial(self.directory.still_valid, principal)
 
     async def identify(self, connection: HTTPConnection) -> Principal | None:
         """Who is asking: by ``Authorization: Bearer``, or on a socket by ``?ticket=`` too."""

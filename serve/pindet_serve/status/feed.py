@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from pindet_serve.status.admission import EXPIRED, Admission, Admits, EndedError, close_reason, while_admitted
 from pindet_serve.status.bus import Bus
 from pindet_serve.status.cursor import Cursor, SlowReaderError
 
-EXPIRED = 4401
-FORBIDDEN = 4403
 TRY_AGAIN_LATER = 1013
 FRAME = "pindet.frame"
 """A key of ``websocket.send``: the text as a frame, which :class:`~pindet_serve.api.sockets.WatchedWebSocket` sends."""
@@ -25,35 +21,12 @@ _BURST = 32
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Admission:
-    """Whether a client may read the feed.
-
-    Attributes:
-        close_code: ``None`` when it may; else the code that its socket is closed with, 1008 before it is accepted.
-        reason: what the client is told.
-        expires: when its right ends, seconds since 1970; ``None`` for never.
-    """
-
-    close_code: int | None = None
-    reason: str = ""
-    expires: float | None = None
-
-
-class Admits(Protocol):
-    """Decides who may read the feed."""
-
-    async def admit(self, websocket: WebSocket) -> Admission:
-        """Look at the origin, and the ticket or token, of a socket that is not accepted yet."""
-        ...
-
-
 class StatusFeed:
     """An ASGI application: ``WS /ws/status?last_id=…&ticket=…``.
 
     A client gets a snapshot, what it missed since ``last_id``, then events as they come, each one JSON text
     ``{id, type, ts, source, data}``; what it sends is discarded. Closed with 1013: too slow, or too many clients;
-    4401: no valid sign-in, or it expired; 4403: the role is not enough. A wrong origin is refused with HTTP 403.
+    4401: no valid sign-in, or it ended; 4403: the role is not enough. A wrong origin is refused with HTTP 403.
 
     It reads ``app.state.bus`` (:class:`Bus`) and ``app.state.auth`` (:class:`Admits`).
 
@@ -85,23 +58,21 @@ class StatusFeed:
             if code is None:
                 code, reason = await self._feed(bus, websocket, send, admission)
             async with asyncio.timeout(self._grace_seconds):
-                await websocket.close(code, reason)
+                await websocket.close(code, close_reason(reason))
         except (WebSocketDisconnect, TimeoutError, OSError) as error:
             _log.debug("a status client left: %r", error)
 
     async def _feed(self, bus: Bus, websocket: WebSocket, send: Send, admission: Admission) -> tuple[int, str]:
-        remaining = None if admission.expires is None else admission.expires - time.time()
-        expiry = asyncio.timeout(remaining)
         try:
-            async with expiry, _listening(websocket):
+            async with while_admitted(admission), _listening(websocket):
                 with Cursor(bus.hub, websocket.query_params.get("last_id")) as cursor:
                     await self._send_all(cursor, send)
         except SlowReaderError as error:
             return TRY_AGAIN_LATER, f"too slow: {error}"
+        except EndedError as ended:
+            return EXPIRED, str(ended)
         except TimeoutError:
-            if not expiry.expired():
-                return TRY_AGAIN_LATER, "too slow: nothing was read for a while"
-            return EXPIRED, "the sign-in expired"
+            return TRY_AGAIN_LATER, "too slow: nothing was read for a while"
         raise AssertionError("a feed never ends by itself")
 
     async def _send_all(self, cursor: Cursor, send: Send) -> None:
