@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, Response
 
 from pindet_serve.api.limits import Limits, checked
 from pindet_serve.api.problems import Problem
-from pindet_serve.api.schemas import JobAnswer, answers, problems
+from pindet_serve.api.schemas import DOWNLOAD, JobAnswer, JobLine, answers, problems, schema_of
 from pindet_serve.auth.require import require
 from pindet_serve.jobs.frames import UnreadableInputError, kind_of
 from pindet_serve.jobs.job import INPUT, Job
@@ -25,6 +25,9 @@ _TYPES = (
     "application/octet-stream",
 )  # fmt: skip
 _BODY = {"required": True, "content": {name: {"schema": {"type": "string", "format": "binary"}} for name in _TYPES}}
+_LINES = "application/x-ndjson"
+_RESULT = answers(200, "One JSON object a line, each as the schema says", _LINES, headers=DOWNLOAD)
+_RESULT[200]["content"][_LINES]["schema"] = schema_of(JobLine)
 
 
 @router.post(
@@ -81,7 +84,7 @@ def one(request: Request, job_id: JobId) -> JobAnswer:
 @router.get(
     PATH + "/{job_id}/result",
     response_class=FileResponse,
-    responses=answers(200, "One JSON object a line", "application/x-ndjson") | problems(401, 403, 404, 409, 422, 500),
+    responses=_RESULT | problems(401, 403, 404, 409, 422, 500),
 )
 def result(request: Request, job_id: JobId) -> FileResponse:
     """The result of a finished job: one JSON object a line, for each frame, in order."""
@@ -89,7 +92,7 @@ def result(request: Request, job_id: JobId) -> FileResponse:
     if job.status != "finished":
         raise Problem(409, "Not finished", f"the job is {job.status}, {job.done} frames are done; {job.error}")
     path = request.app.state.jobs.result(job)
-    return FileResponse(path, media_type="application/x-ndjson", filename=f"{job.id}.jsonl")
+    return FileResponse(path, media_type=_LINES, filename=f"{job.id}.jsonl")
 
 
 @router.delete(

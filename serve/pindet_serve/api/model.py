@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from pindet_serve.api.problems import Problem
-from pindet_serve.api.schemas import ModelAnswer, ModelName, ReloadAnswer, answers, problems
+from pindet_serve.api.schemas import RETRY_AFTER, ModelAnswer, ModelName, ReloadAnswer, answers, problems
 from pindet_serve.auth.principal import Principal
 from pindet_serve.auth.require import require
 from pindet_serve.history.audit import AuditEntry
@@ -20,6 +20,7 @@ from pindet_serve.serving.service import Busy, Service
 _T = TypeVar("_T")
 Operator = Annotated[Principal, Depends(require("operator"))]
 router = APIRouter(tags=["model"])
+_REFUSALS = problems(401, 403, 422, 500) | problems(409, headers=RETRY_AFTER)
 
 
 @router.get(
@@ -34,7 +35,7 @@ async def model(request: Request) -> ModelAnswer:
 
 @router.post(
     "/v1/model/reload",
-    responses=answers(200, "The model that answers now") | problems(401, 403, 409, 422, 500),
+    responses=answers(200, "The model that answers now") | _REFUSALS,
 )
 async def reload(
     request: Request,
@@ -49,7 +50,7 @@ async def reload(
 
 @router.post(
     "/v1/model/rollback",
-    responses=answers(200, "The model that answers now") | problems(401, 403, 409, 422, 500),
+    responses=answers(200, "The model that answers now") | _REFUSALS,
 )
 async def rollback(request: Request, operator: Operator) -> ReloadAnswer:
     """Serve the release before this one; a restart keeps to it until another is released."""

@@ -109,6 +109,22 @@ class JobAnswer(BaseModel):
     error: str = Field(description="why it failed")
 
 
+class JobLine(BaseModel):
+    """One line of a job's result: what was found in a frame or image, or why nothing could be (``error``)."""
+
+    index: int = Field(description="number of the line, from 0")
+    name: str | None = Field(None, description="of the file in the archive; absent for a video")
+    frame: int | None = Field(None, description="number of the frame in the video, from 0; absent for an archive")
+    seconds: float | None = Field(
+        None, description="when it is shown, from the video's begin; null where the video does not say, as name absent"
+    )
+    model_md5: str = Field(description="DVC's md5 of the bundle that answered")
+    image_width: int | None = Field(None, description="pixels of the displayed image; absent with an error")
+    image_height: int | None = Field(None, description="pixels of the displayed image; absent with an error")
+    detections: list[Detection] | None = Field(None, description="best score first; absent with an error")
+    error: str | None = Field(None, description="why it could not be read; absent when it could")
+
+
 class ReloadAnswer(BaseModel):
     """What a reload came to."""
 
@@ -142,11 +158,22 @@ def _described(headers: dict[str, str], kind: str = "string") -> dict[str, Any]:
     return {name: {"description": text, "schema": {"type": kind}} for name, text in headers.items()}
 
 
+_NONE: dict[str, Any] = {}
 HEADERS: dict[str, Any] = _described(_HEADERS)
+RETRY_AFTER = _described({"Retry-After": "seconds to wait; absent where waiting does not help"}, "integer")
+UNSTORED = _described({"Cache-Control": "no-store: nobody on the way keeps a secret"})
+DOWNLOAD = _described(
+    {
+        "Content-Disposition": "the name to keep it under: the job's id and .jsonl",
+        "ETag": "another one when the file is another",
+        "Last-Modified": "when it was written",
+        "Accept-Ranges": "bytes: a part can be asked for with Range",
+    }
+)
 _OF_STATUS = {
     401: _described({"WWW-Authenticate": "how to prove who is asking: Bearer"}),
-    429: _described({"Retry-After": "seconds to wait"}, "integer"),
-    503: _described({"Retry-After": "seconds to wait"}, "integer"),
+    429: RETRY_AFTER,
+    503: RETRY_AFTER,
 }
 _PROBLEMS = {
     400: "The body can not be read, or holds nothing that can be decoded",
@@ -167,20 +194,29 @@ _PROBLEMS = {
 }
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI responses of these errors."""
+def problems(*statuses: int, headers: dict[str, Any] = _NONE) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses of these errors, with headers beside those that every such error has."""
     schema = {"$ref": "#/components/schemas/ProblemBody"}
     return {
         status: {
             "description": _PROBLEMS[status],
             "content": {"application/problem+json": {"schema": schema}},
-            "headers": HEADERS | _OF_STATUS.get(status, {}),
+            "headers": HEADERS | _OF_STATUS.get(status, {}) | headers,
         }
         for status in statuses
     }
 
 
-def answers(status: int, text: str, *media_types: str) -> dict[int | str, dict[str, Any]]:
+def answers(
+    status: int, text: str, *media_types: str, headers: dict[str, Any] = _NONE
+) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI response of success, in words, with its headers and, where it is no JSON, its media types."""
     content: dict[str, Any] = {name: {} for name in media_types}
-    return {status: {"description": text, "headers": HEADERS} | ({"content": content} if content else {})}
+    return {status: {"description": text, "headers": HEADERS | headers} | ({"content": content} if content else {})}
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The OpenAPI schema of what is no JSON as a whole; the models in it have to be those of some other answer too."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return schema

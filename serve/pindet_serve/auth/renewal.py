@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from pindet_serve.api.problems import Problem
-from pindet_serve.api.schemas import answers, problems
+from pindet_serve.api.schemas import UNSTORED, answers, problems
 from pindet_serve.auth.principal import Principal
 from pindet_serve.auth.require import require
 from pindet_serve.auth.routes import SignedIn
@@ -19,7 +19,9 @@ LONGEST_SESSION_SECONDS = 12 * 3600.0
 router = APIRouter(tags=["sign-in"])
 
 
-@router.post("/v1/auth/renew", responses=answers(200, "The new token") | problems(401, 403, 409, 500))
+@router.post(
+    "/v1/auth/renew", responses=answers(200, "The new token", headers=UNSTORED) | problems(401, 403, 409, 500)
+)
 async def renew(
     response: Response, principal: Annotated[Principal, Depends(require("viewer"))], guard: SignedIn
 ) -> TokenAnswer:

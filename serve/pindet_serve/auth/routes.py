@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, Form, Path, Request, Response
 
 from pindet_serve.api.problems import Problem
-from pindet_serve.api.schemas import answers, problems
+from pindet_serve.api.schemas import UNSTORED, answers, problems
 from pindet_serve.auth.guard import Guard
 from pindet_serve.auth.passwords import PasswordError
 from pindet_serve.auth.principal import Principal
@@ -40,7 +40,8 @@ SignedIn = Annotated[SignIn, Depends(_sign_in)]
 
 
 @router.post(
-    "/v1/auth/token", responses=answers(200, "The token") | problems(400, 401, 408, 409, 413, 422, 429, 500, 503)
+    "/v1/auth/token",
+    responses=answers(200, "The token", headers=UNSTORED) | problems(400, 401, 408, 409, 413, 422, 429, 500, 503),
 )
 async def token(
     request: Request, response: Response, form: Annotated[SignInForm, Form()], guard: SignedIn
@@ -53,7 +54,9 @@ async def token(
     )
 
 
-@router.post("/v1/auth/ticket", responses=answers(200, "The ticket") | problems(401, 403, 409, 500))
+@router.post(
+    "/v1/auth/ticket", responses=answers(200, "The ticket", headers=UNSTORED) | problems(401, 403, 409, 500)
+)
 async def ticket(response: Response, principal: Viewer, guard: SignedIn) -> TicketAnswer:
     """Get a ticket that opens one socket within 30 s, for browsers, which can not send a token with it."""
     response.headers["Cache-Control"] = "no-store"
