@@ -93,6 +93,21 @@ def silent_client(server):
     return client
 
 
+def test_hundreds_that_leave_without_a_word_leave_no_task_behind(serve_feed):
+    server = serve_feed(StatusFeed(), Auth(Admission(still_valid=lambda: True)), MemoryBus("a", ping_seconds=1000))
+    before = server.count_tasks()
+    for _ in range(3):
+        with ExitStack() as stack:
+            clients = [stack.enter_context(silent_client(server)) for _ in range(300)]
+            wait(lambda: server.bus.hub.readers == 300)
+            for number in range(10):
+                server.bus.publish_soon("job.note", {"number": number, "text": "x" * 1000})
+            for client in clients[:150]:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        wait(lambda: server.bus.hub.readers == 0 and server.count_tasks() == before)
+    assert not server.server.server_state.connections
+
+
 def test_a_client_that_does_not_read_is_closed_and_keeps_nobody_waiting(serve_feed):
     server = serve_feed(StatusFeed(stall_seconds=0.2, grace_seconds=0.1), Auth())
     with silent_client(server), connect(server.url) as quick:
