@@ -112,4 +112,3 @@ def why_closed(app: FastAPI, stage: str) -> str:
     if stage not in said.stages:
         return f"the release agent knows no stage {stage!r}; it knows {', '.join(sorted(said.stages)) or 'none'}"
     return ""
-

@@ -19,9 +19,7 @@ LONGEST_SESSION_SECONDS = 12 * 3600.0
 router = APIRouter(tags=["sign-in"])
 
 
-@router.post(
-    "/v1/auth/renew", responses=answers(200, "The new token", headers=UNSTORED) | problems(401, 403, 409, 500)
-)
+@router.post("/v1/auth/renew", responses=answers(200, "The new token", headers=UNSTORED) | problems(401, 403, 409, 500))
 async def renew(
     response: Response, principal: Annotated[Principal, Depends(require("viewer"))], guard: SignedIn
 ) -> TokenAnswer:

@@ -54,9 +54,7 @@ async def token(
     )
 
 
-@router.post(
-    "/v1/auth/ticket", responses=answers(200, "The ticket", headers=UNSTORED) | problems(401, 403, 409, 500)
-)
+@router.post("/v1/auth/ticket", responses=answers(200, "The ticket", headers=UNSTORED) | problems(401, 403, 409, 500))
 async def ticket(response: Response, principal: Viewer, guard: SignedIn) -> TicketAnswer:
     """Get a ticket that opens one socket within 30 s, for browsers, which can not send a token with it."""
     response.headers["Cache-Control"] = "no-store"
