@@ -129,6 +129,7 @@ class _Limited:
         self._whole = False
         declared = headers.get(b"content-length", "")
         self._declared = int(declared) if declared.isdigit() else 0
+        self._has_body = bool(declared) or b"transfer-encoding" in headers
 
     async def __call__(self) -> Message:
         if self._whole:
@@ -141,7 +142,7 @@ class _Limited:
         except TimeoutError:
             detail = f"the body was not complete after {self._seconds:g} s"
             raise Problem(408, "Request timeout", detail, headers={"Connection": "close"}) from None
-        if message["type"] == "http.disconnect":
+        if message["type"] == "http.disconnect" and self._has_body:
             raise Problem(499, "Client closed request", "the client went away before its body was whole")
         if message["type"] == "http.request":
             size = len(message.get("body", b""))
