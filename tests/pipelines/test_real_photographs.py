@@ -34,7 +34,7 @@ def few(tmp_path):
 @pytest.mark.slow
 def test_the_experiment_runs_all_stages_and_names_the_boxes_of_zero_area(project, few):
     said = project.dvc(
-        "exp", "run", "-S", "+experiment=bccd", "-S", f"data.root={few}", "-S", "training.epochs=1",
+        "exp", "run", "-S", "+experiment=bccd", "-S", f"data.root={few}", "-S", "training.epochs=2",
         "-S", "model.image_height=96", "-S", "model.image_width=128",
     )  # fmt: skip
     assert all(f"Running stage '{stage}'" in said for stage in ("prepare", "train", "evaluate", "export"))
