@@ -68,6 +68,30 @@ def test_credentials_leave_the_address(tmp_path: Path, monkeypatch: pytest.Monke
     assert find_store(tmp_path).shown == "postgresql://database/runs"
 
 
+def test_a_store_whose_making_was_interrupted_is_made_anew(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = find_store(project)
+    file = store.sqlite_file
+    assert file is not None
+    file.unlink()
+
+    def full(_: int) -> None:
+        assert file.stat().st_size == 0, "a half of it has taken its place"
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("pindet.tracking.store.os.fsync", full)
+        with pytest.raises(TrackingError, match="no space left on device"):
+            connect(store, "pindet")
+    file.with_name("mlflow.db.part").write_bytes(b"half")
+    connection = connect(store, "pindet")
+    assert connection.client.get_experiment(connection.experiment_id).artifact_location.startswith(
+        (project / "mlruns").as_uri()
+    )
+    assert not file.with_name("mlflow.db.part").exists()
+    with closing(sqlite3.connect(file)) as made:
+        assert made.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
 def test_an_old_store_is_migrated_and_its_copy_kept(project: Path) -> None:
     from alembic import command
     from mlflow.store.db import utils
