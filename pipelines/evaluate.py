@@ -23,7 +23,7 @@ REPORT = Path("reports/evaluate")
 
 
 def main(params: Params) -> None:
-    remove_finished(WEIGHTS)
+    remove_finished(dvc_md5(WEIGHTS))  # which DVC has recorded, or this stage would not run
     settings = params.build("evaluation")
     trained = load_trained(WEIGHTS, ARCHITECTURE)
     selection = Postprocess(

@@ -42,6 +42,7 @@ def test_who_has_lost_a_parent_is_told_apart():
         (["repro", "-sf", "train"], True),
         (["exp", "run", "-S", "training.lr=0.1", "--name", "f"], False),
         (["exp", "run", "-f"], True),
+        (["exp", "run", "-nfast"], False),
     ],
 )
 def test_a_run_by_force_is_told(options, forced):

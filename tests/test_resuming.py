@@ -6,17 +6,26 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pindet.resuming import remove_finished, resume_folder, sole_training, training_finished
+from pindet.digests import dvc_md5
+from pindet.resuming import (
+    TrainedElsewhereError,
+    forget_finished,
+    remove_finished,
+    resume_folder,
+    sole_training,
+    training_finished,
+)
 
 HOLDER = """
 import sys, time
 from pathlib import Path
 from pindet.resuming import sole_training
 
-with sole_training(Path(sys.argv[1]), anew=False):
+with sole_training(Path(sys.argv[1])):
     print("has it", flush=True)
     sys.stdin.readline()
 """
@@ -34,7 +43,7 @@ def state_of(key: str, weights: Path | None = None) -> Path:
     folder.mkdir(parents=True)
     (folder / "epoch-0001.ckpt").write_bytes(b"state")
     if weights:
-        training_finished(folder, weights)
+        training_finished(folder, weights, "torch 2, fp32")
     return folder
 
 
@@ -46,10 +55,10 @@ def made(name: str) -> Path:
 
 def test_what_led_to_these_weights_is_removed_and_nothing_else(project: Path) -> None:
     weights, others = made("weights"), made("others")
-    with sole_training(resume_folder("this"), anew=False):
+    with sole_training(resume_folder("this")):
         this = state_of("this", weights)
     other, unfinished = state_of("other", others), state_of("unfinished")
-    remove_finished(weights)
+    remove_finished(dvc_md5(weights))
     assert not this.exists() and other.exists() and unfinished.exists()
     assert sorted(path.name for path in (project / ".pindet/resume").iterdir()) == ["other", "unfinished"]
 
@@ -57,18 +66,43 @@ def test_what_led_to_these_weights_is_removed_and_nothing_else(project: Path) ->
 def test_a_state_that_another_goes_on_with_stays() -> None:
     weights = made("weights")
     folder = state_of("this", weights)
-    with sole_training(folder, anew=False):
-        remove_finished(weights)
+    with sole_training(folder):
+        remove_finished(dvc_md5(weights))
     assert folder.exists()
-    remove_finished(weights)
+    remove_finished(dvc_md5(weights))
     assert not folder.exists()
 
 
-def test_a_training_by_force_begins_anew_when_the_one_before_has_ended() -> None:
+def test_one_s_own_state_and_what_is_gone_meanwhile_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = made("weights")
+    mine, gone, other = (state_of(key, weights) for key in ("mine", "gone", "other"))
+    read = Path.read_text
+
+    def vanishes(path: Path, *arguments: Any, **options: Any) -> str:
+        if path.parent == gone:
+            raise FileNotFoundError(path)
+        return read(path, *arguments, **options)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Path, "read_text", vanishes)
+        remove_finished(dvc_md5(weights), besides=mine)
+    assert mine.exists() and gone.exists() and not other.exists()
+
+
+@pytest.mark.parametrize(("made_with", "stays"), [("torch 2, fp32", True), ("torch 2, bf16", False), (None, False)])
+def test_what_ended_is_used_again_by_what_computes_alike(made_with: str | None, stays: bool) -> None:
     ended, unfinished = state_of("ended", made("weights")), state_of("unfinished")
     for folder in (ended, unfinished):
-        with sole_training(folder, anew=True):
-            assert folder.exists() == (folder is unfinished)
+        forget_finished(folder, made_with)
+    assert ended.exists() == stays
+    assert unfinished.exists()
+
+
+def test_who_can_not_wait_is_refused() -> None:
+    folder = resume_folder("this")
+    refused = pytest.raises(TrainedElsewhereError, match="wait until it has ended")
+    with sole_training(folder), refused, sole_training(folder, waits=False):
+        pass
 
 
 def test_the_second_of_two_equal_trainings_waits(caplog: pytest.LogCaptureFixture) -> None:
@@ -87,7 +121,7 @@ def test_the_second_of_two_equal_trainings_waits(caplog: pytest.LogCaptureFixtur
 
         logging.getLogger("pindet.resuming").addHandler(handler := LetGo())
         try:
-            with sole_training(folder, anew=False):
+            with sole_training(folder):
                 assert first.poll() == 0, "both trained at once"
         finally:
             logging.getLogger("pindet.resuming").removeHandler(handler)

@@ -58,7 +58,7 @@ def is_forced() -> bool:
         options = line_to_dvc()[-1].cmdline()
     except psutil.Error:
         return False
-    return any(option == "--force" or re.fullmatch("-[a-z]*f[a-z]*", option) for option in options)
+    return any(option == "--force" or re.fullmatch("-[fikmpPqRsv]*f[fikmpPqRsv]*", option) for option in options)
 
 
 def is_orphan(line: Sequence[psutil.Process]) -> bool:

@@ -101,7 +101,7 @@ def test_trials_of_other_commits_are_said(tmp_path: Path) -> None:
     said: list[str] = []
 
     def go_on(trials: int, commit: str) -> None:
-        sweep("s", parse(OVERRIDES), trials, tmp_path / "s.db", quality_of, say=said.append, commit=commit)
+        sweep("s", parse(OVERRIDES), trials, tmp_path / "s.db", quality_of, say=said.append, commit=lambda: commit)
 
     go_on(1, "a" * 40)
     go_on(2, "a" * 40)
@@ -145,8 +145,11 @@ def test_the_experiment_of_a_trial_is_that_of_the_present_commit(
 
 
 def without_dvc(run: Callable[..., Any]) -> Callable[..., Any]:
+    """In place of `dvc` a commit is made, as the user may while a trial runs."""
+    commit = "git -c user.name=test -c user.email=test@localhost commit -q --allow-empty -m meanwhile"
+
     def ran(arguments: list[str], **options: Any) -> Any:
-        return run(["true"] if arguments[0] == "dvc" else arguments, **options)
+        return run(commit.split() if arguments[0] == "dvc" else arguments, **options)
 
     return ran
 

@@ -116,7 +116,7 @@ class JobLine(BaseModel):
     name: str | None = Field(None, description="of the file in the archive; absent for a video")
     frame: int | None = Field(None, description="number of the frame in the video, from 0; absent for an archive")
     seconds: float | None = Field(
-        None, description="when it is shown, from the video's begin; null where the video does not say, as name absent"
+        None, description="from the video's begin; null where the video does not say, absent for an archive"
     )
     model_md5: str = Field(description="DVC's md5 of the bundle that answered")
     image_width: int | None = Field(None, description="pixels of the displayed image; absent with an error")

@@ -67,6 +67,8 @@ async def while_admitted(admission: Admission, look_seconds: float | None = None
 
     def look() -> None:
         nonlocal looking, taken_away
+        if ending.expired():
+            return
         taken_away = not still_valid()
         if taken_away:
             ending.reschedule(loop.time())

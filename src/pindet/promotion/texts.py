@@ -83,6 +83,7 @@ def _write_to_disk(path: Path, text: str) -> None:
         new.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        with contextlib.suppress(OSError):  # some network file systems know that of files only
+            os.fsync(folder)
     finally:
         os.close(folder)

@@ -48,7 +48,7 @@ def sweep_command(
 
     database = scratch("sweeps", f"{name}.db")
     run, say = partial(run_experiment, metric=metric), partial(typer.echo, err=True)
-    best = sweep(name, parse(overrides), trials, database, run, seed=seed, say=say, commit=_head())
+    best = sweep(name, parse(overrides), trials, database, run, seed=seed, say=say, commit=_head)
     path = keep(name, best.overrides)
     typer.echo(f"best: {best.name}, {metric} {best.value:.5g}: {' '.join(best.overrides)}")
     typer.echo(f"wrote {path}; `dvc exp apply {best.name}` takes it into the project")
@@ -62,11 +62,13 @@ def run_experiment(name: str, overrides: Sequence[str], *, metric: str) -> float
     """
     from pindet.sweep.study import TrialError
 
+    head = _head()  # a commit meanwhile changes nothing for the trial
     settings = [part for override in overrides for part in ("-S", override)]
     done = subprocess.run(["dvc", "exp", "run", "--temp", "--force", "--name", name, *settings], check=False)
     if done.returncode:
         raise TrialError(f"`dvc exp run` ended with {done.returncode}; its last lines say why")
-    shown = subprocess.run(["git", "show", f"{_commit(name)}:{METRICS}"], check=False, capture_output=True, text=True)
+    path = f"{_commit(name, head)}:{METRICS}"
+    shown = subprocess.run(["git", "show", path], check=False, capture_output=True, text=True)
     metrics = json.loads(shown.stdout) if not shown.returncode else {}
     if metric not in metrics:
         raise TrialError(f"{METRICS} of {name} has no {metric!r}, it has {', '.join(sorted(metrics)) or 'nothing'}")
@@ -85,9 +87,8 @@ def keep(name: str, overrides: Sequence[str]) -> Path:
         return save_experiment(name, differences(load_tree(params), CONF), params, CONF, replace=True)
 
 
-def _commit(experiment: str) -> str:
-    """The commit of an experiment that began at the present commit, by its name: others may be named alike."""
-    head = _head()
+def _commit(experiment: str, head: str) -> str:
+    """The commit of an experiment by its name and the commit where it began: others may be named alike."""
     reference = f"refs/exps/{head[:2]}/{head[2:]}/{experiment}"
     found = subprocess.run(["git", "rev-parse", "--verify", "--quiet", reference], capture_output=True, text=True)
     return found.stdout.strip() or "none"

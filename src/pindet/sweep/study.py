@@ -17,6 +17,7 @@ MOST_FAILURES = 3
 """Failures in a row after which something else than the parameters is wrong."""
 
 Say = Callable[[str], None]
+Commit = Callable[[], str]
 Run = Callable[[str, Sequence[str]], float]
 """Tries overrides under the name of an experiment and gives what is to be highest; raises :class:`TrialError`."""
 
@@ -39,7 +40,7 @@ class Best:
 
 
 def sweep(
-    name: str, space: Space, trials: int, database: Path, run: Run, *, say: Say, seed: int = 0, commit: str = ""
+    name: str, space: Space, trials: int, database: Path, run: Run, *, say: Say, seed: int = 0, commit: Commit = str
 ) -> Best:
     """Try out parameters until there are so many finished trials.
 
@@ -50,7 +51,7 @@ def sweep(
         trials: how many finished ones are wanted, those of earlier calls included.
         database: SQLite file; made if it is not there.
         say: told how the sweep goes, a line at a time.
-        commit: what the trials are of; it is said where earlier ones were of others.
+        commit: gives what a trial is of when it begins; it is said where earlier ones were of others.
 
     Raises:
         SweepError: the database is of a sweep over something else, another process is at it, or trial after trial
@@ -64,15 +65,15 @@ def sweep(
         raise SweepError(f"another process is at the sweep {name!r}; wait for it, or take another --name") from None
 
 
-def _sweep(study: optuna.Study, name: str, space: Space, trials: int, run: Run, say: Say, commit: str) -> Best:
-    _say_other_commits(study, commit, say)
+def _sweep(study: optuna.Study, name: str, space: Space, trials: int, run: Run, say: Say, commit: Commit) -> Best:
+    _say_other_commits(study, commit(), say)
     _take_up_again(study, say)
     failures = 0
     while (done := len(study.get_trials(states=[TrialState.COMPLETE]))) < trials:
         trial = study.ask()
         overrides = space.overrides(trial)
         trial.set_user_attr("overrides", overrides)
-        trial.set_user_attr(COMMIT, commit)
+        trial.set_user_attr(COMMIT, commit())
         say(f"trial {trial.number}, finished {done} of {trials}: {' '.join(overrides)}")
         try:
             value = run(f"{name}-{trial.number}", overrides)

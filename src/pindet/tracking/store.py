@@ -153,7 +153,7 @@ def migrate(store: Store) -> None:
     store.journals.mkdir(parents=True, exist_ok=True)
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(store.journals / "store.lock", timeout=_MIGRATE_WITHIN):
+        with FileLock(f"{file}.lock", timeout=_MIGRATE_WITHIN):  # several projects may share the file
             _check_writable(file)
             if not file.stat().st_size:
                 _create(store, file)
@@ -252,7 +252,10 @@ def _create(store: Store, file: Path) -> None:
         event.remove(Engine, "connect", do_not_wait)
     with part.open("rb") as whole:
         os.fsync(whole.fileno())
-    part.replace(file)
+    if file.stat().st_size:  # MLflow itself was faster
+        part.unlink()
+    else:
+        part.replace(file)
 
 
 def _back_up(file: Path) -> None:
