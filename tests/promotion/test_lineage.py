@@ -97,10 +97,20 @@ def test_what_names_nothing_is_refused_with_what_would(released):
             find_subject(bench, "nonsense")
         with pytest.raises(PromotionError, match=r"^the file nofile\.json is not there; .*can be asked of workspace"):
             find_subject(bench, "nofile.json")
-        with pytest.raises(PromotionError, match="names no model"):
-            path = released.root / "other.json"
-            path.write_text("[]")
-            find_subject(bench, str(path))
+        path = released.root / "other.json"
+        for content, said in (("[]", "names no model by version and md5"), ("{", "is no JSON")):
+            path.write_text(content)
+            with pytest.raises(PromotionError, match=said):
+                find_subject(bench, str(path))
+
+
+def test_an_answer_may_have_any_name_and_an_md5_may_be_short(released):
+    md5 = released.pinned()
+    plain = released.root / "answer"
+    plain.write_text(json.dumps({"version": "v1.0.0", "md5": md5}))
+    with open_bench(released.root) as bench:
+        assert find_subject(bench, str(plain)).version == "v1.0.0"
+        assert "is models/bundle of v1.0.0" in find_subject(bench, md5[:6]).said
 
 
 def broken(project, subject="v1.0.0"):

@@ -195,6 +195,11 @@ def test_the_best_becomes_an_experiment(tmp_path: Path, monkeypatch: pytest.Monk
     assert yaml.safe_load(path.read_text(encoding="utf-8")) == {"training": {"lr": 0.005}}
 
 
+def test_overrides_may_be_given_as_other_commands_take_them() -> None:
+    with pytest.raises(SpaceError, match=r"nothing varies in seed=1 training\.lr=0\.1"):
+        command.sweep_command(["seed=1"], ["training.lr=0.1"])
+
+
 def test_the_test_split_is_not_to_be_chosen_on() -> None:
     with pytest.raises(ValueError, match="metric is 'test/map'; what is chosen on test can not be measured on it"):
         command.sweep_command(["training.lr=log(1e-4,1e-2)"], metric="test/map")

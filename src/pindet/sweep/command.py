@@ -21,12 +21,13 @@ REMEDY = "`pip install optuna`"
 
 def sweep_command(
     overrides: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             help="As after -S of dvc exp run; those to vary with a range for a value: 'training.lr=log(1e-4,1e-2)', "
             "'training.ema_decay=uniform(0.9,0.999)', 'model.neck_blocks=int(1,3)', 'model=choice(pindet_n,fcos)'"
         ),
-    ],
+    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("-S", help="The same, as other commands take it.")] = None,
     name: Annotated[str, typer.Option(help="Of the sweep; the same name goes on with it.")] = "sweep",
     trials: Annotated[int, typer.Option(min=1, help="How many finished trials, earlier ones included.")] = 20,
     metric: Annotated[str, typer.Option(help="A key of metrics.json; the highest is best.")] = "val/map",
@@ -37,6 +38,7 @@ def sweep_command(
     The best becomes conf/experiment/NAME.yaml. Trials are kept in .pindet/sweeps/NAME.db: a sweep that was interrupted
     goes on where it was, and more --trials prolong it.
     """
+    asked = [*(overrides or []), *(settings or [])]
     if metric.startswith("test/"):
         raise ValueError(f"metric is {metric!r}; what is chosen on test can not be measured on it: take val/…")
     try:
@@ -48,7 +50,7 @@ def sweep_command(
 
     database = scratch("sweeps", f"{name}.db")
     run, say = partial(run_experiment, metric=metric), partial(typer.echo, err=True)
-    best = sweep(name, parse(overrides), trials, database, run, seed=seed, say=say, commit=_head)
+    best = sweep(name, parse(asked), trials, database, run, seed=seed, say=say, commit=_head)
     path = keep(name, best.overrides)
     typer.echo(f"best: {best.name}, {metric} {best.value:.5g}: {' '.join(best.overrides)}")
     typer.echo(f"wrote {path}; `dvc exp apply {best.name}` takes it into the project")

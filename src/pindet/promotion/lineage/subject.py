@@ -12,7 +12,7 @@ from pindet.promotion.bench import Bench
 from pindet.promotion.errors import PromotionError
 from pindet.promotion.revision import BUNDLE, WORKSPACE, Revision, workspace_revision
 
-_MD5 = re.compile(r"[0-9a-f]{8,32}(\.dir)?")
+_MD5 = re.compile(r"[0-9a-f]{6,32}(\.dir)?")
 _WHOLE_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _ALLOWED = "workspace, a version, a stage, any revision of git, an md5 that dvc.lock pins, or a server's answer as JSON"
 
@@ -41,7 +41,7 @@ def find_subject(bench: Bench, text: str) -> Subject:
         PromotionError: it is nothing of the kind, or no commit pins the md5.
     """
     path = Path(text)
-    if path.is_file() and path.suffix == ".json":
+    if path.is_file() and (path.suffix == ".json" or bench.repository.commit(text) is None):
         return _from_answer(bench, path)
     if path.suffix == ".json" and bench.repository.commit(text) is None:
         raise PromotionError(f"the file {text} is not there; a lineage can be asked of {_ALLOWED}")
@@ -59,11 +59,11 @@ def _from_answer(bench: Bench, path: Path) -> Subject:
         content: Any = json.loads(path.read_text("utf-8"))
         model = content.get("model", content)
         version, md5 = str(model["version"]), str(model["md5"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PromotionError(
-            f"{path} names no model ({type(error).__name__}: {error}); allowed is what POST /v1/detect or GET "
-            "/v1/model answers"
-        ) from error
+    except OSError as error:
+        raise PromotionError(f"{path} can not be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        said = "is no JSON" if isinstance(error, ValueError) else "names no model by version and md5"
+        raise PromotionError(f"{path} {said}; allowed is what POST /v1/detect or GET /v1/model answers") from error
     if not _WHOLE_MD5.fullmatch(md5):
         raise PromotionError(
             f"{path} names a bundle by the md5 {md5!r}; a server answers with 32 hexadecimal digits and .dir"
