@@ -61,25 +61,24 @@ async def while_admitted(admission: Admission, look_seconds: float | None = None
     """
     loop = asyncio.get_running_loop()
     seconds = LOOK_SECONDS if look_seconds is None else look_seconds
-    still_valid = admission.still_valid or _always
     looking: asyncio.TimerHandle | None = None
     taken_away = False
 
-    def look() -> None:
+    def look(still_valid: Callable[[], bool]) -> None:
         nonlocal looking, taken_away
         if ending.expired():
             return
         taken_away = not still_valid()
         if taken_away:
             ending.reschedule(loop.time())
-        else:
-            looking = loop.call_later(seconds, look)  # no task of its own: there may be thousands of sockets
+        else:  # no task of its own: there may be thousands of sockets
+            looking = loop.call_later(seconds, look, still_valid)
 
     ending = asyncio.timeout(None if admission.expires is None else admission.expires - time.time())
     try:
         async with ending:
             if admission.still_valid is not None:
-                looking = loop.call_later(seconds, look)
+                looking = loop.call_later(seconds, look, admission.still_valid)
             yield
     except TimeoutError as error:
         if not ending.expired():
@@ -93,7 +92,3 @@ async def while_admitted(admission: Admission, look_seconds: float | None = None
 def close_reason(text: str) -> str:
     """A text, cut to what a close can bear: 123 bytes of UTF-8, of whole characters."""
     return text.encode("utf-8", "replace")[:MOST_REASON_BYTES].decode("utf-8", "ignore")
-
-
-def _always() -> bool:
-    return True
