@@ -5,6 +5,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from pindet.tracking.ahead import begin_store
+
+if __name__ == "__main__":
+    begin_store(Path())  # before what takes seconds to import
+
 import torch
 import yaml
 from omegaconf import OmegaConf

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import uuid
 from pathlib import Path
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text with ``\\n`` line ends; folders are made; an earlier file stays until the new one is whole."""
+    """Write UTF-8 text with ``\\n`` line ends; folders are made.
+
+    Even after a power failure the file is the earlier one or the new one, whole.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # a name that no other process writes to
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
+    new = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # a name that no other process writes to
+    try:
+        with new.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems know that of files only
+            os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def write_json(path: Path, value: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shlex
@@ -32,6 +33,8 @@ def run_stage(name: str, work: Callable[[Params], None]) -> None:
 
     Of a stage that several processes carry out (``RANK`` numbers them), the first speaks; the others warn and fail.
     """
+    gc.freeze()  # the libraries, which pipelines/__init__.py let be imported without it
+    gc.enable()
     rank = int(os.environ.get("RANK", "0"))
     _log_what_concerns_the_reader(logging.WARNING if rank else logging.INFO)
     try:

@@ -33,11 +33,6 @@ def test_a_wrong_setting_is_named(settings: Callable[..., TrainingSettings], nam
         settings(**{name: value})
 
 
-def test_the_last_epoch_must_be_validated(settings: Callable[..., TrainingSettings]) -> None:
-    with pytest.raises(ValueError, match=r"validate_every is 4 .* one of \[1, 2, 3, 6\]"):
-        settings(epochs=6, validate_every=4)
-
-
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -107,6 +107,12 @@ def test_the_history_has_a_row_an_epoch(fit: Fit) -> None:
         assert sum(value for value in parts if value is not None) == pytest.approx(row["train/loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize(("epochs", "every", "validated"), [(5, 2, [2, 4, 5]), (2, 3, [2])])
+def test_the_last_epoch_is_validated(fit: Fit, epochs: int, every: int, validated: list[int]) -> None:
+    history = fit(epochs=epochs, validate_every=every).history
+    assert [number for number, row in enumerate(history, 1) if row["val/map"] is not None] == validated
+
+
 def test_metrics_reach_callbacks_at_each_epoch(fit: Fit) -> None:
     seen: list[set[str]] = []
 

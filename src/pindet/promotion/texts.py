@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
-import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from pindet.files import write_text
 
 
 class Texts:
@@ -40,7 +40,7 @@ class Texts:
         with tempfile.TemporaryDirectory() as folder, self._reaching():
             self._fs.makedirs(self._fs.parent(path))
             if self._fs.protocol == "local":
-                _write_to_disk(Path(path), text)
+                write_text(Path(path), text)
                 return
             new = Path(folder) / "new"
             new.write_text(text, encoding="utf-8", newline="\n")
@@ -68,22 +68,3 @@ class Texts:
         """Listings that a file system remembers would hide what others did meanwhile."""
         with contextlib.suppress(AttributeError):
             self._fs.fs.invalidate_cache()
-
-
-def _write_to_disk(path: Path, text: str) -> None:
-    """Write a file such that even after a power failure it is the old one or the new one, whole."""
-    new = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with new.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some network file systems know that of files only
-            os.fsync(folder)
-    finally:
-        os.close(folder)

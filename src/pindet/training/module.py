@@ -98,8 +98,10 @@ class DetectionTraining(lightning.LightningModule):
         return Batch(batch.epoch, batch.images.to(device, non_blocking=True), targets)
 
     def on_train_epoch_start(self) -> None:
-        """Make what is random inside the model a function of seed and epoch."""
+        """Make what is random inside the model a function of seed and epoch; see that the last one is validated."""
         torch.manual_seed(self._seed * 1_000_003 + self.current_epoch)
+        if self.current_epoch == self._settings.epochs - 1:
+            self.trainer.check_val_every_n_epoch = 1
         self._measured = {}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:

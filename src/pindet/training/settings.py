@@ -26,7 +26,7 @@ class TrainingSettings:
         frozen_stages: stages of the backbone that keep their starting weights, with its stem.
         ema_decay: share of the averaged weights that one step keeps, 0 (no averaging) to below 1.
         max_gradient_norm: longer gradients are shortened to it; above 0.
-        validate_every: epochs between validations; divides ``epochs``.
+        validate_every: epochs between validations; the last epoch is validated in any case.
         patience: the training ends early after so many validations in a row without a better ``val/map`` of the
             averaged weights; 0: never.
         augmentation: random changes of the samples.
@@ -67,9 +67,3 @@ class TrainingSettings:
         for name, (fits, wanted) in allowed.items():
             if not fits:
                 raise ValueError(f"training.{name} is {getattr(self, name)!r}; {wanted} is allowed")
-        if self.epochs % self.validate_every:
-            divisors = [n for n in range(1, self.epochs + 1) if self.epochs % n == 0]
-            raise ValueError(
-                f"training.validate_every is {self.validate_every} and training.epochs {self.epochs}: the last epoch "
-                f"would not be validated; with {self.epochs} epochs one of {divisors} is allowed"
-            )
