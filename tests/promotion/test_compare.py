@@ -74,7 +74,8 @@ def test_other_test_data_are_said_and_not_compared(two):
     sides = compared(two, "champion", "HEAD", "HEAD~1")
     assert sides.sides[1].difference is None and "different test data" in sides.sides[1].problem
     assert sides.sides[2].difference is not None and not sides.sides[2].problem
-    assert "Not comparable" in to_markdown(sides)
+    assert "Not comparable" in to_markdown(sides) and "first column" in to_markdown(sides)
+    assert "first column" not in to_markdown(compared(two, "champion", "HEAD"))  # nothing is
     said = two.pindet("compare", "champion", "HEAD", "--format", "markdown", status=3)
     assert "different test data" in said
 

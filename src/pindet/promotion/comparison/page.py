@@ -38,6 +38,7 @@ def to_page(bench: Bench, sides: Sides, pictures: int = MOST_PICTURES) -> str:
         "measures": measures(sides),
         "problems": problems(sides),
         "not_run": not_run(sides),
+        "has_changes": sides.has_changes,
         "confidence": f"{bench.settings.confidence:.0%}",
         "resamples": bench.settings.resamples,
         "galleries": _galleries(bench, sides, pictures),

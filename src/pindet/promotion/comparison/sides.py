@@ -92,6 +92,11 @@ class Sides:
         """The parameters that are not the same everywhere, with the value of each side."""
         return differing([side.params for side in self.sides])
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether anything could be compared with the first of them."""
+        return any(side.difference for side in self.sides)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it; undefined numbers are ``null``, all classes together are the class ``""``."""
         content = {"sides": [asdict(side) for side in self.sides], "changed_params": self.changed_params}

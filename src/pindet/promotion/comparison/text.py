@@ -21,7 +21,7 @@ def show(sides: Sides, console: Console) -> None:
     """Print a comparison as tables."""
     parts: list[Table | str] = [_table("", facts(sides), sides), "", _table("Test images", measures(sides), sides)]
     parts += [f"[yellow]![/] {escape(text)}" for text in [*problems(sides), *not_run(sides)]]
-    console.print(Group(*parts, *([f"[dim]{NOTE}[/]"] if len(sides.sides) > 1 else [])))
+    console.print(Group(*parts, *([f"[dim]{NOTE}[/]"] if sides.has_changes else [])))
 
 
 def to_markdown(sides: Sides) -> str:
@@ -37,7 +37,7 @@ def to_markdown(sides: Sides) -> str:
         "",
         "</details>",
     ]
-    if len(sides.sides) > 1:
+    if sides.has_changes:
         lines += ["", LEGEND]
     return "\n".join(lines) + "\n"
 
