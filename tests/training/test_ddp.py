@@ -158,7 +158,7 @@ def stage(project: Path) -> subprocess.Popen[str]:
 
 
 def process_of(started: subprocess.Popen[str], rank: int) -> psutil.Process:
-    ranks = {each.environ()["RANK"]: each for each in psutil.Process(started.pid).children()}
+    ranks = {each.environ().get("RANK"): each for each in psutil.Process(started.pid).children()}
     return ranks[str(rank)]
 
 

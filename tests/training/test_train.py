@@ -113,6 +113,14 @@ def test_the_last_epoch_is_validated(fit: Fit, epochs: int, every: int, validate
     assert [number for number, row in enumerate(history, 1) if row["val/map"] is not None] == validated
 
 
+def test_the_last_epoch_is_validated_by_a_training_that_goes_on(fit: Fit) -> None:
+    with pytest.raises(KilledError):
+        fit(epochs=3, validate_every=2, callbacks=[Kill(2, 0)])
+    resumed = fit(epochs=3, validate_every=2)
+    assert same(resumed, fit(epochs=3, validate_every=2, resume="other"))
+    assert resumed.history[-1]["val/map"] is not None
+
+
 def test_metrics_reach_callbacks_at_each_epoch(fit: Fit) -> None:
     seen: list[set[str]] = []
 

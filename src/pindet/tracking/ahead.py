@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,23 +14,28 @@ def begin_store(root: Path) -> None:
     """Let another process make a store that is a SQLite file and not there yet; the caller goes on at once.
 
     That takes a core that a process importing its libraries leaves free. Whoever connects meanwhile waits for it as
-    for any other process (see :func:`pindet.tracking.store.migrate`), and says what is wrong where it failed.
+    for any other process (see :func:`pindet.tracking.store.migrate`), makes it where that failed, and says what is
+    wrong; nothing is raised here.
 
     Args:
         root: the folder of ``params.yaml``, whose ``tracking.enabled`` decides.
     """
     from pindet.tracking.store import find_store
 
-    file = find_store(root).sqlite_file
-    if file is None or file.exists() or int(os.environ.get("RANK", "0")) or (os.cpu_count() or 1) < 2:
+    if int(os.environ.get("RANK", "0")) or _cores() < 2:
         return
-    quiet = subprocess.DEVNULL
-    making = subprocess.Popen([sys.executable, "-m", __name__, str(root)], stdin=quiet, stdout=quiet, stderr=quiet)
-    threading.Thread(target=making.wait, name="store ahead", daemon=True).start()
+    with contextlib.suppress(OSError):
+        file = find_store(root).sqlite_file
+        if file is None or (file.exists() and file.stat().st_size):
+            return
+        quiet = subprocess.DEVNULL
+        command = [sys.executable, "-m", __name__, str(root)]
+        making = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
+        threading.Thread(target=making.wait, name="store ahead", daemon=True).start()
 
 
 def main(root: Path) -> None:
-    """Make the store of a project that tracks; end with the stage that asked for it."""
+    """Make the store of a project that tracks; under DVC, end with the stage that asked for it."""
     from pindet.lifeline import end_with_dvc
 
     end_with_dvc()
@@ -41,6 +47,11 @@ def main(root: Path) -> None:
     settings: TrackingSettings = load_params(root / PARAMS).build("tracking")
     if settings.enabled:
         migrate(find_store(root))
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":
