@@ -144,7 +144,8 @@ def _explain(params: Mapping[str, Any], conf: Path, base: list[str]) -> Differen
     for group in sorted(params.keys() & composed.keys()):
         if not _same_keys(params[group], composed[group]):
             chosen += _matching_option(params[group], group, conf, chosen)
-    composed = compose(conf, chosen)
+    if chosen != base:
+        composed = compose(conf, chosen)
     here, there = dict(leaves(params)), dict(leaves(composed))
     changed = [f"{key}={_value(here[key])}" for key in sorted(here.keys() & there.keys()) if here[key] != there[key]]
     only_here = [f"{key} (only in params.yaml)" for key in sorted(here.keys() - there.keys())]

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from pindet.data.assign import with_every_split
+from pindet.data.assign import say_unlisted, with_every_split
 from pindet.data.records import SPLITS
 from pindet.data.shards import Entry
 from pindet.data.split import split_of
@@ -86,3 +86,11 @@ def test_what_was_moved_is_said(caplog: pytest.LogCaptureFixture) -> None:
         "3 images are so few that none fell to test; one of val is test now, so that there is something to measure on, "
         "though it says little; add images, or raise data.test_fraction",
     ]
+
+
+@pytest.mark.parametrize(("listed", "warned"), [(0, 0), (3, 1), (5, 0)])
+def test_images_that_are_in_no_list_are_said(caplog: pytest.LogCaptureFixture, listed: int, warned: int) -> None:
+    with caplog.at_level(logging.WARNING):
+        say_unlisted([entry(number, SPLITS[number % 3], official=number < listed) for number in range(5)])
+    said = "2 of 5 images are in none of the source's own splits; by their content these went: 1 to train, 1 to val"
+    assert [record.message for record in caplog.records] == [said] * warned

@@ -71,5 +71,10 @@ def test_compare_measures_again_what_it_is_asked_to(grown):
     assert other["difference"]["map"]["nut"]["value"] < 0 == other["difference"]["map"]["bolt"]["value"]
     page = (grown.root / "a.html").read_text("utf-8")
     assert "v1.0.0 (production) (measured again)" in page and page.count("<figure>") == 1
+    assert baseline["learnt_from"] == 5 and other["learnt_from"] == 0
+    terminal = grown.pindet("compare", "champion", "HEAD", "--measure-again")
+    markdown = grown.pindet("compare", "champion", "HEAD", "--measure-again", "--format", "markdown")
+    for text in (page, terminal, markdown.replace("\\", "")):
+        assert "(measured again): had learnt from or was chosen with 5 of the 24 test images" in text
     assert "different test data" in grown.pindet("compare", "champion", "HEAD", status=3)
     assert "--measure-again lets the bundles answer" in grown.said

@@ -49,7 +49,7 @@ def test_data_size_and_latency_are_rows(two, monkeypatch):
     models = [two.object(two.listing(bundle)["model.onnx"]).stat().st_size for bundle in bundles]
     assert [side.bytes for side in sides.sides] == models
     assert rows["model size"] == [f"{size / 2**20:.1f} MiB" for size in models]
-    assert rows["median latency"] == ["12.3 ms", "–"]
+    assert rows["median latency at its export"] == ["12.3 ms", "–"]
     assert rows["prepared data"] == [two.pinned("data/prepared", rev)[:10] for rev in ("HEAD~2", "HEAD")]
     assert len(set(rows["prepared data"])) == 2
     said = two.pindet("compare", "champion", "HEAD")

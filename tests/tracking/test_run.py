@@ -215,6 +215,21 @@ def test_a_server_that_is_not_there_is_noticed_before_the_training(
     assert "secret" not in message
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("runs", r"MLflow keeps no runs in folders any more.*\. Name another store, unset MLFLOW_TRACKING_URI"),
+        ("sqlite:////proc/nowhere/mine.db", r"\. Make that file usable or move it away, unset MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_a_store_that_can_not_be_used_is_named_with_what_to_do(
+    project: Path, settings: TrackingSettings, monkeypatch: pytest.MonkeyPatch, address: str, said: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(TrackingError, match=said), training_run(settings, project, {}, **arguments(project)):
+        pytest.fail("the training has started")
+
+
 def test_a_server_that_accepts_and_says_nothing_is_noticed_in_time(
     project: Path, settings: TrackingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,19 @@ def with_every_split(entries: list[Entry], seed: int, val_fraction: float, test_
     return shared
 
 
+def say_unlisted(entries: list[Entry]) -> None:
+    """Say of how many images the source's own splits know nothing, and where those are now, if it has splits."""
+    unlisted = [entry.split for entry in entries if not entry.official]
+    if 0 < len(unlisted) < len(entries):
+        where = ", ".join(f"{unlisted.count(split)} to {split}" for split in SPLITS if split in unlisted)
+        logger.warning(
+            "%d of %d images are in none of the source's own splits; by their content these went: %s",
+            len(unlisted),
+            len(entries),
+            where,
+        )
+
+
 def _shared(entries: list[Entry], seed: int, fractions: dict[str, float]) -> list[Entry]:
     """Take a split that the source lacks from its training images, by content, as many as its fraction says.
 

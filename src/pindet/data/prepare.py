@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from pindet.data.assign import with_every_split
+from pindet.data.assign import say_unlisted, with_every_split
 from pindet.data.clean import Cleaned, clean
 from pindet.data.limits import check_class_names, check_limits
 from pindet.data.progress import shown
@@ -71,6 +71,7 @@ def prepare(
     with workspace(output) as work, (work / "spool").open("w+b") as spool:
         entries, rejections = _collect(source, spool, seed, val_fraction, test_fraction)
         entries = _without_leaks(entries, rejections)
+        say_unlisted(entries)
         entries = with_every_split(entries, seed, val_fraction, test_fraction)
         _check_rejected(rejections, max_rejected)
         report = _report(source.classes, entries, rejections)

@@ -12,7 +12,7 @@ from pindet.evaluation.answers import Answers
 from pindet.evaluation.gallery import draw
 from pindet.promotion.bench import Bench
 from pindet.promotion.comparison.changes import Change, find_changes, read_pixels
-from pindet.promotion.comparison.rows import facts, heading, measures, not_run, problems
+from pindet.promotion.comparison.rows import facts, flattered, heading, measures, not_run, problems
 from pindet.promotion.comparison.sides import Sides
 from pindet.promotion.progress import each
 from pindet.promotion.revision import Revision
@@ -37,6 +37,7 @@ def to_page(bench: Bench, sides: Sides, pictures: int = MOST_PICTURES) -> str:
         "facts": facts(sides),
         "measures": measures(sides),
         "problems": problems(sides),
+        "flattered": flattered(sides),
         "not_run": not_run(sides),
         "has_changes": sides.has_changes,
         "confidence": f"{bench.settings.confidence:.0%}",

@@ -32,12 +32,13 @@ def heading(side: Side) -> str:
 
 def facts(sides: Sides) -> list[Row]:
     """What each side is."""
+    latencies = [Cell("–" if side.latency_ms is None else f"{side.latency_ms:.1f} ms") for side in sides.sides]
     rows = [
         Row("commit", [Cell(side.commit[:10]) for side in sides.sides]),
         Row("bundle", [Cell(side.bundle_md5[:10] or "–") for side in sides.sides]),
         Row("prepared data", [Cell(side.data_md5[:10] or "–") for side in sides.sides]),
         Row("model size", [Cell("–" if s.bytes is None else f"{s.bytes / 2**20:.1f} MiB") for s in sides.sides]),
-        Row("median latency", [Cell("–" if s.latency_ms is None else f"{s.latency_ms:.1f} ms") for s in sides.sides]),
+        Row("median latency at its export", latencies),
     ]
     return rows + [Row(key, [Cell(value) for value in values]) for key, values in sides.changed_params.items()]
 
@@ -53,6 +54,16 @@ def measures(sides: Sides) -> list[Row]:
 def problems(sides: Sides) -> list[str]:
     """Why sides can not be compared with the baseline."""
     return [f"{side.problem}: not compared" for side in sides.sides if side.problem]
+
+
+def flattered(sides: Sides) -> list[str]:
+    """Which sides have learnt from images that they are measured on."""
+    return [
+        f"{heading(side)}: had learnt from or was chosen with {side.learnt_from} of the {len(answers.names)} test "
+        "images, which flatters it"
+        for side, answers in zip(sides.sides, sides.answers, strict=True)
+        if side.learnt_from
+    ]
 
 
 def not_run(sides: Sides) -> list[str]:

@@ -13,7 +13,7 @@ from pindet.evaluation.answers import Answers
 from pindet.evaluation.bootstrap import ALL, Estimate
 from pindet.project import scratch
 from pindet.promotion.bench import Bench
-from pindet.promotion.comparison.again import answers_on
+from pindet.promotion.comparison.again import answers_on, learnt_from
 from pindet.promotion.comparison.bootstrap import Resampled, resample
 from pindet.promotion.comparison.difference import Difference, difference
 from pindet.promotion.comparison.judge import answers_of, draws_of, incomparable
@@ -45,6 +45,7 @@ class Side:
         difference: to the baseline on the same draws; ``None`` for the baseline, and where ``problem`` says why not.
         problem: why it can not be compared with the baseline.
         is_again: whether its bundle was measured again, on the test images of the last side.
+        learnt_from: how many of these it was trained on or chosen with, which flatters it.
     """
 
     shown: str
@@ -60,6 +61,7 @@ class Side:
     difference: Difference | None = None
     problem: str = ""
     is_again: bool = False
+    learnt_from: int = 0
     not_run: list[str] = field(default_factory=list)
 
 
@@ -128,7 +130,9 @@ def compare_sides(bench: Bench, revisions: Sequence[Revision], *, again: bool = 
                 problem = incomparable(bench.objects, revision, revisions[0])
             found = None if problem else difference(measured[-1], measured[0], draws)
         side = _side(bench, revision, measured[-1], found, problem)
-        sides.append(replace(side, is_again=problems.get(i) == ""))
+        if problems.get(i) == "":
+            side = replace(side, is_again=True, learnt_from=learnt_from(bench.objects, revision, revisions[-1]))
+        sides.append(side)
     return Sides(sides, list(revisions), answers)
 
 
@@ -155,8 +159,8 @@ def _answers(bench: Bench, revision: Revision) -> Answers:
     except ObjectError as error:
         remedy = "run `make repro` here" if revision.is_workspace else "run `dvc push` where it was made"
         raise PromotionError(
-            f"the answers of {revision.shown} on the test images can not be had: {error}; {remedy}, or "
-            "`dvc pull` where another DVC remote has it"
+            f"the answers of {revision.shown} on the test images can not be had: {error}; {remedy}, "
+            "`dvc pull` where another DVC remote has it, or make it anew: `dvc repro` in a clone of that commit"
         ) from error
 
 

@@ -8,7 +8,7 @@ from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 
-from pindet.promotion.comparison.rows import Row, facts, heading, measures, not_run, problems
+from pindet.promotion.comparison.rows import Row, facts, flattered, heading, measures, not_run, problems
 from pindet.promotion.comparison.sides import Sides
 
 _STYLES = {"better": "green", "worse": "red", "": ""}
@@ -20,7 +20,7 @@ LEGEND = "▲ better, ▼ worse than the first column beyond chance (paired boot
 def show(sides: Sides, console: Console) -> None:
     """Print a comparison as tables."""
     parts: list[Table | str] = [_table("", facts(sides), sides), "", _table("Test images", measures(sides), sides)]
-    parts += [f"[yellow]![/] {escape(text)}" for text in [*problems(sides), *not_run(sides)]]
+    parts += [f"[yellow]![/] {escape(text)}" for text in [*problems(sides), *flattered(sides), *not_run(sides)]]
     console.print(Group(*parts, *([f"[dim]{NOTE}[/]"] if sides.has_changes else [])))
 
 
@@ -28,6 +28,7 @@ def to_markdown(sides: Sides) -> str:
     """A comparison as Markdown, for a comment or a file."""
     lines = [f"### {' · '.join(plain(heading(side)) for side in sides.sides)}", ""]
     lines += [f"> **Not comparable.** {plain(text)}\n" for text in problems(sides)]
+    lines += [f"> **Flattered.** {plain(text)}\n" for text in flattered(sides)]
     lines += [f"> **Other parameters.** {plain(text)}\n" for text in not_run(sides)]
     lines += [*_markdown_table("on the test images", measures(sides), sides), ""]
     lines += [
