@@ -131,7 +131,7 @@ def connect(store: Store, experiment: str) -> Connection:
             return Connection(store, client, _experiment_id(client, store, name))
         return _within(ANSWER_WITHIN, lambda: _open_remote(store, name))
     except (MlflowException, OSError, ValueError, sqlite3.Error) as error:
-        remedy = "Start that server," if store.uri.startswith("http") else "Name another store,"
+        remedy = "Name another store," if store.uri.startswith("file:") else "Start that server,"
         if store.sqlite_file:
             remedy = "Make that file usable or move it away,"
         if os.environ.get("MLFLOW_TRACKING_URI"):

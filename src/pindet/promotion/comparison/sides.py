@@ -119,7 +119,7 @@ def compare_sides(bench: Bench, revisions: Sequence[Revision], *, again: bool = 
     measured: list[Resampled] = []
     sides: list[Side] = []
     answers = [_answers(bench, revision) for revision in revisions]
-    problems = _measured_again(bench, revisions, answers) if again else {}
+    problems, learnt = _measured_again(bench, revisions, answers) if again else ({}, {})
     for i, revision in enumerate(revisions):
         measured.append(resample(answers[i], draws, f"comparing {revision.shown}"))
         found, problem = None, ""
@@ -130,27 +130,31 @@ def compare_sides(bench: Bench, revisions: Sequence[Revision], *, again: bool = 
                 problem = incomparable(bench.objects, revision, revisions[0])
             found = None if problem else difference(measured[-1], measured[0], draws)
         side = _side(bench, revision, measured[-1], found, problem)
-        if problems.get(i) == "":
-            side = replace(side, is_again=True, learnt_from=learnt_from(bench.objects, revision, revisions[-1]))
-        sides.append(side)
+        sides.append(replace(side, is_again=problems.get(i) == "", learnt_from=learnt.get(i, 0)))
     return Sides(sides, list(revisions), answers)
 
 
-def _measured_again(bench: Bench, revisions: Sequence[Revision], answers: list[Answers]) -> dict[int, str]:
+def _measured_again(
+    bench: Bench, revisions: Sequence[Revision], answers: list[Answers]
+) -> tuple[dict[int, str], dict[int, int]]:
     """Put the answers on the last revision's test images in place of those on others.
 
     Returns:
-        for each revision that was measured on others, by position, why it could not be asked; empty if it was.
+        for each revision that was measured on others, by position, why it could not be asked, empty if it was; and
+        how many of these images it had learnt from.
     """
-    problems = {}
+    problems: dict[int, str] = {}
+    learnt: dict[int, int] = {}
     for i, revision in enumerate(revisions):
         if incomparable(bench.objects, revision, revisions[-1]):
             try:
+                learnt[i] = learnt_from(bench.objects, revision, revisions[-1])
                 answers[i] = answers_on(bench.objects, revision, answers[-1], revisions[-1])
                 problems[i] = ""
             except (PromotionError, BundleError) as error:
                 problems[i] = str(error)
-    return problems
+                learnt.pop(i, None)
+    return problems, learnt
 
 
 def _answers(bench: Bench, revision: Revision) -> Answers:
