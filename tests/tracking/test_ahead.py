@@ -51,7 +51,7 @@ def test_the_store_is_made_by_another_process(new_project: Path, monkeypatch: py
 
 def test_a_stage_begins_it_before_it_imports_torch(new_project: Path) -> None:
     code = (
-        "import pathlib, runpy, sys\n"
+        "import runpy, sys\n"
         "import pindet.tracking.ahead as ahead\n"
         "ahead.begin_store = lambda root: sys.exit(f'{root} {sorted({\"torch\", \"mlflow\"} & sys.modules.keys())}')\n"
         "runpy.run_module('pipelines.train', run_name='__main__')\n"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import Timeout
 
 from pindet.digests import dvc_md5
+from pindet.files import write_text
 from pindet.tracking.journal import Journal, Sender
 from pindet.tracking.pending import SEND_WITHIN, journal_lock, say_kept
 from pindet.tracking.settings import TrackingSettings
@@ -220,10 +221,7 @@ class _Opened:
         return str(run.info.run_id) if in_place and named["store"] == self._connection.store.shown else None
 
     def _write_run_file(self) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._file.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"run_id": self.run_id, "store": self._connection.store.shown}), "utf-8")
-        temporary.replace(self._file)
+        write_text(self._file, json.dumps({"run_id": self.run_id, "store": self._connection.store.shown}))
 
     def _start_sending(self, path: Path) -> None:
         from pindet.tracking.delivery import Delivery

@@ -148,12 +148,11 @@ def _measured_again(
     for i, revision in enumerate(revisions):
         if incomparable(bench.objects, revision, revisions[-1]):
             try:
-                learnt[i] = learnt_from(bench.objects, revision, revisions[-1])
+                seen = learnt_from(bench.objects, revision, revisions[-1])
                 answers[i] = answers_on(bench.objects, revision, answers[-1], revisions[-1])
-                problems[i] = ""
+                problems[i], learnt[i] = "", seen
             except (PromotionError, BundleError) as error:
                 problems[i] = str(error)
-                learnt.pop(i, None)
     return problems, learnt
 
 
