@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def new_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose runs have no store yet, on two cores."""
-    monkeypatch.setattr(ahead, "_cores", lambda: 2)
+    monkeypatch.setattr("pindet_serve.serving.cpus.usable_cpus", lambda: 2)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text("utf-8"), "utf-8")
     return tmp_path
@@ -81,7 +81,7 @@ def test_no_process_begins_for_a_store_that_is(new_project: Path, monkeypatch: p
     elif why == "another process's":
         monkeypatch.setenv("RANK", "1")
     elif why == "one core":
-        monkeypatch.setattr(ahead, "_cores", lambda: 1)
+        monkeypatch.setattr("pindet_serve.serving.cpus.usable_cpus", lambda: 1)
     else:
         monkeypatch.setattr(Path, "exists", refused)
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process has begun"))

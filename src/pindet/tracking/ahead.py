@@ -20,9 +20,11 @@ def begin_store(root: Path) -> None:
     Args:
         root: the folder of ``params.yaml``, whose ``tracking.enabled`` decides.
     """
+    from pindet_serve.serving.cpus import usable_cpus
+
     from pindet.tracking.store import find_store
 
-    if int(os.environ.get("RANK", "0")) or _cores() < 2:
+    if int(os.environ.get("RANK", "0")) or usable_cpus() < 2:
         return
     with contextlib.suppress(OSError):
         file = find_store(root).sqlite_file
@@ -47,11 +49,6 @@ def main(root: Path) -> None:
     settings: TrackingSettings = load_params(root / PARAMS).build("tracking")
     if settings.enabled:
         migrate(find_store(root))
-
-
-def _cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":
